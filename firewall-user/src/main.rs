@@ -1,0 +1,2 @@
+//! `ringwall`: the agent and the command line.
+fn main() {}

@@ -1,0 +1,3 @@
+//! The policy's journey: text -> model -> check -> compile; and the naive interpreter it is tested against.
+
+pub mod model;

@@ -1,0 +1,3 @@
+//! Ringwall's own commands.
+mod toolchain;
+fn main() {}
