@@ -11,13 +11,17 @@ fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-env-changed={}", toolchain::ENV);
     if let Some(object) = std::env::var_os("RINGWALL_EBPF_OBJECT") {
         // A package build, or a lint run on a machine without the tool chain, brings the object along.
-        let out = std::env::var_os("OUT_DIR").map(std::path::PathBuf::from).unwrap_or_default();
+        let out = std::env::var_os("OUT_DIR")
+            .map(std::path::PathBuf::from)
+            .unwrap_or_default();
         std::fs::copy(object, out.join("ringwall"))?;
         return Ok(());
     }
     println!("cargo:rerun-if-env-changed=RINGWALL_EBPF_OBJECT");
     let Some(chosen) = toolchain::choose() else {
-        println!("cargo:error=no tool chain can build the eBPF object here: run `cargo xtask setup`");
+        println!(
+            "cargo:error=no tool chain can build the eBPF object here: run `cargo xtask setup`"
+        );
         std::process::exit(1);
     };
     // Only for the nested cargo that aya-build starts: our own crates stay on stable features.
@@ -25,7 +29,11 @@ fn main() -> anyhow::Result<()> {
     unsafe { std::env::set_var("RUSTC_BOOTSTRAP", chosen.bootstrap()) };
     let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../firewall-ebpf");
     aya_build::build_ebpf(
-        [Package { name: "firewall-ebpf", root_dir: root, ..Default::default() }],
+        [Package {
+            name: "firewall-ebpf",
+            root_dir: root,
+            ..Default::default()
+        }],
         Toolchain::Custom(&chosen.name),
     )
 }

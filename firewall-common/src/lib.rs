@@ -1,1 +1,35 @@
+//! What Ringwall decides with, in the kernel and outside it: parsing, sessions, classification, reasons.
+//!
+//! A packet's journey is the order of the modules: [`source`] (how bytes are read), [`parse`],
+//! [`essential`], [`session`], [`zone`], [`policy`], [`pipeline`] (all of it in one screen), [`reply`].
+//! State is reached through one door, [`tables::Tables`]. There is no clock here: time is an argument,
+//! nanoseconds since boot.
 #![no_std]
+#![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
+#![allow(
+    unreachable_pub,
+    reason = "a library shared by the kernel side and the user side"
+)]
+
+#[cfg(test)]
+extern crate std;
+
+pub mod addr;
+pub mod config;
+pub mod essential;
+pub mod flow;
+pub mod judge;
+pub mod limit;
+pub mod packet;
+pub mod parse;
+pub mod pipeline;
+pub mod policy;
+pub mod reason;
+pub mod reply;
+pub mod session;
+pub mod source;
+pub mod tables;
+#[cfg(feature = "user")]
+mod user;
+pub mod verdict;
+pub mod zone;

@@ -21,7 +21,11 @@ impl Chosen {
     /// What RUSTC_BOOTSTRAP must be: `1` lets cargo build core; a crate's name opens unstable
     /// features to that crate alone and leaves the prebuilt core in use.
     pub fn bootstrap(&self) -> &'static str {
-        if self.prebuilt_core { "aya_ebpf,firewall_ebpf,ringwall" } else { "1" }
+        if self.prebuilt_core {
+            "aya_ebpf,firewall_ebpf,ringwall"
+        } else {
+            "1"
+        }
     }
 }
 
@@ -32,18 +36,29 @@ fn rustlib(toolchain: &str) -> Option<PathBuf> {
         .env_remove("RUSTUP_TOOLCHAIN")
         .output()
         .ok()?;
-    out.status.success().then(|| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()).join("lib/rustlib"))
+    out.status
+        .success()
+        .then(|| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()).join("lib/rustlib"))
 }
 
 /// The first tool chain of the list that can build the object, if `bpf-linker` is there too.
 pub fn choose() -> Option<Chosen> {
-    Command::new("bpf-linker").arg("--version").output().ok().filter(|o| o.status.success())?;
+    Command::new("bpf-linker")
+        .arg("--version")
+        .output()
+        .ok()
+        .filter(|o| o.status.success())?;
     let wanted = std::env::var(ENV).ok();
-    let names = wanted.as_deref().map_or_else(|| vec!["stable", "nightly", "debian"], |w| vec![w]);
+    let names = wanted
+        .as_deref()
+        .map_or_else(|| vec!["stable", "nightly", "debian"], |w| vec![w]);
     names.into_iter().find_map(|name| {
         let lib = rustlib(name)?;
         let source = lib.join("src/rust/library/Cargo.lock").exists();
         let prebuilt_core = lib.join("bpfel-unknown-none/lib").exists();
-        (source || prebuilt_core).then(|| Chosen { name: name.to_owned(), prebuilt_core })
+        (source || prebuilt_core).then(|| Chosen {
+            name: name.to_owned(),
+            prebuilt_core,
+        })
     })
 }

@@ -123,7 +123,14 @@ pub struct Essentials {
 
 impl Default for Essentials {
     fn default() -> Self {
-        Self { ra: true, dhcp: true, dhcpv6: true, igmp: true, mld: true, link: true }
+        Self {
+            ra: true,
+            dhcp: true,
+            dhcpv6: true,
+            igmp: true,
+            mld: true,
+            link: true,
+        }
     }
 }
 

@@ -1,0 +1,276 @@
+//! Layouts of the tables that hold a policy in its compiled form, shared by who fills them and who reads them.
+//!
+//! A generation is one compiled policy. It lives in a slot; [`Active::slot`] is the one word that says
+//! which slot is in force, and changing it is the swap. All the rest of a generation is written before.
+
+use crate::reason::REASONS;
+use crate::zone::{INTERFACE_CLASSES, ZONES};
+
+/// Version of all layouts in the pinned tables; part of the pin directory's name.
+pub const LAYOUT_VERSION: u32 = 1;
+
+/// Generations that can be in the tables at a time: in force, before it, being filled, candidate.
+/// Slots are numbered from 1; 0 means that no policy was ever applied.
+pub const SLOTS: u32 = 4;
+
+/// Rules of one generation, each policy's default counted as one.
+pub const MAX_RULES: u32 = 1024;
+
+/// Words of 64 rules in a [`Vector`].
+pub const VECTOR_WORDS: usize = MAX_RULES as usize / 64;
+
+/// Rule counters: numbers below [`FIRST_RULE_COUNTER`] are fixed, those of rules are given out by the agent.
+pub const RULE_COUNTERS: u32 = 4096;
+
+/// Counter number of failsafe rule 1; at most [`MAX_FAILSAFE`] follow.
+pub const FIRST_FAILSAFE_COUNTER: u32 = 32;
+
+/// Failsafe rules of a host.
+pub const MAX_FAILSAFE: u32 = 64;
+
+/// The first counter number of a policy's rules.
+pub const FIRST_RULE_COUNTER: u32 = 128;
+
+/// The one entry that the packet path reads first.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Active {
+    /// Slot of the generation in force; 0: none.
+    pub slot: u32,
+    /// Slot of a candidate judged beside it (a shadow policy); 0: none. Nothing reads it yet.
+    pub candidate: u32,
+    /// Slot to fall back to once [`Self::deadline`] has passed (a dead man's revert); 0: none. Nothing reads it yet.
+    pub fallback: u32,
+    /// Zero.
+    pub pad: u32,
+    /// Nanoseconds since boot; 0: none. Nothing reads it yet.
+    pub deadline: u64,
+    /// Zero.
+    pub reserved: [u64; 5],
+}
+
+/// What `unmatched` says for one course.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallback {
+    /// Pass and open a session.
+    Allow = 0,
+    /// Drop.
+    Deny = 1,
+    /// Drop and tell.
+    Reject = 2,
+    /// Routed traffic only: let by, strays too.
+    Pass = 3,
+}
+
+impl Fallback {
+    /// From its number; what is unknown refuses.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Allow,
+            2 => Self::Reject,
+            3 => Self::Pass,
+            _ => Self::Deny,
+        }
+    }
+}
+
+/// Set in [`Generation::flags`]: `mode: monitor` on the whole policy.
+pub const GENERATION_MONITOR: u32 = 1;
+/// Set in [`Generation::flags`]: some rule names source ports.
+pub const GENERATION_SOURCE_PORTS: u32 = 2;
+/// Set in [`Generation::flags`]: some rule names interfaces.
+pub const GENERATION_INTERFACES: u32 = 4;
+
+/// The head of a generation.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Generation {
+    /// Rises with every change that sessions must be judged anew for; never 0 in a filled slot.
+    pub epoch: u32,
+    /// Rules in use.
+    pub rules: u32,
+    /// `GENERATION_…` bits.
+    pub flags: u32,
+    /// Bits by [`crate::essential::Essential`]: switched on.
+    pub essentials: u32,
+    /// [`Fallback`] by [`crate::zone::Course`].
+    pub unmatched: [u8; 4],
+    /// Vector of source zone 0; that of zone `z` is `z` further on.
+    pub source_zones: u32,
+    /// Vector of destination zone 0; that of zone `z` is `z` further on.
+    pub destination_zones: u32,
+    /// Vector of a service that no rule names: rules without `services`.
+    pub any_service: u32,
+    /// Vector of a source port that no rule names, and of packets without ports.
+    pub any_source_port: u32,
+    /// Vector of an interface that no rule names.
+    pub any_interface: u32,
+    /// Address entry where the table of addresses has none (it always has: both families' /0 are in it).
+    pub default_address: AddressEntry,
+    /// `metadata.revision`.
+    pub revision: u64,
+    /// Zero.
+    pub reserved: [u64; 4],
+}
+
+/// What is known of an address: which rules name it as source and as destination, and its zone by
+/// class of interface.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
+pub struct AddressEntry {
+    /// Vector of rules that it may be the source of.
+    pub source: u32,
+    /// Vector of rules that it may be the destination of.
+    pub destination: u32,
+    /// Zone number by class of interface.
+    pub zones: [u8; INTERFACE_CLASSES],
+}
+
+/// Key of the service table, for longest-prefix match: protocol, kind, and the port in network byte order
+/// (ICMP: type, code). A range of ports is a few prefixes.
+pub type ServiceKey = [u8; 4];
+
+/// [`ServiceKey`] kind: destination port.
+pub const KIND_DESTINATION: u8 = 0;
+/// [`ServiceKey`] kind: source port (the protocol byte is 0 there).
+pub const KIND_SOURCE: u8 = 1;
+
+/// A set of rules, one bit each: bit `i % 64` of word `i / 64` is rule `i` of the ordered list.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Vector {
+    /// The bits.
+    pub words: [u64; VECTOR_WORDS],
+}
+
+impl Default for Vector {
+    fn default() -> Self {
+        Self {
+            words: [0; VECTOR_WORDS],
+        }
+    }
+}
+
+/// The vector that holds every rule; looking it up can be left out.
+pub const VECTOR_ALL: u32 = 0;
+
+/// Vectors of one generation.
+pub const MAX_VECTORS: u32 = 65_536;
+
+/// Key of the table of interfaces.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct InterfaceKey {
+    /// Slot of the generation.
+    pub slot: u32,
+    /// Interface index.
+    pub index: u32,
+}
+
+/// What a generation knows of an interface.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct InterfaceEntry {
+    /// Class for zones, below [`INTERFACE_CLASSES`]; 0 is the class of interfaces that no zone names.
+    pub class: u32,
+    /// Vector of rules that hold on it.
+    pub vector: u32,
+}
+
+/// What the routing tables say of one of this machine's addresses.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct LocalEntry {
+    /// [`LOCAL_UNICAST`] or [`LOCAL_BROADCAST`].
+    pub kind: u32,
+}
+
+/// A unicast address that is delivered here.
+pub const LOCAL_UNICAST: u32 = 1;
+/// A broadcast address of a link of ours.
+pub const LOCAL_BROADCAST: u32 = 2;
+
+/// The host's own settings that the packet path reads.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Nanoseconds of silence after which a session is over, by [`crate::session::State`].
+    pub timeouts: [u64; 16],
+    /// Failsafe rules in use.
+    pub failsafe: u32,
+    /// Mark of packets that Ringwall itself sends (answers of `reject`); drawn at load.
+    pub mark: u32,
+    /// Zero.
+    pub reserved: [u64; 3],
+}
+
+/// A counter of packets and bytes; per CPU in the kernel.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Count {
+    /// Packets on the wire: a large segment counts as what it is cut into.
+    pub packets: u64,
+    /// Bytes on the wire, from the link header on.
+    pub bytes: u64,
+}
+
+/// A rule's counter; per CPU in the kernel.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RuleCount {
+    /// Packets that the rule decided.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Packets that the rule would have decided, were it not in monitor mode.
+    pub would_packets: u64,
+    /// Their bytes.
+    pub would_bytes: u64,
+    /// Nanoseconds since boot of the last of either.
+    pub last_hit: u64,
+}
+
+/// Places in the table of packet counters.
+pub const PACKET_COUNTERS: u32 = (4 * 2 * ZONES * REASONS) as u32;
+
+/// Place of a packet counter: by verdict, hook, peer zone and reason.
+#[inline(always)]
+#[must_use]
+pub const fn packet_counter(verdict: u8, hook: u8, zone: u8, reason: u8) -> u32 {
+    let upper = (verdict as u32 & 3) * 2 + (hook as u32 & 1);
+    (upper * ZONES as u32 + (zone as u32 & (ZONES as u32 - 1))) * REASONS as u32
+        + (reason as u32 & (REASONS as u32 - 1))
+}
+
+/// A name kept beside the tables, so that they can be read without the agent: UTF-8, zero-padded.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Name {
+    /// The bytes.
+    pub bytes: [u8; 128],
+}
+
+/// What a slot holds, for people; the packet path does not read it.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PolicyInfo {
+    /// `metadata.name`.
+    pub name: Name,
+    /// SHA-256 of the policy's text.
+    pub digest: [u8; 32],
+    /// `metadata.revision`.
+    pub revision: u64,
+    /// Seconds since 1970 when it was put in force.
+    pub applied: u64,
+}
+
+const _: () = assert!(size_of::<Active>() == 64);
+const _: () = assert!(size_of::<AddressEntry>() == 24);
+const _: () = assert!(size_of::<Generation>() == 104);
+const _: () = assert!(size_of::<Vector>() == 128);
+const _: () = assert!(size_of::<Settings>() == 160);
+const _: () = assert!(size_of::<PolicyInfo>() == 176);
+const _: () = assert!(PACKET_COUNTERS == 32_768);

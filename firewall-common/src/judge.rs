@@ -1,0 +1,265 @@
+//! From the policy's answer to a decision: what opens, what is a stray, and sessions judged anew.
+
+use crate::addr::Addr;
+use crate::config::{Fallback, GENERATION_MONITOR, Generation, LOCAL_BROADCAST, LOCAL_UNICAST};
+use crate::flow::{Hook, Tuple};
+use crate::packet::{Packet, Role};
+use crate::pipeline::{At, Scratch};
+use crate::policy::lookup::{Answer, Question, lookup};
+use crate::policy::rule::{Action, DEFAULT, STATELESS};
+use crate::reason::Reason;
+use crate::session::{Entry, Permit};
+use crate::tables::Tables;
+use crate::verdict::{Decision, Verdict};
+use crate::zone::Course;
+
+/// Fills in the question that a packet puts to the policy: its tuple, course and interfaces.
+#[inline(always)]
+pub fn ask<T: Tables>(tables: T, at: &At, packet: &Packet, question: &mut Question) {
+    question.tuple = packet.tuple;
+    question.now = at.now;
+    question.packets = at.packets;
+    question.bytes = at.bytes;
+    let destination = &packet.tuple.destination;
+    let local = tables.local(destination);
+    question.group = destination.is_multicast()
+        || destination.is_limited_broadcast()
+        || local == LOCAL_BROADCAST;
+    let course = match at.hook {
+        Hook::Ingress => arriving(tables, at, question, local),
+        Hook::Egress => {
+            question.leaving = true;
+            question.interface_in = at.came_by;
+            question.interface_out = at.interface;
+            if at.came_by == 0 {
+                Course::Outbound
+            } else {
+                Course::Routed
+            }
+        }
+    };
+    question.course = course as u8;
+}
+
+/// To this host by the kernel's routing, multicast and broadcast included; else routed.
+#[inline(always)]
+fn arriving<T: Tables>(tables: T, at: &At, question: &mut Question, local: u32) -> Course {
+    question.leaving = false;
+    question.interface_in = at.interface;
+    question.interface_out = 0;
+    if local != 0 || question.group {
+        return Course::Inbound;
+    }
+    let route = tables.route(&question.tuple, at.interface);
+    if route.here {
+        return Course::Inbound;
+    }
+    question.interface_out = route.interface;
+    Course::Routed
+}
+
+/// The question that an existing session puts again: the opener's tuple, course and interfaces.
+#[inline(always)]
+pub fn ask_again(tuple: &Tuple, entry: &Entry, now: u64, question: &mut Question) {
+    question.tuple = *tuple;
+    question.now = now;
+    question.packets = 0;
+    question.bytes = 0;
+    question.course = entry.course;
+    question.interface_in = entry.interface_in;
+    question.interface_out = entry.interface_out;
+    question.leaving = entry.leaving();
+    question.group = tuple.destination.is_multicast() || entry.group();
+}
+
+/// Is the source on arrival one of this machine's own unicast addresses? Loopback is caught before.
+#[inline(always)]
+pub fn own_source<T: Tables>(tables: T, hook: Hook, source: &Addr) -> bool {
+    matches!(hook, Hook::Ingress) && tables.local(source) == LOCAL_UNICAST
+}
+
+/// What the list says of a packet without a session.
+#[inline(always)]
+pub fn judge<T: Tables>(
+    tables: T,
+    slot: u32,
+    head: &Generation,
+    scratch: &mut Scratch,
+) -> (Decision, Opening) {
+    let answer = lookup(tables, slot, head, &scratch.question);
+    let mut decision = match scratch.packet.role {
+        Role::Opens => of_opening(head, &scratch.question, &answer),
+        Role::Continues | Role::Error => of_stray(head, &scratch.question, &answer),
+        Role::Stateless => of_stateless(head, &scratch.question, &answer),
+    };
+    decision.source_zone = answer.source_zone;
+    decision.destination_zone = answer.destination_zone;
+    if let Some(rule) = answer.rule {
+        // A stray that a stateful allow does not take was decided by no rule.
+        if !matches!(decision.reason, Reason::NoSession) {
+            decision.rule = rule.counter;
+            let (packets, bytes) = (scratch.question.packets, scratch.question.bytes);
+            tables.hit(rule.counter, packets, bytes, scratch.question.now);
+        }
+    }
+    let opens = matches!(scratch.packet.role, Role::Opens);
+    decision.answer = opens && matches!(decision.verdict, Verdict::Rejected);
+    (
+        decision,
+        Opening {
+            wanted: opens && opens_session(head, &decision),
+            answer,
+        },
+    )
+}
+
+/// Whether a packet opens a session, and by which rule.
+#[derive(Debug, Clone, Copy)]
+pub struct Opening {
+    /// It does.
+    pub wanted: bool,
+    answer: Answer,
+}
+
+impl Opening {
+    /// What the session remembers of the policy.
+    #[inline(always)]
+    #[must_use]
+    pub const fn permit(&self, epoch: u32) -> Permit {
+        permit(&self.answer, epoch)
+    }
+}
+
+/// What a session remembers of the answer that let it in.
+#[inline(always)]
+#[must_use]
+pub const fn permit(answer: &Answer, epoch: u32) -> Permit {
+    match answer.rule {
+        Some(rule) => Permit {
+            epoch,
+            rule: rule.counter,
+            expires: rule.expires,
+        },
+        None => Permit {
+            epoch,
+            rule: 0,
+            expires: 0,
+        },
+    }
+}
+
+/// In monitor mode refused openings open too, so that the session can be judged when enforcement begins.
+#[inline(always)]
+const fn opens_session(head: &Generation, decision: &Decision) -> bool {
+    match decision.reason {
+        Reason::RuleAllow | Reason::DefaultAllow | Reason::Routed => true,
+        Reason::Stateless => false,
+        _ => head.flags & GENERATION_MONITOR != 0,
+    }
+}
+
+/// The reason for a rule's action.
+#[inline(always)]
+const fn reason_of(action: Action, flags: u8) -> Reason {
+    match (action, flags & DEFAULT != 0) {
+        (Action::Allow, _) if flags & STATELESS != 0 => Reason::Stateless,
+        (Action::Allow, false) => Reason::RuleAllow,
+        (Action::Allow, true) => Reason::DefaultAllow,
+        (Action::Deny, false) => Reason::RuleDeny,
+        (Action::Deny, true) => Reason::DefaultDeny,
+        (Action::Reject, false) => Reason::RuleReject,
+        (Action::Reject, true) => Reason::DefaultReject,
+    }
+}
+
+#[inline(always)]
+const fn fallback(head: &Generation, course: u8) -> Fallback {
+    Fallback::from_number(head.unmatched[(course & 3) as usize])
+}
+
+#[inline(always)]
+fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decision {
+    if let Some(rule) = answer.rule {
+        return Decision::plain(reason_of(Action::from_number(rule.action), rule.flags));
+    }
+    match fallback(head, question.course) {
+        Fallback::Allow => Decision::plain(Reason::DefaultAllow),
+        Fallback::Pass => Decision::plain(Reason::Routed),
+        Fallback::Deny => Decision::plain(Reason::NoPolicy),
+        Fallback::Reject => {
+            let plain = Decision::plain(Reason::NoPolicy);
+            Decision {
+                verdict: Verdict::Rejected,
+                ..plain
+            }
+        }
+    }
+}
+
+/// A stray walks the list too: refusals decide with their own reason, a stateless allow passes, and a
+/// stateful allow or the end of the list is `no-session`.
+#[inline(always)]
+fn of_stray(head: &Generation, question: &Question, answer: &Answer) -> Decision {
+    if let Some(rule) = answer.rule {
+        let reason = reason_of(Action::from_number(rule.action), rule.flags);
+        return Decision::plain(match reason {
+            Reason::RuleAllow | Reason::DefaultAllow => Reason::NoSession,
+            other => other,
+        });
+    }
+    let routed = question.course == Course::Routed as u8;
+    match fallback(head, question.course) {
+        Fallback::Pass if routed => Decision::plain(Reason::Routed),
+        Fallback::Allow if routed => Decision::plain(Reason::DefaultAllow),
+        _ => Decision::plain(Reason::NoSession),
+    }
+}
+
+/// ICMP messages without sessions: an allow passes whatever it says of state.
+#[inline(always)]
+fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Decision {
+    if let Some(rule) = answer.rule {
+        let reason = reason_of(Action::from_number(rule.action), rule.flags);
+        return Decision::plain(match reason {
+            Reason::RuleAllow => Reason::Stateless,
+            other => other,
+        });
+    }
+    match fallback(head, question.course) {
+        Fallback::Allow => Decision::plain(Reason::DefaultAllow),
+        Fallback::Pass => Decision::plain(Reason::Routed),
+        Fallback::Deny | Fallback::Reject => Decision::plain(Reason::NoSession),
+    }
+}
+
+/// Judges a session anew after a change, by its opener's question. `Ok` with the new permit; else why it ends.
+///
+/// # Errors
+/// `revoked`, or `rule-expired` where the expiry of its rule was the cause.
+#[inline(always)]
+pub fn again<T: Tables>(
+    tables: T,
+    slot: u32,
+    head: &Generation,
+    question: &Question,
+    entry: &Entry,
+) -> Result<Permit, Reason> {
+    let answer = lookup(tables, slot, head, question);
+    let allowed = match answer.action() {
+        Some(Action::Allow) => true,
+        Some(_) => false,
+        None => matches!(
+            fallback(head, question.course),
+            Fallback::Allow | Fallback::Pass
+        ),
+    };
+    if allowed {
+        return Ok(permit(&answer, head.epoch));
+    }
+    let expired = entry.permit.expires != 0 && question.now >= entry.permit.expires;
+    Err(if expired {
+        Reason::RuleExpired
+    } else {
+        Reason::Revoked
+    })
+}

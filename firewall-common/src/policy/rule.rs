@@ -1,0 +1,53 @@
+//! A rule as the kernel sees it: what it does, once the vectors say that it matches.
+
+/// What a rule does.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Action {
+    /// Pass.
+    Allow = 0,
+    /// Drop.
+    Deny = 1,
+    /// Drop and tell.
+    Reject = 2,
+}
+
+impl Action {
+    /// From its number; what is unknown denies.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Allow,
+            2 => Self::Reject,
+            _ => Self::Deny,
+        }
+    }
+}
+
+/// Set in [`Rule::flags`]: opens no sessions.
+pub const STATELESS: u8 = 1;
+/// Set in [`Rule::flags`]: `mode: monitor`; counted, never decides.
+pub const MONITOR: u8 = 2;
+/// Set in [`Rule::flags`]: a policy's `default`.
+pub const DEFAULT: u8 = 4;
+
+/// A rule of the ordered list.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Rule {
+    /// Nanoseconds since boot when it stops matching; 0: never.
+    pub expires: u64,
+    /// Its counter, which is also its number in sessions.
+    pub counter: u32,
+    /// [`Action`] by number.
+    pub action: u8,
+    /// [`STATELESS`] and the like.
+    pub flags: u8,
+    /// Zero.
+    pub pad: u16,
+    /// Room for limits and records.
+    pub reserved: [u64; 2],
+}
+
+const _: () = assert!(size_of::<Rule>() == 32);

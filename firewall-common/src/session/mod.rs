@@ -1,0 +1,298 @@
+//! Sessions: what is kept of a conversation, and how its packets move it on.
+
+pub mod tcp;
+
+use crate::config::Count;
+use crate::flow::{Side, Tuple};
+use crate::packet::{Packet, protocol};
+use crate::zone::{Course, ZoneId};
+
+/// Where a session stands. The number is kept in tables and is the index of its timeout.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum State {
+    /// TCP: a SYN was seen.
+    SynSent = 1,
+    /// TCP: the SYN was answered.
+    SynReceived = 2,
+    /// TCP: the handshake is complete.
+    Established = 3,
+    /// TCP: one side has finished.
+    FinWait = 4,
+    /// TCP: both sides have finished.
+    TimeWait = 5,
+    /// TCP: reset.
+    Close = 6,
+    /// UDP in one direction.
+    Udp = 7,
+    /// UDP in both directions.
+    UdpStream = 8,
+    /// ICMP queries.
+    Icmp = 9,
+    /// Any other protocol.
+    Other = 10,
+}
+
+/// Every state with the word users see.
+pub const STATES: &[(State, &str)] = &[
+    (State::SynSent, "syn-sent"),
+    (State::SynReceived, "syn-recv"),
+    (State::Established, "established"),
+    (State::FinWait, "fin-wait"),
+    (State::TimeWait, "time-wait"),
+    (State::Close, "close"),
+    (State::Udp, "udp"),
+    (State::UdpStream, "udp-stream"),
+    (State::Icmp, "icmp"),
+    (State::Other, "other"),
+];
+
+impl State {
+    /// From the number in a table; what is unknown is over.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::SynSent,
+            2 => Self::SynReceived,
+            3 => Self::Established,
+            4 => Self::FinWait,
+            5 => Self::TimeWait,
+            7 => Self::Udp,
+            8 => Self::UdpStream,
+            9 => Self::Icmp,
+            10 => Self::Other,
+            _ => Self::Close,
+        }
+    }
+
+    /// The word users see.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        STATES
+            .iter()
+            .find(|(state, _)| *state == self)
+            .map_or("close", |(_, word)| word)
+    }
+}
+
+/// Set in [`Track::flags`]: the responder has spoken.
+pub const REPLIED: u8 = 1;
+/// Set in [`Track::flags`]: the opener has sent a FIN.
+pub const FIN_OPENER: u8 = 2;
+/// Set in [`Track::flags`]: the responder has sent a FIN.
+pub const FIN_RESPONDER: u8 = 4;
+/// Set in [`Track::flags`]: opened by a packet that monitor mode let by against the policy.
+pub const MONITORED: u8 = 8;
+
+/// What is known of one side's sequence space (RFC 9293 section 3.3.1), in host byte order.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Window {
+    /// One past the highest sequence number sent.
+    pub end: u32,
+    /// The highest acknowledgement sent; of an opener, its first sequence number until it has sent one.
+    pub acknowledged: u32,
+    /// The greatest window offered, unscaled.
+    pub max_window: u32,
+    /// Window scale (RFC 7323); not followed yet.
+    pub scale: u8,
+    /// Zero.
+    pub flags: u8,
+    /// Zero.
+    pub pad: u16,
+}
+
+/// The part of a session that its packets change. It is written as a whole after each step; two CPUs
+/// that step at once leave the later one's view, which each next packet corrects.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Track {
+    /// The opener's side and the responder's.
+    pub windows: [Window; 2],
+    /// [`State`] by number.
+    pub state: u8,
+    /// [`REPLIED`] and the like.
+    pub flags: u8,
+    /// TCP flags seen from the opener and from the responder.
+    pub seen: [u8; 2],
+    /// Zero.
+    pub pad: u32,
+}
+
+/// By which policy a session was let in.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Permit {
+    /// Epoch of the generation.
+    pub epoch: u32,
+    /// Counter number of the rule; 0: `unmatched`.
+    pub rule: u32,
+    /// Nanoseconds since boot when the rule expires; 0: never.
+    pub expires: u64,
+}
+
+/// A session. One entry serves both directions.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Entry {
+    /// Nanoseconds since boot of the first packet.
+    pub opened: u64,
+    /// Nanoseconds since boot of the last packet.
+    pub last_seen: u64,
+    /// By which policy it was let in.
+    pub permit: Permit,
+    /// Where it stands.
+    pub track: Track,
+    /// Packets and bytes from the opener and from the responder.
+    pub counts: [Count; 2],
+    /// Interface the opener's packets arrive by; 0: from this host.
+    pub interface_in: u32,
+    /// Interface the opener's packets leave by; 0: to this host.
+    pub interface_out: u32,
+    /// The [`Side`] of the key that opened it.
+    pub opener: u8,
+    /// [`Course`] by number.
+    pub course: u8,
+    /// Zone of the opener.
+    pub source_zone: u8,
+    /// Zone of the responder.
+    pub destination_zone: u8,
+    /// [`LEAVING`] and [`GROUP`].
+    pub opening: u8,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+/// Set in [`Entry::opening`]: judged on the way out.
+pub const LEAVING: u8 = 1;
+/// Set in [`Entry::opening`]: opened to a multicast or broadcast address.
+pub const GROUP: u8 = 2;
+
+const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
+
+impl Entry {
+    /// Is `side` the one that opened the session?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_opener(&self, side: Side) -> bool {
+        self.opener == side as u8
+    }
+
+    /// The opener's side.
+    #[inline(always)]
+    #[must_use]
+    pub const fn opener_side(&self) -> Side {
+        if self.opener == 0 {
+            Side::Low
+        } else {
+            Side::High
+        }
+    }
+
+    /// Was it judged on the way out?
+    #[inline(always)]
+    #[must_use]
+    pub const fn leaving(&self) -> bool {
+        self.opening & LEAVING != 0
+    }
+
+    /// Was it opened to a multicast or broadcast address?
+    #[inline(always)]
+    #[must_use]
+    pub const fn group(&self) -> bool {
+        self.opening & GROUP != 0
+    }
+
+    /// Where it opened to.
+    #[inline(always)]
+    #[must_use]
+    pub const fn course(&self) -> Course {
+        Course::from_number(self.course)
+    }
+
+    /// The zones it was opened between.
+    #[inline(always)]
+    #[must_use]
+    pub const fn zones(&self) -> (ZoneId, ZoneId) {
+        (ZoneId(self.source_zone), ZoneId(self.destination_zone))
+    }
+
+    /// Has it been silent for longer than its state's timeout?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_over(&self, now: u64, timeout: u64) -> bool {
+        now.saturating_sub(self.last_seen) > timeout
+    }
+}
+
+impl Track {
+    /// Where it stands.
+    #[inline(always)]
+    #[must_use]
+    pub const fn state(&self) -> State {
+        State::from_number(self.state)
+    }
+
+    /// Has the other side shown that it is there: a completed handshake, or a first answer?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_verified(&self) -> bool {
+        match self.state() {
+            State::Established | State::FinWait | State::TimeWait => true,
+            State::SynSent | State::SynReceived | State::Close => false,
+            _ => self.flags & REPLIED != 0,
+        }
+    }
+}
+
+/// What a packet does to a session.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// It belongs to it and keeps it alive.
+    Live = 0,
+    /// It may pass, and changes nothing.
+    Idle = 1,
+    /// It cannot belong to it.
+    Foreign = 2,
+    /// The session is over, and the packet opens a new one if the policy allows.
+    Reopens = 3,
+}
+
+/// The track that an opening packet begins.
+#[inline(always)]
+pub fn begin(packet: &Packet, track: &mut Track) {
+    *track = Track::default();
+    let state = match packet.tuple.protocol {
+        protocol::TCP => State::SynSent,
+        protocol::UDP | protocol::UDPLITE => State::Udp,
+        _ if packet.is_icmp() => State::Icmp,
+        _ => State::Other,
+    };
+    track.state = state as u8;
+    if matches!(state, State::SynSent) {
+        tcp::begin(packet, track);
+    }
+}
+
+/// Moves a session on by one packet from its opener or its responder.
+#[inline(always)]
+pub fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    if packet.tuple.protocol == protocol::TCP {
+        return tcp::step(track, from_opener, packet);
+    }
+    if !from_opener {
+        track.flags |= REPLIED;
+        if matches!(track.state(), State::Udp) {
+            track.state = State::UdpStream as u8;
+        }
+    }
+    Step::Live
+}
+
+/// The opener's tuple of a session.
+#[inline(always)]
+pub fn opener_tuple(key: &crate::flow::FlowKey, entry: &Entry, out: &mut Tuple) {
+    key.tuple(entry.opener_side(), out);
+}

@@ -1,0 +1,191 @@
+//! TCP by handshake state (RFC 9293 section 3.3.2). A pure function of the track and one packet.
+//!
+//! A handshake counts as complete only when the opener has acknowledged the responder's sequence
+//! number, which a spoofed source cannot know. A reset closes only with the exact sequence number
+//! expected (RFC 5961 section 3.2); any other changes nothing.
+
+use super::{FIN_OPENER, FIN_RESPONDER, REPLIED, State, Step, Track, Window};
+use crate::packet::Packet;
+use crate::parse::tcp::{ACK, FIN, RST, SYN};
+
+/// Is `a` later than `b` in sequence space (RFC 9293 section 3.4)?
+#[inline(always)]
+const fn after(a: u32, b: u32) -> bool {
+    (a.wrapping_sub(b) as i32) > 0
+}
+
+/// One past the last sequence number a packet takes.
+#[inline(always)]
+const fn end_of(packet: &Packet) -> u32 {
+    let phantom = (packet.tcp_flags & SYN != 0) as u32 + (packet.tcp_flags & FIN != 0) as u32;
+    packet
+        .sequence
+        .wrapping_add(packet.payload_length())
+        .wrapping_add(phantom)
+}
+
+/// The first SYN.
+#[inline(always)]
+pub(super) fn begin(packet: &Packet, track: &mut Track) {
+    note_syn(&mut track.windows[0], packet);
+    track.seen[0] = packet.tcp_flags;
+}
+
+#[inline(always)]
+fn note_syn(window: &mut Window, packet: &Packet) {
+    window.end = end_of(packet);
+    window.acknowledged = packet.sequence;
+    window.max_window = u32::from(packet.window);
+}
+
+/// Moves the track on by one packet.
+#[inline(always)]
+pub(super) fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    let side = usize::from(!from_opener) & 1;
+    let outcome = match track.state() {
+        State::SynSent if from_opener => opener_in_syn_sent(track, packet),
+        State::SynSent => responder_in_syn_sent(track, packet),
+        State::SynReceived => in_syn_received(track, from_opener, packet),
+        _ => established(track, from_opener, packet),
+    };
+    if !matches!(outcome, Step::Foreign | Step::Reopens) {
+        track.seen[side] |= packet.tcp_flags;
+        if !from_opener {
+            track.flags |= REPLIED;
+        }
+    }
+    outcome
+}
+
+/// The SYN again, or the opener giving up; an ACK without an answer seen is not of this session.
+#[inline(always)]
+fn opener_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
+    let flags = packet.tcp_flags;
+    if flags & RST != 0 {
+        // In answer to a stale SYN-ACK the sequence number is not ours (RFC 9293 section 3.5.1).
+        if packet.sequence == track.windows[0].end {
+            track.state = State::Close as u8;
+        }
+        return Step::Idle;
+    }
+    if flags & (SYN | ACK) == SYN {
+        note_syn(&mut track.windows[0], packet);
+        return Step::Live;
+    }
+    Step::Foreign
+}
+
+#[inline(always)]
+fn responder_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
+    let flags = packet.tcp_flags;
+    let opener = track.windows[0];
+    // With data in the SYN (RFC 7413) any part of it may be acknowledged.
+    let acknowledges = flags & ACK != 0
+        && after(packet.acknowledgement, opener.acknowledged)
+        && !after(packet.acknowledgement, opener.end);
+    if flags & RST != 0 {
+        if acknowledges {
+            track.state = State::Close as u8;
+        }
+        return Step::Idle;
+    }
+    if flags & SYN == 0 {
+        return Step::Foreign;
+    }
+    if flags & ACK != 0 && !acknowledges {
+        // Stale: the opener answers it with a reset, so it must arrive.
+        return Step::Idle;
+    }
+    // With ACK the second step; without it a simultaneous open.
+    note_syn(&mut track.windows[1], packet);
+    track.state = State::SynReceived as u8;
+    Step::Live
+}
+
+#[inline(always)]
+fn in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    let flags = packet.tcp_flags;
+    if flags & RST != 0 {
+        return reset(track, from_opener, packet);
+    }
+    let peer = track.windows[usize::from(from_opener) & 1];
+    if flags & SYN != 0 && flags & ACK == 0 {
+        return Step::Live;
+    }
+    let acknowledges = flags & ACK != 0
+        && after(packet.acknowledgement, peer.acknowledged)
+        && !after(packet.acknowledgement, peer.end);
+    if from_opener && acknowledges {
+        track.state = State::Established as u8;
+        return established(track, from_opener, packet);
+    }
+    // The SYN-ACK again, or data that the responder may send early; or a wrong ACK, which it resets.
+    if from_opener {
+        Step::Idle
+    } else {
+        advance(&mut track.windows[1], packet);
+        Step::Live
+    }
+}
+
+#[inline(always)]
+fn established(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    let flags = packet.tcp_flags;
+    let over = matches!(track.state(), State::TimeWait | State::Close);
+    if flags & (SYN | ACK) == SYN {
+        // On a closing session a SYN opens anew; on a live one the host sends a challenge ACK
+        // (RFC 5961 section 4.2).
+        return if over { Step::Reopens } else { Step::Idle };
+    }
+    if flags & RST != 0 {
+        return reset(track, from_opener, packet);
+    }
+    advance(&mut track.windows[usize::from(!from_opener) & 1], packet);
+    if flags & FIN != 0 {
+        track.flags |= if from_opener {
+            FIN_OPENER
+        } else {
+            FIN_RESPONDER
+        };
+    }
+    if matches!(track.state(), State::Close) {
+        return Step::Idle;
+    }
+    track.state = match track.flags & (FIN_OPENER | FIN_RESPONDER) {
+        0 => State::Established,
+        x if x == FIN_OPENER | FIN_RESPONDER => State::TimeWait,
+        _ => State::FinWait,
+    } as u8;
+    Step::Live
+}
+
+#[inline(always)]
+fn advance(window: &mut Window, packet: &Packet) {
+    let end = end_of(packet);
+    if after(end, window.end) {
+        window.end = end;
+    }
+    if packet.tcp_flags & ACK != 0 {
+        window.acknowledged = packet.acknowledgement;
+    }
+    let offered = u32::from(packet.window);
+    if offered > window.max_window {
+        window.max_window = offered;
+    }
+}
+
+/// A reset is believed at the next sequence number its sender would use, or the next one the receiver
+/// has asked for. It passes in any case: the receiver judges for itself.
+#[inline(always)]
+fn reset(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    let sender = track.windows[usize::from(!from_opener) & 1];
+    let receiver = track.windows[usize::from(from_opener) & 1];
+    if packet.sequence == sender.end || packet.sequence == receiver.acknowledged {
+        track.state = State::Close as u8;
+    }
+    Step::Idle
+}
+
+#[cfg(test)]
+#[path = "tcp_tests.rs"]
+mod tests;

@@ -1,0 +1,94 @@
+//! How a hook lets its packet's bytes be read: the first of the two doors.
+
+/// Bytes copied out of a packet; aligned so that reads of whole words are one load.
+#[repr(C, align(8))]
+#[derive(Debug, Clone, Copy)]
+pub struct Bytes<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Bytes<N> {
+    /// The byte at `I`. `I` is checked when the program is compiled.
+    #[inline(always)]
+    #[must_use]
+    pub const fn u8<const I: usize>(&self) -> u8 {
+        const { assert!(I < N) };
+        self.0[I]
+    }
+
+    /// The two bytes from `I` on, in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn be16<const I: usize>(&self) -> u16 {
+        const { assert!(I + 2 <= N) };
+        u16::from_be_bytes([self.0[I], self.0[I + 1]])
+    }
+
+    /// The four bytes from `I` on, in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn be32<const I: usize>(&self) -> u32 {
+        const { assert!(I + 4 <= N) };
+        u32::from_be_bytes([self.0[I], self.0[I + 1], self.0[I + 2], self.0[I + 3]])
+    }
+
+    /// The eight bytes from `I` on, in network byte order.
+    #[inline(always)]
+    #[must_use]
+    pub const fn be64<const I: usize>(&self) -> u64 {
+        const { assert!(I + 8 <= N) };
+        let b = &self.0;
+        u64::from_be_bytes([
+            b[I],
+            b[I + 1],
+            b[I + 2],
+            b[I + 3],
+            b[I + 4],
+            b[I + 5],
+            b[I + 6],
+            b[I + 7],
+        ])
+    }
+}
+
+/// A packet as a hook sees it. Offsets count from the first byte of the link header.
+pub trait PacketSource {
+    /// Bytes of the frame; a large segment counts whole.
+    fn length(&self) -> u32;
+
+    /// Copies `N` bytes from `offset` on; `None` where the frame ends before.
+    fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>>;
+
+    /// The ethertype of a VLAN tag that the driver took out of the frame; `None` without one.
+    fn tag_in_metadata(&self) -> Option<u16>;
+
+    /// Packets on the wire that this one stands for, at least 1.
+    fn segments(&self) -> u32;
+}
+
+/// A packet in memory: for tests, fuzzers and `explain`.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice<'a> {
+    /// The frame from its link header on.
+    pub bytes: &'a [u8],
+    /// See [`PacketSource::tag_in_metadata`].
+    pub tag: Option<u16>,
+}
+
+impl PacketSource for Slice<'_> {
+    fn length(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>> {
+        let start = offset as usize;
+        let part = self.bytes.get(start..start.checked_add(N)?)?;
+        Some(Bytes(part.try_into().ok()?))
+    }
+
+    fn tag_in_metadata(&self) -> Option<u16> {
+        self.tag
+    }
+
+    fn segments(&self) -> u32 {
+        1
+    }
+}

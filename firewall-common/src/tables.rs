@@ -1,0 +1,125 @@
+//! The only way to state: the second of the two doors. In the kernel these are BPF maps; in tests,
+//! fuzzers and `explain`, plain collections.
+
+use crate::addr::Addr;
+use crate::config::{AddressEntry, Generation, InterfaceEntry, ServiceKey};
+use crate::flow::{FlowKey, FragmentKey, Tuple};
+use crate::policy::rule::Rule;
+use crate::session::{Entry, Permit, Track};
+
+/// Which of the two session tables an entry is in.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// Openings that the other side has not answered to satisfaction.
+    HalfOpen = 0,
+    /// Verified sessions.
+    Sessions = 1,
+}
+
+/// What became of putting a session into a table.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// It is there now (another CPU may have been faster, which is as good).
+    There = 0,
+    /// The table is full.
+    Full = 1,
+}
+
+/// Where the kernel's routing takes a packet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// Delivered to this host.
+    pub here: bool,
+    /// Interface it leaves by, where it does.
+    pub interface: u32,
+}
+
+/// What a step of bounded work says.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sought {
+    /// Not yet done.
+    Further = 0,
+    /// Done.
+    Done = 1,
+}
+
+/// Work done step by step, by [`Tables::repeat`].
+pub trait Work {
+    /// One step.
+    fn go(&mut self) -> Sought;
+}
+
+/// State as the decision needs it. Methods that find nothing say so; none blocks.
+pub trait Tables: Copy {
+    /// Points at an entry of a session table for the time of one packet.
+    type Handle: Copy;
+
+    /// Borrows the head of a generation.
+    type Head: core::ops::Deref<Target = Generation> + Copy;
+
+    /// The slot of the generation in force; 0 where no policy was ever applied.
+    fn slot(self) -> u32;
+    /// The head of the generation in a slot; `None` for a slot that does not exist.
+    fn generation(self, slot: u32) -> Option<Self::Head>;
+    /// Nanoseconds of silence after which a session in a state is over.
+    fn timeout(self, state: u8) -> u64;
+    /// Does this host have failsafe rules?
+    fn has_failsafe(self) -> bool;
+
+    /// Longest-prefix match of an address.
+    fn address(self, slot: u32, address: &Addr) -> Option<AddressEntry>;
+    /// Longest-prefix match of a service.
+    fn service(self, slot: u32, key: ServiceKey) -> Option<u32>;
+    /// What the generation knows of an interface.
+    fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry>;
+    /// A word of a vector; 0 (no rule) for one that does not exist.
+    fn vector_word(self, slot: u32, vector: u32, word: u32) -> u64;
+    /// A rule of the ordered list.
+    fn rule(self, slot: u32, index: u32) -> Option<Rule>;
+    /// Does `work` until it is done, at most `limit` steps.
+    fn repeat<W: Work>(self, limit: u32, work: &mut W);
+
+    /// [`crate::config::LOCAL_UNICAST`], [`crate::config::LOCAL_BROADCAST`], or 0 where the address is
+    /// not known to be this machine's.
+    fn local(self, address: &Addr) -> u32;
+    /// The kernel's routing decision for a packet that arrived by `interface`.
+    fn route(self, tuple: &Tuple, interface: u32) -> Route;
+    /// Is an interface guarded on ingress?
+    fn guarded(self, interface: u32) -> bool;
+    /// Failsafe rules (bit `i` is rule `i + 1`) that name an address.
+    fn failsafe_address(self, address: &Addr) -> u64;
+    /// Failsafe rules that name a service; the key is as for [`Self::service`].
+    fn failsafe_service(self, key: ServiceKey) -> u64;
+
+    /// The entry of a session, in either table.
+    fn find(self, key: &FlowKey) -> Option<(Self::Handle, Table)>;
+    /// Copies an entry.
+    fn read(self, handle: Self::Handle, entry: &mut Entry);
+    /// Writes back what a packet changed.
+    fn write(self, handle: Self::Handle, track: &Track, last_seen: u64);
+    /// Writes back a new judgement.
+    fn permit(self, handle: Self::Handle, permit: &Permit);
+    /// Adds to the counts of one direction; exact under concurrency.
+    fn account(self, handle: Self::Handle, responder: bool, packets: u32, bytes: u32);
+    /// Puts a new entry among the half-open ones.
+    fn open(self, key: &FlowKey, entry: &Entry) -> Put;
+    /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
+    fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
+    /// Ends a session.
+    fn close(self, key: &FlowKey);
+
+    /// Remembers that the first fragment of a packet was let through.
+    fn remember_fragment(self, key: &FragmentKey, now: u64);
+    /// Was the first fragment let through, not too long ago?
+    fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool;
+
+    /// Counts a packet that a rule decided.
+    fn hit(self, counter: u32, packets: u32, bytes: u32, now: u64);
+    /// Counts a packet that a rule in monitor mode would have decided.
+    fn would_hit(self, counter: u32, packets: u32, bytes: u32, now: u64);
+    /// Counts a packet at [`crate::config::packet_counter`].
+    fn count(self, place: u32, packets: u32, bytes: u32);
+}

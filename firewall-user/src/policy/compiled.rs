@@ -1,0 +1,90 @@
+//! A policy in its compiled form: what [`super::compile`] makes and what the data plane is filled with.
+
+use std::collections::BTreeMap;
+
+use firewall_common::config::{AddressEntry, Generation, InterfaceEntry, ServiceKey, Vector};
+use firewall_common::policy::rule::Rule;
+use firewall_common::zone::ZoneId;
+use serde::{Deserialize, Serialize};
+
+/// One generation, ready to be written into a slot. Only `head.epoch` is still open: the swap sets it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Compiled {
+    /// The head.
+    pub head: Generation,
+    /// The ordered list.
+    pub rules: Vec<Rule>,
+    /// Vectors; number 0 holds every rule.
+    pub vectors: Vec<Vector>,
+    /// Prefixes: length in bits (of 128; IPv4 is mapped, so 96 more), the sixteen bytes, what is known.
+    pub addresses: Vec<(u32, [u8; 16], AddressEntry)>,
+    /// Services: length in bits (of 32), the key, the vector.
+    pub services: Vec<(u32, ServiceKey, u32)>,
+    /// Interfaces by pattern.
+    pub interfaces: InterfacePlan,
+    /// For listings: one entry per place of the ordered list, in order.
+    pub listing: Vec<Listed>,
+    /// Zone names by number, the built-in ones included.
+    pub zones: Vec<(ZoneId, String)>,
+}
+
+/// How an interface's name decides its class and vector; the first pattern combination is computed when
+/// an interface is seen, so that interfaces may come later than the policy.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct InterfacePlan {
+    /// All patterns that zones or rules name, in a fixed order.
+    pub patterns: Vec<String>,
+    /// Combination of matching patterns (a bit each, in the order of `patterns`) to entry.
+    /// Every combination that can occur is here; see [`InterfacePlan::entry`].
+    pub entries: BTreeMap<Vec<u32>, InterfaceEntry>,
+}
+
+/// A place of the ordered list, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Listed {
+    /// `policy/rule`.
+    pub id: String,
+    /// Counter number.
+    pub counter: u32,
+    /// `allow`, `deny` or `reject`.
+    pub action: String,
+    /// Conditions in words, as the language writes them.
+    pub conditions: String,
+    /// `from` of its policy.
+    pub from: String,
+    /// `to` of its policy.
+    pub to: String,
+    /// It only monitors.
+    pub monitor: bool,
+    /// Index into [`Compiled::rules`]; `None` where it takes no part (disabled, not for this host).
+    pub index: Option<u32>,
+    /// `owner`.
+    pub owner: Option<String>,
+    /// `reason`.
+    pub reason: Option<String>,
+    /// `ticket`.
+    pub ticket: Option<String>,
+    /// `review_by`, RFC 3339.
+    pub review_by: Option<String>,
+    /// `expires`, RFC 3339.
+    pub expires: Option<String>,
+}
+
+/// Numbers given out to names. They stay with their names across revisions, so that counters, sessions
+/// and metrics keep their meaning; a number is reused only when its name is gone from every kept generation.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Default)]
+pub struct Numbers {
+    /// Rule counters by `policy/rule`.
+    pub rules: BTreeMap<String, u32>,
+    /// Zone numbers by name.
+    pub zones: BTreeMap<String, u8>,
+}
+
+/// The two clocks at one moment, to turn dates into times since boot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// Nanoseconds since boot (CLOCK_BOOTTIME).
+    pub boot: u64,
+    /// Wall clock.
+    pub wall: jiff::Timestamp,
+}
