@@ -54,6 +54,10 @@ pub(super) fn on_death(kind: &str, what: &str) {
     let _ = writeln!(input, "{kind} {what}");
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "it outlives us, and init waits for it"
+)]
 fn start_janitor() -> ChildStdin {
     use std::os::unix::process::CommandExt as _;
     let mut command = Command::new("sh");

@@ -6,12 +6,18 @@
 
 mod clean;
 mod dirs;
+mod host;
+mod lab;
 mod netns;
+pub mod packet;
 mod process;
+pub mod sock;
 mod veth;
 
 pub use clean::{sweep_dead, sweep_own};
 pub use dirs::RunDir;
+pub use host::{Host, METRICS, binary};
+pub use lab::Lab;
 pub use netns::Netns;
 pub use process::{Command, Daemon, Ran, wait_until};
 pub use veth::{End, Veth};
