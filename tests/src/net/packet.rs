@@ -258,14 +258,12 @@ mod tests {
             );
         }
         // With a filter in front, the frame is still on the wire and no more at the stack's door.
-        let rules = "qdisc add dev eth0 clsact\nfilter add dev eth0 ingress matchall action drop\n";
-        let ran = b
-            .command("tc")
-            .args(["-batch", "-"])
-            .run_with(rules)
-            .unwrap();
+        let rules = "table netdev t {
+            chain c { type filter hook ingress device eth0 priority 0; policy drop; }
+        }";
+        let ran = b.command("nft").args(["-f", "-"]).run_with(rules).unwrap();
         if !ran.ok() {
-            crate::skip!("this kernel has no matchall: {}", ran.err.trim());
+            crate::skip!("no nftables ingress hook here: {}", ran.err.trim());
         }
         out.send(&plain).unwrap();
         assert!(
