@@ -137,7 +137,12 @@ fn answer_all(socket: &UdpSocket, stop: &AtomicBool) {
 
 /// Connects over TCP, exchanges a word with an echo server, and keeps nothing.
 pub fn tcp(ns: &Netns, to: SocketAddr, patience: Duration) -> Seen {
-    match connect(ns, to, patience) {
+    tcp_from(ns, None, to, patience)
+}
+
+/// The same from one of the client's addresses.
+pub fn tcp_from(ns: &Netns, from: Option<IpAddr>, to: SocketAddr, patience: Duration) -> Seen {
+    match connect_from(ns, from, to, patience) {
         Ok(mut stream) => exchange(&mut stream, patience),
         Err(seen) => seen,
     }
@@ -145,7 +150,38 @@ pub fn tcp(ns: &Netns, to: SocketAddr, patience: Duration) -> Seen {
 
 /// Connects over TCP and keeps the connection.
 pub fn connect(ns: &Netns, to: SocketAddr, patience: Duration) -> Result<TcpStream, Seen> {
-    Ok(ns.run(|| TcpStream::connect_timeout(&to, patience))?)
+    connect_from(ns, None, to, patience)
+}
+
+/// The same from one of the client's addresses.
+pub fn connect_from(
+    ns: &Netns,
+    from: Option<IpAddr>,
+    to: SocketAddr,
+    patience: Duration,
+) -> Result<TcpStream, Seen> {
+    Ok(ns.run(|| match from {
+        None => TcpStream::connect_timeout(&to, patience),
+        Some(from) => connect_bound(SocketAddr::new(from, 0), to, patience),
+    })?)
+}
+
+fn connect_bound(from: SocketAddr, to: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    use rustix::net::sockopt::{Timeout, set_socket_timeout};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, connect, socket_with};
+    let family = if to.is_ipv4() {
+        AddressFamily::INET
+    } else {
+        AddressFamily::INET6
+    };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &from)?;
+    set_socket_timeout(&socket, Timeout::Send, Some(patience))?;
+    match connect(&socket, &to) {
+        // How a connect ends that took longer than the send timeout.
+        Err(rustix::io::Errno::INPROGRESS) => Err(ErrorKind::TimedOut.into()),
+        other => other.map(|()| socket.into()).map_err(io::Error::from),
+    }
 }
 
 /// Sends a word on a connection and waits for its echo.
@@ -283,6 +319,12 @@ mod tests {
         }
         let nobody = "10.77.0.77:80".parse().unwrap();
         assert_eq!(tcp(&a, nobody, PATIENCE), Seen::Silence);
+        let from = Some("10.77.0.1".parse().unwrap());
+        assert_eq!(tcp_from(&a, from, nobody, PATIENCE), Seen::Silence);
+        assert_eq!(
+            tcp_from(&a, from, "10.77.0.2:81".parse().unwrap(), PATIENCE),
+            Seen::Refused
+        );
         assert_eq!(
             tcp(&a, "192.0.2.1:80".parse().unwrap(), PATIENCE),
             Seen::Unreachable
