@@ -20,11 +20,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     }
     let profile = if args.release { "release" } else { "debug" };
     let flag = args.release.then_some("--release");
-    run_command(
-        cargo()
-            .args(["build", "--package", "firewall-user"])
-            .args(flag),
-    )?;
+    run_command(cargo().arg("build").args(flag))?;
     println!(
         "Built: {}",
         target_dir().join(profile).join("ringwall").display()

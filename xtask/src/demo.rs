@@ -22,13 +22,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     if !setup::ensure(&[Group::Build, Group::Demo])? {
         return Ok(false);
     }
-    run_command(cargo().args([
-        "build",
-        "--package",
-        "firewall-user",
-        "--package",
-        "ringwall-tests",
-    ]))?;
+    run_command(cargo().arg("build"))?;
     let debug = target_dir().join("debug");
     let demo = [
         debug.join("demo").into_os_string(),

@@ -21,15 +21,14 @@ pub(super) struct Job {
     pub(super) log: PathBuf,
 }
 
-/// Builds the test binaries of these packages, with cargo's progress shown.
-pub(super) fn build(packages: &[&str], filter: Option<&str>) -> Result<Vec<Job>> {
+/// Builds the test binaries of the workspace's default members, with cargo's progress shown.
+pub(super) fn build(filter: Option<&str>) -> Result<Vec<Job>> {
     let mut cargo = cargo();
     cargo.args([
         "test",
         "--no-run",
         "--message-format=json-render-diagnostics",
     ]);
-    cargo.args(packages.iter().flat_map(|p| ["--package", p]));
     eprintln!("$ {}", text(&cargo));
     let out = cargo
         .stderr(Stdio::inherit())
@@ -99,8 +98,6 @@ fn environment(directory: &std::path::Path) -> Vec<(String, String)> {
 
 /// The examples in the documentation; rustdoc builds and runs them itself.
 pub(super) fn doc_tests(packages: &[&str], filter: Option<&str>) -> Vec<Job> {
-    // A program alone has no documentation to test.
-    let libraries = packages.iter().filter(|p| **p != "xtask");
     let job = |package: &&str| {
         let args = ["test", "--quiet", "--doc", "--package", package];
         let mut args: Vec<_> = args.map(str::to_owned).into();
@@ -118,7 +115,7 @@ pub(super) fn doc_tests(packages: &[&str], filter: Option<&str>) -> Vec<Job> {
             Vec::new(),
         )
     };
-    libraries.map(job).collect()
+    packages.iter().map(job).collect()
 }
 
 impl Job {

@@ -81,17 +81,23 @@ fn show(policy: &str) -> Result<bool> {
 }
 
 fn introduce(lab: &Lab) {
+    let [v4, v6] = SCANNER;
+    let line = |name: &str, what: &str| println!("  {name:<26} {what}");
     println!("Three namespaces:");
-    println!(
-        "  {:<28} this host: lan0 10.77.0.1 fd77::1, wan0 203.0.113.1 2001:db8::1",
-        lab.host().name()
+    line(
+        lab.host().name(),
+        "this host: lan0 10.77.0.1 fd77::1, wan0 203.0.113.1 2001:db8::1",
     );
-    println!(
-        "  {:<28} a peer it trusts: 10.77.0.9 fd77::9, at lan0",
-        lab.trusted.ns.name()
+    line(
+        lab.trusted.ns.name(),
+        "a peer it trusts, at lan0: 10.77.0.9 fd77::9",
     );
-    println!(
-        "  {:<28} a stranger: 203.0.113.9 2001:db8::9, at wan0",
-        lab.stranger.ns.name()
+    line(
+        lab.stranger.ns.name(),
+        "a stranger, at wan0: 203.0.113.9 2001:db8::9",
+    );
+    line(
+        "",
+        &format!("and, on the policy's list of scanners: {v4} {v6}"),
     );
 }

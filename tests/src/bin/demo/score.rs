@@ -30,7 +30,7 @@ impl Score {
     /// Says how it went.
     pub(crate) fn conclude(&self) -> bool {
         println!();
-        for what in &self.bad {
+        for what in self.bad.iter().take(10) {
             println!("NOT as expected: {what}");
         }
         println!(
