@@ -7,6 +7,7 @@
 mod clean;
 mod dirs;
 mod host;
+mod icmp;
 mod lab;
 mod netns;
 pub mod packet;
