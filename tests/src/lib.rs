@@ -1,1 +1,9 @@
-//! End-to-end tests.
+//! End-to-end tests: what they share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
+
+pub mod net;
+pub mod skip;
