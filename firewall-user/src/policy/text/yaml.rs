@@ -83,7 +83,7 @@ impl Node {
     }
 }
 
-/// The one document of a text; errors go to the report.
+/// The one document of a text, none of an empty one; errors go to the report.
 pub fn parse(file: usize, text: &str, report: &mut Report<'_>) -> Option<Node> {
     let mut text = std::borrow::Cow::Borrowed(text.trim_start_matches('\u{feff}'));
     for _ in 0..MAX_REPAIRS {
@@ -170,14 +170,6 @@ impl<'r, 't> Builder<'r, 't> {
                 self.too_large(at);
                 return Ok(None);
             }
-        }
-        if self.root.is_none() && !self.report.failed() {
-            let start = Span {
-                file: self.file,
-                line: 1,
-                column: 1,
-            };
-            self.report.error(start, "empty", "the file is empty");
         }
         Ok(self.root)
     }
