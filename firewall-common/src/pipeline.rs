@@ -388,7 +388,7 @@ fn sessions<T: Tables>(
     let from_opener = entry.is_opener(side);
     match session::step(&mut entry.track, from_opener, packet) {
         Step::Foreign | Step::Reopens => return None,
-        Step::Idle => entry.last_seen = entry.last_seen.max(1),
+        Step::Idle => (),
         Step::Live => entry.last_seen = at.now,
     }
     if stale(head, entry, at.now) {
