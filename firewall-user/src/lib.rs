@@ -4,4 +4,6 @@
     reason = "a library with one user: its own binary and tests"
 )]
 
+pub mod agent;
+pub mod dataplane;
 pub mod policy;
