@@ -5,5 +5,8 @@
     reason = "a test that cannot go on must stop with a message"
 )]
 
+pub mod case;
+pub mod cases;
 pub mod net;
+pub mod run;
 pub mod skip;

@@ -200,7 +200,12 @@ fn step(hook: Hook, frame: impl Into<Vec<u8>>, reason: Reason) -> Step {
         zone: None,
         answered: false,
     };
-    Step::Packet { hook, frame: frame.into(), tag: None, expect }
+    Step::Packet {
+        hook,
+        frame: frame.into(),
+        tag: None,
+        expect,
+    }
 }
 
 /// A packet arrives and gets this reason.
@@ -236,7 +241,13 @@ impl Case {
         policy: &'static str,
         steps: fn(&Family) -> Vec<Step>,
     ) -> Self {
-        Self { name, policy, over: Over::Both, left_out: &[], steps }
+        Self {
+            name,
+            policy,
+            over: Over::Both,
+            left_out: &[],
+            steps,
+        }
     }
 
     /// Only for IPv4.
@@ -263,7 +274,10 @@ impl Case {
     /// Time has to pass, which only the host's own clock can do at will.
     #[must_use]
     pub const fn needs_time(self) -> Self {
-        self.without(&[(Way::TestRun, LeftOut::NeedsTime), (Way::Wire, LeftOut::NeedsTime)])
+        self.without(&[
+            (Way::TestRun, LeftOut::NeedsTime),
+            (Way::Wire, LeftOut::NeedsTime),
+        ])
     }
 
     /// Is it run in this family?

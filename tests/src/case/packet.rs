@@ -84,7 +84,10 @@ pub fn tcp(
     body.extend([5 << 4, flags]);
     body.extend(64_000_u16.to_be_bytes());
     body.extend([0; 4]);
-    Packet { checksum_at: Some(16), ..raw(from.0, to.0, 6, body) }
+    Packet {
+        checksum_at: Some(16),
+        ..raw(from.0, to.0, 6, body)
+    }
 }
 
 /// The first packet of a TCP connection; its sequence number is 1000.
@@ -114,17 +117,30 @@ pub fn udp(from: (IpAddr, u16), to: (IpAddr, u16), payload: &[u8]) -> Packet {
     body.extend((8 + payload.len() as u16).to_be_bytes());
     body.extend([0; 2]);
     body.extend(payload);
-    Packet { checksum_at: Some(6), ..raw(from.0, to.0, 17, body) }
+    Packet {
+        checksum_at: Some(6),
+        ..raw(from.0, to.0, 17, body)
+    }
 }
 
 /// An ICMP or ICMPv6 message, by the addresses' family. `rest` is the second word of the header.
 #[must_use]
-pub fn icmp(source: IpAddr, destination: IpAddr, kind: u8, code: u8, rest: u32, data: &[u8]) -> Packet {
+pub fn icmp(
+    source: IpAddr,
+    destination: IpAddr,
+    kind: u8,
+    code: u8,
+    rest: u32,
+    data: &[u8],
+) -> Packet {
     let mut body = vec![kind, code, 0, 0];
     body.extend(rest.to_be_bytes());
     body.extend(data);
     let protocol = if source.is_ipv6() { 58 } else { 1 };
-    let mut packet = Packet { checksum_at: Some(2), ..raw(source, destination, protocol, body) };
+    let mut packet = Packet {
+        checksum_at: Some(2),
+        ..raw(source, destination, protocol, body)
+    };
     let neighbour = source.is_ipv6() && (133..=137).contains(&kind);
     packet.ttl = if neighbour { 255 } else { 64 };
     packet
@@ -134,14 +150,28 @@ pub fn icmp(source: IpAddr, destination: IpAddr, kind: u8, code: u8, rest: u32, 
 #[must_use]
 pub fn ping(source: IpAddr, destination: IpAddr, id: u16) -> Packet {
     let kind = if source.is_ipv6() { 128 } else { 8 };
-    icmp(source, destination, kind, 0, u32::from(id) << 16 | 1, b"ringwall")
+    icmp(
+        source,
+        destination,
+        kind,
+        0,
+        u32::from(id) << 16 | 1,
+        b"ringwall",
+    )
 }
 
 /// An echo reply with this identifier.
 #[must_use]
 pub fn pong(source: IpAddr, destination: IpAddr, id: u16) -> Packet {
     let kind = if source.is_ipv6() { 129 } else { 0 };
-    icmp(source, destination, kind, 0, u32::from(id) << 16 | 1, b"ringwall")
+    icmp(
+        source,
+        destination,
+        kind,
+        0,
+        u32::from(id) << 16 | 1,
+        b"ringwall",
+    )
 }
 
 /// "Port unreachable" about `about`, from `source` to the sender of `about`.
@@ -263,8 +293,10 @@ impl Packet {
     #[must_use]
     pub fn transport(&self) -> Vec<u8> {
         let mut body = self.body.clone();
-        let Some(at) = self.checksum_at.filter(|at| at + 2 <= body.len()) else { return body };
-        let sum = Sum16BitWords::new().add_slice(&body);
+        let Some(at) = self.checksum_at.filter(|at| at + 2 <= body.len()) else {
+            return body;
+        };
+        let mut sum = Sum16BitWords::new().add_slice(&body);
         let length = (body.len() as u32).to_be_bytes();
         let sum = match (self.source, self.destination) {
             // ICMP in IPv4 has no pseudo header.
@@ -299,7 +331,10 @@ impl Packet {
         let total = (usize::from(words) * 4 + body.len()) as u16;
         let (offset, more, id) = self.fragment.unwrap_or((0, false, 7));
         let field = offset / 8 | if more { 0x2000 } else { 0 };
-        let mut ip = vec![self.version.unwrap_or(4) << 4 | self.header_words.unwrap_or(words), 0];
+        let mut ip = vec![
+            self.version.unwrap_or(4) << 4 | self.header_words.unwrap_or(words),
+            0,
+        ];
         ip.extend(self.total_length.unwrap_or(total).to_be_bytes());
         ip.extend((id as u16).to_be_bytes());
         ip.extend(field.to_be_bytes());
@@ -307,7 +342,10 @@ impl Packet {
         ip.extend(source);
         ip.extend(destination);
         ip.extend(&self.options);
-        let sum = Sum16BitWords::new().add_slice(&ip).ones_complement().to_be_bytes();
+        let sum = Sum16BitWords::new()
+            .add_slice(&ip)
+            .ones_complement()
+            .to_be_bytes();
         ip[10..12].copy_from_slice(&sum);
         ip.extend(body);
         ip
@@ -334,16 +372,25 @@ impl Packet {
         }
         let mut rest = Vec::new();
         for (index, (_, content)) in headers.iter().enumerate() {
-            let next = headers.get(index + 1).map_or(self.protocol, |header| header.0);
+            let next = headers
+                .get(index + 1)
+                .map_or(self.protocol, |header| header.0);
             let length = (content.len() + 2).next_multiple_of(8);
-            let words = if headers[index].0 == 44 { 0 } else { (length / 8 - 1) as u8 };
+            let words = if headers[index].0 == 44 {
+                0
+            } else {
+                (length / 8 - 1) as u8
+            };
             let start = rest.len();
             rest.extend([next, words]);
             rest.extend(content);
             rest.resize(start + length, 0);
         }
         rest.extend(self.transport());
-        (headers.first().map_or(self.protocol, |header| header.0), rest)
+        (
+            headers.first().map_or(self.protocol, |header| header.0),
+            rest,
+        )
     }
 
     /// The frame as it arrives at the host.
@@ -359,7 +406,11 @@ impl Packet {
     }
 
     fn framed(&self, to: [u8; 6], from: [u8; 6]) -> Vec<u8> {
-        let kind: u16 = if self.source.is_ipv6() { 0x86dd } else { 0x0800 };
+        let kind: u16 = if self.source.is_ipv6() {
+            0x86dd
+        } else {
+            0x0800
+        };
         let mut frame = self.link_destination.unwrap_or(to).to_vec();
         frame.extend(from);
         for (ethertype, id) in &self.tags {

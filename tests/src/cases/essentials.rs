@@ -40,14 +40,18 @@ pub const CASES: &[Case] = &[
     Case::new("neighbour-discovery-both-ways", NO_ESSENTIALS, |_| {
         let advertisement = icmp(ip("fd77::1"), ip("fd77::2"), 136, 0, 0x6000_0000, &[0; 16]);
         vec![
-            arrives(solicitation("fe80::2", "ff02::1:ff00:1").frame(), Essential).by("essentials/nd"),
+            arrives(solicitation("fe80::2", "ff02::1:ff00:1").frame(), Essential)
+                .by("essentials/nd"),
             arrives(solicitation("::", "ff02::1:ff00:1").frame(), Essential).by("essentials/nd"),
             leaves(advertisement.sent(), Essential).by("essentials/nd"),
         ]
     })
     .v6(),
     Case::new("neighbour-discovery-in-our-own-name", WEB, |_| {
-        vec![arrives(solicitation("fd77::1", "ff02::1:ff00:1").frame(), SpoofedSource)]
+        vec![arrives(
+            solicitation("fd77::1", "ff02::1:ff00:1").frame(),
+            SpoofedSource,
+        )]
     })
     .v6(),
     Case::new("router-advertisement", WEB, |f| {
@@ -72,7 +76,11 @@ pub const CASES: &[Case] = &[
     .v6(),
     Case::new("dhcp-both-ways", WEB, |_| {
         let discover = udp((ip("0.0.0.0"), 68), (ip("255.255.255.255"), 67), &[1; 240]);
-        let offer = udp((ip("10.77.0.2"), 67), (ip("255.255.255.255"), 68), &[2; 240]);
+        let offer = udp(
+            (ip("10.77.0.2"), 67),
+            (ip("255.255.255.255"), 68),
+            &[2; 240],
+        );
         vec![
             leaves(discover.sent(), Essential).by("essentials/dhcp"),
             arrives(offer.frame(), Essential).by("essentials/dhcp"),
@@ -86,8 +94,15 @@ pub const CASES: &[Case] = &[
     .v4(),
     Case::new("dhcp-switched-off", NO_ESSENTIALS, |_| {
         let discover = udp((ip("0.0.0.0"), 68), (ip("255.255.255.255"), 67), &[1; 240]);
-        let offer = udp((ip("10.77.0.2"), 67), (ip("255.255.255.255"), 68), &[2; 240]);
-        vec![leaves(discover.sent(), NoPolicy), arrives(offer.frame(), NoPolicy)]
+        let offer = udp(
+            (ip("10.77.0.2"), 67),
+            (ip("255.255.255.255"), 68),
+            &[2; 240],
+        );
+        vec![
+            leaves(discover.sent(), NoPolicy),
+            arrives(offer.frame(), NoPolicy),
+        ]
     })
     .v4(),
     Case::new("dhcpv6-both-ways", WEB, |_| {
@@ -110,7 +125,12 @@ pub const CASES: &[Case] = &[
     })
     .v4(),
     Case::new("igmp-switched-off", NO_ESSENTIALS, |f| {
-        let query = raw(f.trusted, ip("224.0.0.1"), 2, vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0]);
+        let query = raw(
+            f.trusted,
+            ip("224.0.0.1"),
+            2,
+            vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0],
+        );
         vec![arrives(query.ttl(1).frame(), NoPolicy)]
     })
     .v4(),

@@ -31,26 +31,36 @@ pub const CASES: &[Case] = &[
     Case::new("long-destination-options", WEB, |f| {
         let content = [&[1, 60][..], &[0; 60]].concat();
         vec![
-            arrives(shut(f).extension(DESTINATION, &content).frame(), RuleDeny).by("inbound/telnet"),
+            arrives(shut(f).extension(DESTINATION, &content).frame(), RuleDeny)
+                .by("inbound/telnet"),
         ]
     })
     .v6(),
     Case::new("several-extension-headers", WEB, |f| {
-        let packet = shut(f).extension(HOP_BY_HOP, &[1, 4]).extension(DESTINATION, &[1, 4]);
+        let packet = shut(f)
+            .extension(HOP_BY_HOP, &[1, 4])
+            .extension(DESTINATION, &[1, 4]);
         vec![arrives(packet.extension(ROUTING, &[4, 0]).frame(), RuleDeny).by("inbound/telnet")]
     })
     .v6(),
     Case::new("hop-by-hop-not-first", WEB, |f| {
-        let packet = open(f).extension(DESTINATION, &[1, 4]).extension(HOP_BY_HOP, &[1, 4]);
+        let packet = open(f)
+            .extension(DESTINATION, &[1, 4])
+            .extension(HOP_BY_HOP, &[1, 4]);
         vec![arrives(packet.frame(), Malformed)]
     })
     .v6(),
     Case::new("routing-header-type-0", WEB, |f| {
-        vec![arrives(open(f).extension(ROUTING, &[0, 0]).frame(), Ipv6RoutingHeader)]
+        vec![arrives(
+            open(f).extension(ROUTING, &[0, 0]).frame(),
+            Ipv6RoutingHeader,
+        )]
     })
     .v6(),
     Case::new("routing-header-type-0-behind-options", WEB, |f| {
-        let packet = open(f).extension(DESTINATION, &[1, 4]).extension(ROUTING, &[0, 1]);
+        let packet = open(f)
+            .extension(DESTINATION, &[1, 4])
+            .extension(ROUTING, &[0, 1]);
         vec![arrives(packet.frame(), Ipv6RoutingHeader)]
     })
     .v6(),
@@ -76,7 +86,9 @@ pub const CASES: &[Case] = &[
     })
     .v6(),
     Case::new("two-fragment-headers", WEB, |f| {
-        let packet = open(f).extension(FRAGMENT, &[0, 0, 0, 0, 0, 1]).fragment(0, false, 9);
+        let packet = open(f)
+            .extension(FRAGMENT, &[0, 0, 0, 0, 0, 1])
+            .fragment(0, false, 9);
         vec![arrives(packet.frame(), Malformed)]
     })
     .v6(),

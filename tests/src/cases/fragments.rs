@@ -46,7 +46,9 @@ pub const CASES: &[Case] = &[
         vec![arrives(body.frame(), FragmentOverlap)]
     }),
     Case::new("a-first-fragment-too-small-for-its-header", WEB, |f| {
-        let packet = syn((f.stranger, 40000), (f.host, 443)).cut(16).fragment(0, true, 83);
+        let packet = syn((f.stranger, 40000), (f.host, 443))
+            .cut(16)
+            .fragment(0, true, 83);
         vec![arrives(packet.frame(), Truncated)]
     }),
     Case::new("a-fragment-that-ends-beyond-the-largest-packet", WEB, |f| {

@@ -24,12 +24,22 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("an-error-about-nothing", WEB, |f| {
         let question = udp((f.host, 50000), (f.stranger, 53), b"q");
-        vec![arrives(unreachable(f.stranger, &question).frame(), NoSession)]
+        vec![arrives(
+            unreachable(f.stranger, &question).frame(),
+            NoSession,
+        )]
     }),
-    Case::new("an-error-about-nothing-whatever-the-rules-say", DEFAULTS, |f| {
-        let question = udp((f.host, 50000), (f.trusted, 53), b"q");
-        vec![arrives(unreachable(f.trusted, &question).frame(), NoSession)]
-    }),
+    Case::new(
+        "an-error-about-nothing-whatever-the-rules-say",
+        DEFAULTS,
+        |f| {
+            let question = udp((f.host, 50000), (f.trusted, 53), b"q");
+            vec![arrives(
+                unreachable(f.trusted, &question).frame(),
+                NoSession,
+            )]
+        },
+    ),
     Case::new("an-error-about-another-port", WEB, |f| {
         let question = udp((f.host, 50000), (f.stranger, 53), b"q");
         let other = udp((f.host, 50001), (f.stranger, 53), b"q");
@@ -40,7 +50,9 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("an-error-to-someone-else", WEB, |f| {
         let question = udp((f.host, 50000), (f.stranger, 53), b"q");
-        let to = if f.v6 { "fd77::66" } else { "10.77.0.66" }.parse().expect("an address");
+        let to = if f.v6 { "fd77::66" } else { "10.77.0.66" }
+            .parse()
+            .expect("an address");
         vec![
             leaves(question.sent(), DefaultAllow),
             arrives(too_big(f.other, to, &question).frame(), NoSession),
@@ -69,12 +81,21 @@ pub const CASES: &[Case] = &[
         vec![
             leaves(question.sent(), DefaultAllow),
             arrives(unreachable(f.other, &question).frame(), Related),
-            arrives(unreachable(f.other, &ping(f.host, f.stranger, 10)).frame(), NoSession),
+            arrives(
+                unreachable(f.other, &ping(f.host, f.stranger, 10)).frame(),
+                NoSession,
+            ),
         ]
     }),
     Case::new("an-error-changes-nothing", WEB, |f| {
         let question = syn((f.host, 50000), (f.stranger, 443));
-        let answer = tcp((f.stranger, 443), (f.host, 50000), flag::SYN | flag::ACK, 5000, 1001);
+        let answer = tcp(
+            (f.stranger, 443),
+            (f.host, 50000),
+            flag::SYN | flag::ACK,
+            5000,
+            1001,
+        );
         vec![
             leaves(question.sent(), DefaultAllow),
             arrives(unreachable(f.other, &question).frame(), Related),
@@ -94,6 +115,9 @@ pub const CASES: &[Case] = &[
         let question = udp((f.host, 50000), (f.stranger, 33434), b"q");
         let (kind, code) = if f.v6 { (3, 0) } else { (11, 0) };
         let error = icmp(f.other, f.host, kind, code, 0, &question.quote());
-        vec![leaves(question.sent(), DefaultAllow), arrives(error.frame(), Related)]
+        vec![
+            leaves(question.sent(), DefaultAllow),
+            arrives(error.frame(), Related),
+        ]
     }),
 ];

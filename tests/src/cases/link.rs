@@ -26,7 +26,9 @@ pub const CASES: &[Case] = &[
         ]
     }),
     Case::new("service-tag-around-customer-tag", WEB, |f| {
-        let shut = syn((f.stranger, 40001), (f.host, 23)).tag(0x88a8, 0).tag(0x8100, 0);
+        let shut = syn((f.stranger, 40001), (f.host, 23))
+            .tag(0x88a8, 0)
+            .tag(0x8100, 0);
         vec![arrives(shut.frame(), RuleDeny).by("inbound/telnet")]
     }),
     Case::new("more-tags-than-anyone-sends", WEB, |f| {
@@ -38,15 +40,25 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("tag-beside-the-frame", WEB, |f| {
         let shut = syn((f.stranger, 40001), (f.host, 23));
-        vec![arrives(shut.frame(), RuleDeny).tagged(0x8100).by("inbound/telnet")]
+        vec![
+            arrives(shut.frame(), RuleDeny)
+                .tagged(0x8100)
+                .by("inbound/telnet"),
+        ]
     })
-    .without(&[(Way::TestRun, LeftOut::TagInMetadata), (Way::Wire, LeftOut::TagInMetadata)]),
+    .without(&[
+        (Way::TestRun, LeftOut::TagInMetadata),
+        (Way::Wire, LeftOut::TagInMetadata),
+    ]),
     Case::new("tagged-on-the-way-out", WEB, |f| {
         let packet = syn((f.host, 40001), (f.stranger, 23)).tag(0x8100, 0);
         vec![leaves(packet.sent(), DefaultAllow).zone("internet")]
     }),
     Case::new("a-tag-and-nothing-behind", WEB, |_| {
-        vec![arrives(ethernet(HOST_MAC, PEER_MAC, 0x8100, &[0]), Truncated)]
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 0x8100, &[0]),
+            Truncated,
+        )]
     })
     .v4()
     .without(&[(Way::Wire, LeftOut::FrameTooShort)]),
@@ -54,7 +66,10 @@ pub const CASES: &[Case] = &[
         vec![arrives(vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0], Truncated)]
     })
     .v4()
-    .without(&[(Way::TestRun, LeftOut::FrameTooShort), (Way::Wire, LeftOut::FrameTooShort)]),
+    .without(&[
+        (Way::TestRun, LeftOut::FrameTooShort),
+        (Way::Wire, LeftOut::FrameTooShort),
+    ]),
     Case::new("a-link-header-and-a-piece-of-ip", WEB, |f| {
         let mut frame = syn((f.stranger, 40000), (f.host, 443)).frame();
         frame.truncate(30);
@@ -62,19 +77,31 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("neither-ip-nor-of-the-link", WEB, |_| {
         vec![
-            arrives(ethernet(HOST_MAC, PEER_MAC, 0x8137, &[0; 50]), UnsupportedEthertype),
-            leaves(ethernet(PEER_MAC, HOST_MAC, 0x8137, &[0; 50]), UnsupportedEthertype),
+            arrives(
+                ethernet(HOST_MAC, PEER_MAC, 0x8137, &[0; 50]),
+                UnsupportedEthertype,
+            ),
+            leaves(
+                ethernet(PEER_MAC, HOST_MAC, 0x8137, &[0; 50]),
+                UnsupportedEthertype,
+            ),
         ]
     })
     .v4(),
     Case::new("reverse-arp-is-not-arp", WEB, |_| {
-        vec![arrives(ethernet(HOST_MAC, PEER_MAC, 0x8035, &[0; 50]), UnsupportedEthertype)]
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 0x8035, &[0; 50]),
+            UnsupportedEthertype,
+        )]
     })
     .v4(),
     Case::new("snap-frame", WEB, |_| {
         let mut payload = vec![0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
         payload.extend([0; 40]);
-        vec![arrives(ethernet(HOST_MAC, PEER_MAC, 48, &payload), UnsupportedEthertype)]
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 48, &payload),
+            UnsupportedEthertype,
+        )]
     })
     .v4(),
 ];

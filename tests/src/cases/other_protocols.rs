@@ -37,13 +37,26 @@ pub const CASES: &[Case] = &[
     Case::new("an-inner-packet-is-not-looked-at", WEB, |f| {
         let inner = crate::case::packet::syn((f.trusted, 40000), (f.host, 22)).frame();
         let number = if f.v6 { 41 } else { 4 };
-        vec![arrives(raw(f.stranger, f.host, number, inner[14..].to_vec()).frame(), NoPolicy)]
+        vec![arrives(
+            raw(f.stranger, f.host, number, inner[14..].to_vec()).frame(),
+            NoPolicy,
+        )]
     }),
     Case::new("one-protocols-session-is-not-anothers", WEB, |f| {
-        let body = [&40000_u16.to_be_bytes()[..], &443_u16.to_be_bytes(), &[0, 12, 0, 0, 0, 0]].concat();
+        let body = [
+            &40000_u16.to_be_bytes()[..],
+            &443_u16.to_be_bytes(),
+            &[0, 12, 0, 0, 0, 0],
+        ]
+        .concat();
         vec![
-            arrives(raw(f.stranger, f.host, 17, body.clone()).with_byte(5, 10).frame(), RuleAllow)
-                .by("inbound/web"),
+            arrives(
+                raw(f.stranger, f.host, 17, body.clone())
+                    .with_byte(5, 10)
+                    .frame(),
+                RuleAllow,
+            )
+            .by("inbound/web"),
             arrives(raw(f.stranger, f.host, 136, body).frame(), NoPolicy),
         ]
     }),

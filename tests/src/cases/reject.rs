@@ -25,20 +25,30 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("tcp-with-data-is-reset", WEB, |f| {
         let packet = tcp((f.stranger, 40000), (f.host, 113), 2, 0xffff_fffe, 0).data(b"early");
-        vec![arrives(packet.frame(), RuleReject).by("inbound/ident").answered()]
-    }),
-    Case::new("udp-is-told-unreachable", WEB, |f| {
         vec![
-            arrives(udp((f.stranger, 40000), (f.host, 113), b"who?").frame(), RuleReject)
+            arrives(packet.frame(), RuleReject)
                 .by("inbound/ident")
                 .answered(),
         ]
     }),
+    Case::new("udp-is-told-unreachable", WEB, |f| {
+        vec![
+            arrives(
+                udp((f.stranger, 40000), (f.host, 113), b"who?").frame(),
+                RuleReject,
+            )
+            .by("inbound/ident")
+            .answered(),
+        ]
+    }),
     Case::new("a-short-datagram-is-told-too", WEB, |f| {
         vec![
-            arrives(udp((f.stranger, 40000), (f.host, 113), b"").frame(), RuleReject)
-                .by("inbound/ident")
-                .answered(),
+            arrives(
+                udp((f.stranger, 40000), (f.host, 113), b"").frame(),
+                RuleReject,
+            )
+            .by("inbound/ident")
+            .answered(),
         ]
     }),
     Case::new("nothing-is-told-to-a-group", WEB, |f| {
@@ -72,8 +82,12 @@ pub const CASES: &[Case] = &[
     Case::new("each-opening-is-told", WEB, |f| {
         let one = |port| syn((f.stranger, port), (f.host, 113)).frame();
         vec![
-            arrives(one(40000), RuleReject).by("inbound/ident").answered(),
-            arrives(one(40001), RuleReject).by("inbound/ident").answered(),
+            arrives(one(40000), RuleReject)
+                .by("inbound/ident")
+                .answered(),
+            arrives(one(40001), RuleReject)
+                .by("inbound/ident")
+                .answered(),
         ]
     }),
 ];

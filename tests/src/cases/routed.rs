@@ -35,13 +35,19 @@ pub const CASES: &[Case] = &[
     Case::new("unmatched-routed-pass", WEB, |f| {
         vec![
             arrives(syn((f.stranger, 40000), (f.behind, 23)).frame(), Routed).zone("internet"),
-            arrives(udp((f.stranger, 40000), (f.behind, 9), b"x").frame(), Routed),
+            arrives(
+                udp((f.stranger, 40000), (f.behind, 9), b"x").frame(),
+                Routed,
+            ),
         ]
     }),
     Case::new("unmatched-routed-pass-takes-strays", WEB, |f| {
         vec![arrives(ack((f.stranger, 40000), (f.behind, 23)).frame(), Routed).zone("internet")]
     }),
     Case::new("unmatched-routed-deny-takes-no-strays", ROUTER, |f| {
-        vec![arrives(ack((f.stranger, 40000), (f.behind, 9)).frame(), NoSession)]
+        vec![arrives(
+            ack((f.stranger, 40000), (f.behind, 9)).frame(),
+            NoSession,
+        )]
     }),
 ];

@@ -30,7 +30,13 @@ pub const CASES: &[Case] = &[
         vec![to_port(f.stranger, f.host, 8080, NoPolicy).zone("internet")]
     }),
     Case::new("what-no-rule-decides-outbound", WEB, |f| {
-        vec![leaves(syn((f.host, 40000), (f.stranger, 8080)).sent(), DefaultAllow).zone("internet")]
+        vec![
+            leaves(
+                syn((f.host, 40000), (f.stranger, 8080)).sent(),
+                DefaultAllow,
+            )
+            .zone("internet"),
+        ]
     }),
     Case::new("unmatched-outbound-deny", DEFAULTS, |f| {
         vec![leaves(syn((f.host, 40000), (f.stranger, 8080)).sent(), NoPolicy).zone("internet")]
@@ -46,13 +52,17 @@ pub const CASES: &[Case] = &[
     Case::new("default-allow", DEFAULTS, |f| {
         vec![
             to_port(f.trusted, f.host, 25, RuleDeny).by("friends/no-mail"),
-            to_port(f.trusted, f.host, 22, DefaultAllow).by("friends/default").zone("trusted"),
+            to_port(f.trusted, f.host, 22, DefaultAllow)
+                .by("friends/default")
+                .zone("trusted"),
         ]
     }),
     Case::new("default-deny", DEFAULTS, |f| {
         vec![
             arrives(ping(f.stranger, f.host, 5).frame(), RuleAllow).by("others/ping"),
-            to_port(f.stranger, f.host, 22, DefaultDeny).by("others/default").zone("internet"),
+            to_port(f.stranger, f.host, 22, DefaultDeny)
+                .by("others/default")
+                .zone("internet"),
         ]
     }),
     Case::new("default-reject", DEFAULTS, |f| {
@@ -86,7 +96,12 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("an-address-range", FIELDS, |f| {
         let ends = match f.v6 {
-            true => ["2001:db8:9::4", "2001:db8:9::5", "2001:db8:9::9", "2001:db8:9::a"],
+            true => [
+                "2001:db8:9::4",
+                "2001:db8:9::5",
+                "2001:db8:9::9",
+                "2001:db8:9::a",
+            ],
             false => ["203.0.113.4", "203.0.113.5", "203.0.113.9", "203.0.113.10"],
         };
         let [below, first, last, above] = ends.map(ip);
@@ -144,7 +159,10 @@ pub const CASES: &[Case] = &[
     Case::new("tcp-star-is-not-udp", FIELDS, |f| {
         vec![
             to_port(f.stranger, f.host, 65535, RuleDeny).by("fields/second"),
-            arrives(udp((f.stranger, 40000), (f.host, 65535), b"x").frame(), NoPolicy),
+            arrives(
+                udp((f.stranger, 40000), (f.host, 65535), b"x").frame(),
+                NoPolicy,
+            ),
         ]
     }),
 ];

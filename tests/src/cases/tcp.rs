@@ -20,7 +20,9 @@ fn server(f: &Family) -> (std::net::IpAddr, u16) {
 /// The three steps of a handshake that a stranger begins.
 pub(super) fn established(f: &Family) -> Vec<Step> {
     vec![
-        arrives(syn(client(f), server(f)).frame(), RuleAllow).by("inbound/web").zone("internet"),
+        arrives(syn(client(f), server(f)).frame(), RuleAllow)
+            .by("inbound/web")
+            .zone("internet"),
         leaves(syn_ack(server(f), client(f)).sent(), Session).zone("internet"),
         arrives(ack(client(f), server(f)).frame(), Session).zone("internet"),
     ]
@@ -36,7 +38,13 @@ pub const CASES: &[Case] = &[
     Case::new("handshake-and-data", WEB, |f| {
         let request = tcp(client(f), server(f), PUSH, 1001, 5001).data(b"hello");
         let answer = tcp(server(f), client(f), PUSH, 5001, 1006).data(b"there");
-        then(f, vec![arrives(request.frame(), Session), leaves(answer.sent(), Session)])
+        then(
+            f,
+            vec![
+                arrives(request.frame(), Session),
+                leaves(answer.sent(), Session),
+            ],
+        )
     }),
     Case::new("handshake-from-this-host", WEB, |f| {
         let (own, peer) = ((f.host, 50000), (f.stranger, 8443));
@@ -44,7 +52,10 @@ pub const CASES: &[Case] = &[
             leaves(syn(own, peer).sent(), DefaultAllow).zone("internet"),
             arrives(syn_ack(peer, own).frame(), Session).zone("internet"),
             leaves(ack(own, peer).sent(), Session),
-            arrives(tcp(peer, own, PUSH, 5001, 1001).data(b"banner").frame(), Session),
+            arrives(
+                tcp(peer, own, PUSH, 5001, 1001).data(b"banner").frame(),
+                Session,
+            ),
         ]
     }),
     Case::new("syn-again", WEB, |f| {
@@ -62,7 +73,10 @@ pub const CASES: &[Case] = &[
         vec![
             arrives(packet.frame(), RuleAllow).by("inbound/web"),
             leaves(answer.sent(), Session),
-            arrives(tcp(client(f), server(f), flag::ACK, 1007, 5001).frame(), Session),
+            arrives(
+                tcp(client(f), server(f), flag::ACK, 1007, 5001).frame(),
+                Session,
+            ),
         ]
     }),
     Case::new("another-port-is-another-session", WEB, |f| {
@@ -70,7 +84,13 @@ pub const CASES: &[Case] = &[
         then(f, vec![arrives(ack(other.0, other.1).frame(), NoSession)])
     }),
     Case::new("an-answer-that-nobody-asked-for", WEB, |f| {
-        vec![arrives(syn_ack((f.stranger, 443), (f.host, 50000)).frame(), NoSession).zone("internet")]
+        vec![
+            arrives(
+                syn_ack((f.stranger, 443), (f.host, 50000)).frame(),
+                NoSession,
+            )
+            .zone("internet"),
+        ]
     }),
     Case::new("an-ack-does-not-open", WEB, |f| {
         vec![
@@ -94,7 +114,10 @@ pub const CASES: &[Case] = &[
             vec![
                 arrives(tcp(client(f), server(f), END, 1001, 5001).frame(), Session),
                 leaves(tcp(server(f), client(f), END, 5001, 1002).sent(), Session),
-                arrives(tcp(client(f), server(f), flag::ACK, 1002, 5002).frame(), Session),
+                arrives(
+                    tcp(client(f), server(f), flag::ACK, 1002, 5002).frame(),
+                    Session,
+                ),
             ],
         )
     }),
@@ -103,8 +126,16 @@ pub const CASES: &[Case] = &[
             f,
             vec![
                 arrives(tcp(client(f), server(f), END, 1001, 5001).frame(), Session),
-                leaves(tcp(server(f), client(f), PUSH, 5001, 1002).data(b"rest").sent(), Session),
-                arrives(tcp(client(f), server(f), flag::ACK, 1002, 5005).frame(), Session),
+                leaves(
+                    tcp(server(f), client(f), PUSH, 5001, 1002)
+                        .data(b"rest")
+                        .sent(),
+                    Session,
+                ),
+                arrives(
+                    tcp(client(f), server(f), flag::ACK, 1002, 5005).frame(),
+                    Session,
+                ),
             ],
         )
     }),
@@ -114,8 +145,11 @@ pub const CASES: &[Case] = &[
             vec![
                 arrives(tcp(client(f), server(f), END, 1001, 5001).frame(), Session),
                 leaves(tcp(server(f), client(f), END, 5001, 1002).sent(), Session),
-                arrives(tcp(client(f), server(f), flag::SYN, 9000, 0).frame(), RuleAllow)
-                    .by("inbound/web"),
+                arrives(
+                    tcp(client(f), server(f), flag::SYN, 9000, 0).frame(),
+                    RuleAllow,
+                )
+                .by("inbound/web"),
                 leaves(
                     tcp(server(f), client(f), flag::SYN | flag::ACK, 7000, 9001).sent(),
                     Session,
@@ -123,22 +157,42 @@ pub const CASES: &[Case] = &[
             ],
         )
     }),
-    Case::new("a-syn-inside-a-session-passes-and-changes-nothing", WEB, |f| {
-        then(
-            f,
-            vec![
-                arrives(tcp(client(f), server(f), flag::SYN, 77, 0).frame(), Session),
-                leaves(tcp(server(f), client(f), flag::ACK, 5001, 1001).sent(), Session),
-                arrives(tcp(client(f), server(f), PUSH, 1001, 5001).data(b"x").frame(), Session),
-            ],
-        )
-    }),
+    Case::new(
+        "a-syn-inside-a-session-passes-and-changes-nothing",
+        WEB,
+        |f| {
+            then(
+                f,
+                vec![
+                    arrives(tcp(client(f), server(f), flag::SYN, 77, 0).frame(), Session),
+                    leaves(
+                        tcp(server(f), client(f), flag::ACK, 5001, 1001).sent(),
+                        Session,
+                    ),
+                    arrives(
+                        tcp(client(f), server(f), PUSH, 1001, 5001)
+                            .data(b"x")
+                            .frame(),
+                        Session,
+                    ),
+                ],
+            )
+        },
+    ),
     Case::new("a-blind-reset-does-not-close", WEB, |f| {
         then(
             f,
             vec![
-                arrives(tcp(client(f), server(f), flag::RST, 99_999, 0).frame(), Session),
-                arrives(tcp(client(f), server(f), PUSH, 1001, 5001).data(b"x").frame(), Session),
+                arrives(
+                    tcp(client(f), server(f), flag::RST, 99_999, 0).frame(),
+                    Session,
+                ),
+                arrives(
+                    tcp(client(f), server(f), PUSH, 1001, 5001)
+                        .data(b"x")
+                        .frame(),
+                    Session,
+                ),
                 arrives(tcp(client(f), server(f), flag::SYN, 77, 0).frame(), Session),
             ],
         )
@@ -147,9 +201,15 @@ pub const CASES: &[Case] = &[
         then(
             f,
             vec![
-                leaves(tcp(server(f), client(f), flag::RST, 5001, 0).sent(), Session),
-                arrives(tcp(client(f), server(f), flag::SYN, 77, 0).frame(), RuleAllow)
-                    .by("inbound/web"),
+                leaves(
+                    tcp(server(f), client(f), flag::RST, 5001, 0).sent(),
+                    Session,
+                ),
+                arrives(
+                    tcp(client(f), server(f), flag::SYN, 77, 0).frame(),
+                    RuleAllow,
+                )
+                .by("inbound/web"),
             ],
         )
     }),
@@ -167,8 +227,14 @@ pub const CASES: &[Case] = &[
         vec![
             leaves(syn(own, peer).sent(), DefaultAllow),
             arrives(tcp(peer, own, flag::SYN, 5000, 0).frame(), Session),
-            leaves(tcp(own, peer, flag::SYN | flag::ACK, 1000, 5001).sent(), Session),
-            arrives(tcp(peer, own, flag::SYN | flag::ACK, 5000, 1001).frame(), Session),
+            leaves(
+                tcp(own, peer, flag::SYN | flag::ACK, 1000, 5001).sent(),
+                Session,
+            ),
+            arrives(
+                tcp(peer, own, flag::SYN | flag::ACK, 5000, 1001).frame(),
+                Session,
+            ),
             leaves(ack(own, peer).sent(), Session),
         ]
     }),
@@ -176,7 +242,10 @@ pub const CASES: &[Case] = &[
         let (own, peer) = ((f.host, 50000), (f.stranger, 8443));
         vec![
             leaves(syn(own, peer).sent(), DefaultAllow),
-            arrives(tcp(peer, own, flag::SYN | flag::ACK, 5000, 777).frame(), Session),
+            arrives(
+                tcp(peer, own, flag::SYN | flag::ACK, 5000, 777).frame(),
+                Session,
+            ),
             leaves(tcp(own, peer, flag::RST, 777, 0).sent(), Session),
             arrives(syn_ack(peer, own).frame(), Session),
         ]
@@ -187,7 +256,12 @@ pub const CASES: &[Case] = &[
             f,
             vec![
                 arrives(spoofed.frame(), SpoofedSource),
-                arrives(tcp(client(f), server(f), PUSH, 1001, 5001).data(b"x").frame(), Session),
+                arrives(
+                    tcp(client(f), server(f), PUSH, 1001, 5001)
+                        .data(b"x")
+                        .frame(),
+                    Session,
+                ),
             ],
         )
     }),
@@ -204,7 +278,12 @@ pub const CASES: &[Case] = &[
             f,
             vec![
                 Step::Wait(4 * 24 * 3600),
-                leaves(tcp(server(f), client(f), PUSH, 5001, 1001).data(b"x").sent(), Session),
+                leaves(
+                    tcp(server(f), client(f), PUSH, 5001, 1001)
+                        .data(b"x")
+                        .sent(),
+                    Session,
+                ),
             ],
         )
     })
@@ -214,7 +293,10 @@ pub const CASES: &[Case] = &[
             f,
             vec![
                 Step::Wait(5 * 24 * 3600 + 1),
-                leaves(tcp(server(f), client(f), PUSH, 5001, 1001).sent(), NoSession),
+                leaves(
+                    tcp(server(f), client(f), PUSH, 5001, 1001).sent(),
+                    NoSession,
+                ),
             ],
         )
     })

@@ -10,25 +10,53 @@ use crate::case::{Case, Step, arrives, leaves};
 pub const CASES: &[Case] = &[
     Case::new("a-question-and-its-answer", WEB, |f| {
         vec![
-            leaves(udp((f.host, 50000), (f.stranger, 53), b"q").sent(), DefaultAllow),
-            arrives(udp((f.stranger, 53), (f.host, 50000), b"a").frame(), Session),
-            arrives(udp((f.stranger, 53), (f.host, 50000), b"a").frame(), Session),
+            leaves(
+                udp((f.host, 50000), (f.stranger, 53), b"q").sent(),
+                DefaultAllow,
+            ),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50000), b"a").frame(),
+                Session,
+            ),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50000), b"a").frame(),
+                Session,
+            ),
         ]
     }),
     Case::new("an-answer-from-elsewhere", WEB, |f| {
         vec![
-            leaves(udp((f.host, 50000), (f.stranger, 53), b"q").sent(), DefaultAllow),
+            leaves(
+                udp((f.host, 50000), (f.stranger, 53), b"q").sent(),
+                DefaultAllow,
+            ),
             arrives(udp((f.other, 53), (f.host, 50000), b"a").frame(), NoPolicy),
-            arrives(udp((f.stranger, 54), (f.host, 50000), b"a").frame(), NoPolicy),
-            arrives(udp((f.stranger, 53), (f.host, 50001), b"a").frame(), NoPolicy),
+            arrives(
+                udp((f.stranger, 54), (f.host, 50000), b"a").frame(),
+                NoPolicy,
+            ),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50001), b"a").frame(),
+                NoPolicy,
+            ),
         ]
     }),
     Case::new("a-datagram-to-an-open-port", WEB, |f| {
         vec![
-            arrives(udp((f.stranger, 40000), (f.host, 443), b"q").frame(), RuleAllow)
-                .by("inbound/web"),
-            leaves(udp((f.host, 443), (f.stranger, 40000), b"a").sent(), Session).zone("internet"),
-            arrives(udp((f.stranger, 40000), (f.host, 443), b"q").frame(), Session),
+            arrives(
+                udp((f.stranger, 40000), (f.host, 443), b"q").frame(),
+                RuleAllow,
+            )
+            .by("inbound/web"),
+            leaves(
+                udp((f.host, 443), (f.stranger, 40000), b"a").sent(),
+                Session,
+            )
+            .zone("internet"),
+            arrives(
+                udp((f.stranger, 40000), (f.host, 443), b"q").frame(),
+                Session,
+            ),
         ]
     }),
     Case::new("a-stateless-rule-opens-nothing", WEB, |f| {
@@ -40,20 +68,38 @@ pub const CASES: &[Case] = &[
     }),
     Case::new("udp-without-an-answer-is-forgotten", WEB, |f| {
         vec![
-            leaves(udp((f.host, 50000), (f.stranger, 53), b"q").sent(), DefaultAllow),
+            leaves(
+                udp((f.host, 50000), (f.stranger, 53), b"q").sent(),
+                DefaultAllow,
+            ),
             Step::Wait(31),
-            arrives(udp((f.stranger, 53), (f.host, 50000), b"a").frame(), NoPolicy),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50000), b"a").frame(),
+                NoPolicy,
+            ),
         ]
     })
     .needs_time(),
     Case::new("answered-udp-lives-longer", WEB, |f| {
         vec![
-            leaves(udp((f.host, 50000), (f.stranger, 53), b"q").sent(), DefaultAllow),
-            arrives(udp((f.stranger, 53), (f.host, 50000), b"a").frame(), Session),
+            leaves(
+                udp((f.host, 50000), (f.stranger, 53), b"q").sent(),
+                DefaultAllow,
+            ),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50000), b"a").frame(),
+                Session,
+            ),
             Step::Wait(100),
-            arrives(udp((f.stranger, 53), (f.host, 50000), b"a").frame(), Session),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50000), b"a").frame(),
+                Session,
+            ),
             Step::Wait(121),
-            arrives(udp((f.stranger, 53), (f.host, 50000), b"a").frame(), NoPolicy),
+            arrives(
+                udp((f.stranger, 53), (f.host, 50000), b"a").frame(),
+                NoPolicy,
+            ),
         ]
     })
     .needs_time(),
@@ -87,9 +133,18 @@ pub const CASES: &[Case] = &[
     Case::new("timestamp-request-and-reply", WEB, |f| {
         let id = 9 << 16;
         vec![
-            leaves(icmp(f.host, f.stranger, 13, 0, id, &[0; 12]).sent(), DefaultAllow),
-            arrives(icmp(f.stranger, f.host, 14, 0, id, &[0; 12]).frame(), Session),
-            arrives(icmp(f.stranger, f.host, 13, 0, id, &[0; 12]).frame(), NoPolicy),
+            leaves(
+                icmp(f.host, f.stranger, 13, 0, id, &[0; 12]).sent(),
+                DefaultAllow,
+            ),
+            arrives(
+                icmp(f.stranger, f.host, 14, 0, id, &[0; 12]).frame(),
+                Session,
+            ),
+            arrives(
+                icmp(f.stranger, f.host, 13, 0, id, &[0; 12]).frame(),
+                NoPolicy,
+            ),
         ]
     })
     .v4(),

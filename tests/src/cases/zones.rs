@@ -49,55 +49,87 @@ pub const CASES: &[Case] = &[
             leaves(syn((f.host, 40000), (f.stranger, 22)).sent(), DefaultAllow).zone("internet"),
         ]
     }),
-    Case::new("a-narrower-zone-on-another-interface-does-not-count", INTERFACE_ZONES, |f| {
-        vec![
-            arrives(syn((f.stranger, 40000), (f.host, 80)).frame(), RuleAllow)
-                .by("wide/web")
-                .zone("wide"),
-            arrives(syn((f.stranger, 40000), (f.host, 81)).frame(), NoPolicy).zone("wide"),
-        ]
-    }),
-    Case::new("a-zone-that-names-only-the-interface", INTERFACE_ZONES, |f| {
-        vec![
-            arrives(syn((f.other, 40000), (f.host, 82)).frame(), RuleAllow)
-                .by("link/web")
-                .zone("link"),
-        ]
-    })
+    Case::new(
+        "a-narrower-zone-on-another-interface-does-not-count",
+        INTERFACE_ZONES,
+        |f| {
+            vec![
+                arrives(syn((f.stranger, 40000), (f.host, 80)).frame(), RuleAllow)
+                    .by("wide/web")
+                    .zone("wide"),
+                arrives(syn((f.stranger, 40000), (f.host, 81)).frame(), NoPolicy).zone("wide"),
+            ]
+        },
+    ),
+    Case::new(
+        "a-zone-that-names-only-the-interface",
+        INTERFACE_ZONES,
+        |f| {
+            vec![
+                arrives(syn((f.other, 40000), (f.host, 82)).frame(), RuleAllow)
+                    .by("link/web")
+                    .zone("link"),
+            ]
+        },
+    )
     .v4(),
-    Case::new("link-local-addresses-belong-to-the-interface", INTERFACE_ZONES, |f| {
-        vec![
-            arrives(syn((ip("fe80::99"), 40000), (f.host, 82)).frame(), RuleAllow)
+    Case::new(
+        "link-local-addresses-belong-to-the-interface",
+        INTERFACE_ZONES,
+        |f| {
+            vec![
+                arrives(
+                    syn((ip("fe80::99"), 40000), (f.host, 82)).frame(),
+                    RuleAllow,
+                )
                 .by("link/web")
                 .zone("link"),
-        ]
-    })
+            ]
+        },
+    )
     .v6(),
-    Case::new("outgoing-multicast-has-its-own-zone", INTERFACE_ZONES, |f| {
-        vec![
-            leaves(udp((f.host, 5353), (f.group, 5353), b"x").sent(), RuleAllow)
-                .by("out/groups")
-                .zone("multicast"),
-            leaves(udp((f.host, 5353), (f.group, 5354), b"x").sent(), NoPolicy).zone("multicast"),
-        ]
-    }),
+    Case::new(
+        "outgoing-multicast-has-its-own-zone",
+        INTERFACE_ZONES,
+        |f| {
+            vec![
+                leaves(udp((f.host, 5353), (f.group, 5353), b"x").sent(), RuleAllow)
+                    .by("out/groups")
+                    .zone("multicast"),
+                leaves(udp((f.host, 5353), (f.group, 5354), b"x").sent(), NoPolicy)
+                    .zone("multicast"),
+            ]
+        },
+    ),
     Case::new("outgoing-broadcast-too", INTERFACE_ZONES, |f| {
         vec![
-            leaves(udp((f.host, 5353), (ip("255.255.255.255"), 5353), b"x").sent(), RuleAllow)
-                .by("out/groups")
-                .zone("multicast"),
-            leaves(udp((f.host, 5354), (ip("10.77.0.255"), 5353), b"x").sent(), RuleAllow)
-                .by("out/groups")
-                .zone("multicast"),
+            leaves(
+                udp((f.host, 5353), (ip("255.255.255.255"), 5353), b"x").sent(),
+                RuleAllow,
+            )
+            .by("out/groups")
+            .zone("multicast"),
+            leaves(
+                udp((f.host, 5354), (ip("10.77.0.255"), 5353), b"x").sent(),
+                RuleAllow,
+            )
+            .by("out/groups")
+            .zone("multicast"),
         ]
     })
     .v4(),
     Case::new("arriving-multicast-is-for-this-host", WEB, |f| {
         vec![
-            arrives(udp((f.stranger, 40000), (f.group, 443), b"x").frame(), RuleAllow)
-                .by("inbound/web")
-                .zone("internet"),
-            arrives(udp((f.stranger, 40000), (f.group, 444), b"x").frame(), NoPolicy),
+            arrives(
+                udp((f.stranger, 40000), (f.group, 443), b"x").frame(),
+                RuleAllow,
+            )
+            .by("inbound/web")
+            .zone("internet"),
+            arrives(
+                udp((f.stranger, 40000), (f.group, 444), b"x").frame(),
+                NoPolicy,
+            ),
         ]
     }),
 ];

@@ -1,14 +1,15 @@
 //! Is an answer of `reject` what the RFCs ask for? Checked by another hand's parser, checksums included.
 
 use anyhow::{Context as _, Result, bail, ensure};
-use etherparse::{
-    Icmpv4Type, Icmpv6Type, NetSlice, SlicedPacket, TransportSlice, icmpv4, icmpv6,
-};
+use etherparse::{Icmpv4Type, Icmpv6Type, NetSlice, SlicedPacket, TransportSlice, icmpv4, icmpv6};
 
 /// Checks `reply` as the answer to `frame`: a reset to TCP, else "port unreachable".
 pub fn check(frame: &[u8], reply: &[u8]) -> Result<()> {
     let (asked, told) = (parse(frame)?, parse(reply)?);
-    ensure!(frame[0..6] == reply[6..12] && frame[6..12] == reply[0..6], "link addresses");
+    ensure!(
+        frame[0..6] == reply[6..12] && frame[6..12] == reply[0..6],
+        "link addresses"
+    );
     let (from, to) = ends(&asked)?;
     ensure!(ends(&told)? == (to, from), "addresses of the answer");
     checksums(&told)?;
@@ -36,8 +37,14 @@ fn parse(frame: &[u8]) -> Result<SlicedPacket<'_>> {
 
 fn ends(packet: &SlicedPacket<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok(match &packet.net {
-        Some(NetSlice::Ipv4(ip)) => (ip.header().source().into(), ip.header().destination().into()),
-        Some(NetSlice::Ipv6(ip)) => (ip.header().source().into(), ip.header().destination().into()),
+        Some(NetSlice::Ipv4(ip)) => (
+            ip.header().source().into(),
+            ip.header().destination().into(),
+        ),
+        Some(NetSlice::Ipv6(ip)) => (
+            ip.header().source().into(),
+            ip.header().destination().into(),
+        ),
         other => bail!("not IP: {other:?}"),
     })
 }
@@ -50,15 +57,23 @@ fn reset(asked: &etherparse::TcpSlice<'_>, told: &etherparse::TcpSlice<'_>) -> R
     let wanted = asked.sequence_number().wrapping_add(length);
     ensure!(told.acknowledgment_number() == wanted, "acknowledgement");
     let ports = (asked.destination_port(), asked.source_port());
-    ensure!((told.source_port(), told.destination_port()) == ports, "ports");
+    ensure!(
+        (told.source_port(), told.destination_port()) == ports,
+        "ports"
+    );
     Ok(())
 }
 
 fn checksums(packet: &SlicedPacket<'_>) -> Result<()> {
-    let Some(net) = &packet.net else { bail!("not IP") };
+    let Some(net) = &packet.net else {
+        bail!("not IP")
+    };
     if let NetSlice::Ipv4(ip) = net {
         let header = ip.header().to_header();
-        ensure!(header.calc_header_checksum() == header.header_checksum, "IPv4 checksum");
+        ensure!(
+            header.calc_header_checksum() == header.header_checksum,
+            "IPv4 checksum"
+        );
     }
     match (&packet.transport, net) {
         (Some(TransportSlice::Tcp(tcp)), NetSlice::Ipv4(ip)) => {

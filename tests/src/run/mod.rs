@@ -54,10 +54,16 @@ pub type Zones = BTreeMap<u8, String>;
 
 /// Runs a case in one family.
 pub fn run(bench: &mut dyn Bench, case: &Case, family: &Family) -> Result<()> {
-    let mut ledger = Ledger { bench, numbers: Numbers::default(), zones: Zones::new() };
+    let mut ledger = Ledger {
+        bench,
+        numbers: Numbers::default(),
+        zones: Zones::new(),
+    };
     ledger.apply(case.policy)?;
     for (index, step) in (case.steps)(family).iter().enumerate() {
-        ledger.step(step).with_context(|| format!("step {}", index + 1))?;
+        ledger
+            .step(step)
+            .with_context(|| format!("step {}", index + 1))?;
     }
     Ok(())
 }
@@ -76,7 +82,11 @@ impl Ledger<'_> {
         let clock = self.bench.clock();
         let compiled = compile::compile(&checked.policy, &mut self.numbers, &clock)
             .map_err(|errors| anyhow::anyhow!("{errors:?}"))?;
-        self.zones = compiled.zones.iter().map(|(id, name)| (id.0, name.clone())).collect();
+        self.zones = compiled
+            .zones
+            .iter()
+            .map(|(id, name)| (id.0, name.clone()))
+            .collect();
         self.bench.apply(&compiled)
     }
 
@@ -84,7 +94,12 @@ impl Ledger<'_> {
         match step {
             Step::Apply(text) => self.apply(text),
             Step::Wait(seconds) => self.bench.wait(*seconds),
-            Step::Packet { hook, frame, tag, expect } => {
+            Step::Packet {
+                hook,
+                frame,
+                tag,
+                expect,
+            } => {
                 let packets = self.bench.packets(&self.zones)?;
                 let rules = self.bench.rules(&self.numbers)?;
                 let seen = self.bench.send(*hook, frame, *tag)?;
@@ -130,14 +145,21 @@ impl Ledger<'_> {
             wanted.entry((*rule).to_owned()).or_default().1 += 1;
         }
         let after = self.bench.rules(&self.numbers)?;
-        ensure!(after == wanted, "rule counters: expected {wanted:?}, got {after:?}");
+        ensure!(
+            after == wanted,
+            "rule counters: expected {wanted:?}, got {after:?}"
+        );
         Ok(())
     }
 }
 
 fn judge(seen: &Seen, frame: &[u8], expect: &Expect) -> Result<()> {
     let passes = matches!(expect.verdict, Verdict::Forwarded | Verdict::Audit);
-    ensure!(seen.passed == passes, "expected to pass: {passes}; passed: {}", seen.passed);
+    ensure!(
+        seen.passed == passes,
+        "expected to pass: {passes}; passed: {}",
+        seen.passed
+    );
     match &seen.answer {
         Some(reply) if expect.answered => answer::check(frame, reply),
         None if expect.answered => bail!("it was not answered"),
@@ -152,5 +174,10 @@ pub fn rule_names(numbers: &Numbers) -> BTreeMap<u32, String> {
     let essentials = firewall_common::essential::Essential::ALL
         .iter()
         .map(|e| (e.counter(), format!("essentials/{}", e.word())));
-    numbers.rules.iter().map(|(id, n)| (*n, id.clone())).chain(essentials).collect()
+    numbers
+        .rules
+        .iter()
+        .map(|(id, n)| (*n, id.clone()))
+        .chain(essentials)
+        .collect()
 }

@@ -45,7 +45,10 @@ impl World {
             (&host, "eth1", &["10.78.0.1/24", "fd78::1/64"]),
             (&peer, "eth1", &["10.78.0.2/24", "fd78::2/64"]),
         );
-        let (near, far) = first.macs(HOST_MAC, PEER_MAC).static_neighbours().create()?;
+        let (near, far) = first
+            .macs(HOST_MAC, PEER_MAC)
+            .static_neighbours()
+            .create()?;
         let (second, _) = second.static_neighbours().create()?;
         host.ip("route add default via 10.77.0.2\nroute add ::/0 via fd77::2\n")?;
         host.sysctl("ipv4/ip_forward", "1")?;
@@ -68,8 +71,9 @@ pub struct Taps {
 }
 
 /// The types that cases send. 4 stands for IEEE 802.2 frames (`ETH_P_802_2`).
-const KINDS: [u16; 10] =
-    [0x0800, 0x86dd, 0x0806, 0x888e, 0x88cc, 0x8809, 0x88f7, 0x8137, 0x8035, 4];
+const KINDS: [u16; 10] = [
+    0x0800, 0x86dd, 0x0806, 0x888e, 0x88cc, 0x8809, 0x88f7, 0x8137, 0x8035, 4,
+];
 
 impl Taps {
     /// Opens them.
@@ -99,14 +103,21 @@ impl Taps {
     /// Frames behind the host's ingress hook.
     #[must_use]
     pub fn arrived(&self) -> Vec<Frame> {
-        let all = self.behind_hook.iter().flat_map(|wire| wire.drain(Duration::ZERO));
+        let all = self
+            .behind_hook
+            .iter()
+            .flat_map(|wire| wire.drain(Duration::ZERO));
         all.filter(|frame| !frame.outgoing).collect()
     }
 
     /// Frames that the peer got.
     #[must_use]
     pub fn left(&self) -> Vec<Frame> {
-        self.at_peer.drain(Duration::ZERO).into_iter().filter(|frame| !frame.outgoing).collect()
+        self.at_peer
+            .drain(Duration::ZERO)
+            .into_iter()
+            .filter(|frame| !frame.outgoing)
+            .collect()
     }
 }
 
