@@ -1,0 +1,3 @@
+//! The programs.
+
+mod tc;
