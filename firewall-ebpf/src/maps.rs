@@ -10,6 +10,7 @@ use firewall_common::config::{
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::Scratch;
 use firewall_common::policy::rule::Rule;
+use firewall_common::reply::Reply;
 use firewall_common::session::Entry;
 use firewall_common::zone::ZONES;
 
@@ -83,6 +84,15 @@ pub(crate) static RULE_COUNTS: PerCpuArray<RuleCount, { RULE_COUNTERS as usize }
 /// a packet on the same CPU.
 #[btf_map]
 pub(crate) static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
+/// The answers of `reject`, by hook.
+#[btf_map]
+pub(crate) static REPLIES: PerCpuArray<Reply, 2> = PerCpuArray::new();
+/// When the next answer may be sent to anyone (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();
+/// When the next answer may be sent to an address.
+#[btf_map]
+pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
 /// Names of rules by counter; for people, never read here.
 #[btf_map]
 static RULE_NAMES: Array<Name, { RULE_COUNTERS as usize }> = Array::new();

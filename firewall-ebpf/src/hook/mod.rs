@@ -1,3 +1,3 @@
 //! The programs.
 
-mod tc;
+pub(crate) mod tc;

@@ -8,6 +8,7 @@ use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::verdict::Decision;
 
+use crate::emit::answer;
 use crate::maps::{SCRATCH, SETTINGS};
 use crate::source::tc::Buffer;
 use crate::tables::MapTables;
@@ -16,7 +17,7 @@ use crate::tables::MapTables;
 /// would end the chain and skip others' programs.
 const PASS: i32 = -1;
 /// Freed here (`TC_ACT_SHOT`).
-const DROP: i32 = 2;
+pub(crate) const DROP: i32 = 2;
 
 /// Judges what arrives.
 #[classifier]
@@ -55,9 +56,12 @@ fn guard(buffer: Buffer, hook: Hook) -> i32 {
     let Some(scratch) = scratch(hook as u32) else {
         return DROP;
     };
-    let decision = judge::<false>(buffer, hook, scratch);
+    let (decision, now) = judge::<false>(buffer, hook, scratch);
     if decision.passes() {
         return PASS;
+    }
+    if decision.answer {
+        return answer(buffer, hook, &scratch.packet, now);
     }
     DROP
 }
@@ -67,13 +71,13 @@ fn explain(buffer: Buffer, hook: Hook) -> i32 {
     let Some(scratch) = scratch(hook as u32 + 2) else {
         return DROP;
     };
-    let decision = judge::<true>(buffer, hook, scratch);
+    let (decision, _) = judge::<true>(buffer, hook, scratch);
     buffer.leave(decision.to_words());
     if decision.passes() { PASS } else { DROP }
 }
 
 #[inline(always)]
-fn judge<const DRY: bool>(buffer: Buffer, hook: Hook, scratch: &mut Scratch) -> Decision {
+fn judge<const DRY: bool>(buffer: Buffer, hook: Hook, scratch: &mut Scratch) -> (Decision, u64) {
     let came_by = match hook {
         Hook::Ingress => 0,
         Hook::Egress => buffer.came_by(),
@@ -88,7 +92,8 @@ fn judge<const DRY: bool>(buffer: Buffer, hook: Hook, scratch: &mut Scratch) -> 
         slot: 0,
         hook,
     };
-    decide(&buffer, MapTables::<DRY>::new(buffer), &mut at, scratch)
+    let decision = decide(&buffer, MapTables::<DRY>::new(buffer), &mut at, scratch);
+    (decision, at.now)
 }
 
 /// An answer of ours, redirected to the other hook: it bears the mark drawn at load.
