@@ -10,7 +10,7 @@ use crate::flow::{FlowKey, FragmentKey, Hook, Side, Tuple};
 use crate::judge;
 use crate::packet::{FIRST, LATER, Packet, Role, protocol};
 use crate::parse::{self, quoted};
-use crate::policy::lookup::Question;
+use crate::policy::lookup::{Answer, Question, Search, lookup};
 use crate::reason::{Outcome, Reason};
 use crate::session::{self, Entry, GROUP, LEAVING, MONITORED, Step};
 use crate::source::PacketSource;
@@ -32,18 +32,22 @@ pub struct At {
     pub packets: u32,
     /// Bytes on the wire; set by [`decide`].
     pub bytes: u32,
+    /// Slot of the generation it is judged by; set by [`decide`].
+    pub slot: u32,
     /// Which hook.
     pub hook: Hook,
 }
 
 /// Working memory of one decision; zeroed parts are zeroed by [`decide`].
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Scratch {
     /// The packet.
     pub packet: Packet,
     /// What is asked of the policy.
     pub question: Question,
+    /// The search of the policy, and its answer.
+    pub search: Search,
     /// A session's tuple.
     pub tuple: Tuple,
     /// A session's key.
@@ -52,6 +56,29 @@ pub struct Scratch {
     pub entry: Entry,
     /// A fragment's key.
     pub fragment: FragmentKey,
+    /// What was decided.
+    pub decision: Decision,
+    /// [`Scratch::tuple`] is that of the packet which an ICMP error quotes.
+    pub quoted: bool,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            packet: Packet::default(),
+            question: Question::default(),
+            search: Search::default(),
+            tuple: Tuple::default(),
+            key: FlowKey::default(),
+            entry: Entry::default(),
+            fragment: FragmentKey::default(),
+            decision: Decision::plain(Reason::InternalError),
+            quoted: false,
+            pad: [0; 3],
+        }
+    }
 }
 
 /// Decides about one packet and counts it.
@@ -74,15 +101,19 @@ pub fn decide<S: PacketSource, T: Tables>(
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
     at.bytes += wire_overhead(at.packets, &scratch.packet);
-    let slot = tables.slot();
-    let decision = match tables.generation(slot) {
+    at.slot = tables.slot();
+    let decision = match tables.generation(at.slot) {
         None => Decision::plain(Reason::NoPolicyLoaded),
         Some(head) => {
-            let decision = match parsed {
-                Err(reason) => Decision::plain(reason),
-                Ok(()) => stages(source, tables, at, slot, &head, scratch),
-            };
-            settle(&head, decision)
+            match parsed {
+                Err(reason) => scratch.decision = Decision::plain(reason),
+                Ok(()) => {
+                    scratch.quoted = matches!(scratch.packet.role, Role::Error)
+                        && quoted::parse(source, &scratch.packet, &mut scratch.tuple).is_some();
+                    run(tables, at, &head, scratch);
+                }
+            }
+            settle(&head, scratch.decision)
         }
     };
     count(tables, at, &decision);
@@ -95,15 +126,14 @@ fn wire_overhead(packets: u32, packet: &Packet) -> u32 {
     packets.saturating_sub(1) * (packet.payload & 0x3ff)
 }
 
+// Not inlined, so that the kernel gives it a stack frame of its own, in the place of the parsers'.
+#[inline(never)]
+fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) {
+    scratch.decision = stages(tables, at, head, scratch);
+}
+
 #[inline(always)]
-fn stages<S: PacketSource, T: Tables>(
-    source: &S,
-    tables: T,
-    at: &At,
-    slot: u32,
-    head: &Generation,
-    scratch: &mut Scratch,
-) -> Decision {
+fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
     if let Some(decision) = framing(tables, at, &scratch.packet) {
         return decision;
     }
@@ -122,10 +152,10 @@ fn stages<S: PacketSource, T: Tables>(
         return later_fragment(tables, at, scratch);
     }
     let decision = match scratch.packet.role {
-        Role::Error => related(source, tables, at, scratch),
-        _ => match sessions(tables, at, slot, head, scratch) {
+        Role::Error => related(tables, at, scratch),
+        _ => match sessions(tables, at, head, scratch) {
             Some(decision) => decision,
-            None => list(tables, at, slot, head, scratch),
+            None => list(tables, at, head, scratch),
         },
     };
     if scratch.packet.fragment == FIRST && (decision.passes() || monitors(head)) {
@@ -300,17 +330,9 @@ fn later_fragment<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decis
 /// An ICMP error passes only if it quotes a packet of a live session that went the other way, and goes
 /// to that packet's sender (RFC 5927). It changes nothing about the session.
 #[inline(always)]
-fn related<S: PacketSource, T: Tables>(
-    source: &S,
-    tables: T,
-    at: &At,
-    scratch: &mut Scratch,
-) -> Decision {
+fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
     let stray = Decision::plain(Reason::NoSession);
-    if quoted::parse(source, &scratch.packet, &mut scratch.tuple).is_none() {
-        return stray;
-    }
-    if scratch.packet.tuple.destination != scratch.tuple.source {
+    if !scratch.quoted || scratch.packet.tuple.destination != scratch.tuple.source {
         return stray;
     }
     let side = scratch.tuple.key(&mut scratch.key);
@@ -366,7 +388,6 @@ fn find<T: Tables>(tables: T, key: &FlowKey) -> Option<(T::Handle, Table)> {
 fn sessions<T: Tables>(
     tables: T,
     at: &At,
-    slot: u32,
     head: &Generation,
     scratch: &mut Scratch,
 ) -> Option<Decision> {
@@ -376,6 +397,7 @@ fn sessions<T: Tables>(
         key,
         entry,
         question,
+        search,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -394,7 +416,8 @@ fn sessions<T: Tables>(
     if stale(head, entry, at.now) {
         key.tuple(entry.opener_side(), tuple);
         judge::ask_again(tuple, entry, at.now, question);
-        if let Some(refusal) = renew(tables, slot, head, key, handle, question, entry) {
+        lookup(tables, at.slot, head, question, search);
+        if let Some(refusal) = renew(tables, head, key, handle, at.now, &search.answer, entry) {
             return Some(refusal);
         }
     }
@@ -415,14 +438,14 @@ const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
 #[inline(always)]
 fn renew<T: Tables>(
     tables: T,
-    slot: u32,
     head: &Generation,
     key: &FlowKey,
     handle: T::Handle,
-    question: &Question,
+    now: u64,
+    answer: &Answer,
     entry: &mut Entry,
 ) -> Option<Decision> {
-    match judge::again(tables, slot, head, question, entry) {
+    match judge::again(head, answer, entry, now) {
         Ok(permit) => {
             entry.permit = permit;
             tables.permit(handle, &permit);
@@ -475,27 +498,21 @@ fn crosses(at: &At, entry: &Entry, side: Side) -> bool {
 
 /// No session: the ordered list decides, and what it allows opens one.
 #[inline(always)]
-fn list<T: Tables>(
-    tables: T,
-    at: &At,
-    slot: u32,
-    head: &Generation,
-    scratch: &mut Scratch,
-) -> Decision {
+fn list<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
     if judge::own_source(tables, at.hook, &scratch.packet.tuple.source) {
         return Decision::plain(Reason::SpoofedSource);
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
-    let (decision, opening) = judge::judge(tables, slot, head, scratch);
+    let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
     let decision = Decision {
         answer: decision.answer && answerable(scratch),
         ..decision
     };
-    if !opening.wanted {
+    if !opens {
         return decision;
     }
     scratch.entry = Entry::default();
-    scratch.entry.permit = opening.permit(head.epoch);
+    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
     match open(tables, at, &decision, scratch) {
         Put::There => decision,
         Put::Full => Decision {
