@@ -13,6 +13,7 @@ pub mod frame;
 pub mod hosts;
 pub mod lint;
 pub mod model;
+pub mod oracle;
 pub mod packet;
 pub mod prove;
 pub mod services;
