@@ -1,5 +1,8 @@
 //! The table of cases, three ways. Each case, family and way is a test of its own.
-#![allow(clippy::expect_used, reason = "a test that cannot go on must stop with a message")]
+#![allow(
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
 
 use std::collections::BTreeSet;
 
@@ -9,8 +12,11 @@ use ringwall_tests::run::host::HostBench;
 use ringwall_tests::run::kernel;
 use ringwall_tests::{cases, run, skip};
 
-const WAYS: [(Way, &str); 3] =
-    [(Way::Host, "host"), (Way::TestRun, "test-run"), (Way::Wire, "wire")];
+const WAYS: [(Way, &str); 3] = [
+    (Way::Host, "host"),
+    (Way::TestRun, "test-run"),
+    (Way::Wire, "wire"),
+];
 
 fn main() {
     let arguments = Arguments::from_args();
@@ -20,7 +26,9 @@ fn main() {
 }
 
 fn over(case: &Case) -> impl Iterator<Item = Family> {
-    families().into_iter().filter(|family| case.runs_over(family))
+    families()
+        .into_iter()
+        .filter(|family| case.runs_over(family))
 }
 
 fn trials(case: Case) -> Vec<Trial> {
@@ -31,7 +39,11 @@ fn trials(case: Case) -> Vec<Trial> {
 }
 
 fn trial(case: Case, family: Family, way: Way, word: &str) -> Trial {
-    let name = format!("{word}::{}::{}", case.name, if family.v6 { "v6" } else { "v4" });
+    let name = format!(
+        "{word}::{}::{}",
+        case.name,
+        if family.v6 { "v6" } else { "v4" }
+    );
     let own = name.clone();
     Trial::test(name, move || {
         if way != Way::Host && !skip::is_root() {
@@ -52,7 +64,11 @@ fn promises() {
     let names: BTreeSet<_> = cases.iter().map(|case| case.name).collect();
     assert_eq!(names.len(), cases.len(), "two cases of one name");
     let count = |wanted: fn(&Case) -> bool| -> usize {
-        cases.iter().filter(|case| wanted(case)).map(|case| over(case).count()).sum()
+        cases
+            .iter()
+            .filter(|case| wanted(case))
+            .map(|case| over(case).count())
+            .sum()
     };
     let (all, whole) = (count(|_| true), count(|case| case.left_out.is_empty()));
     assert!(all >= 150, "{all} cases");
