@@ -6,4 +6,5 @@
 
 pub mod agent;
 pub mod dataplane;
+pub mod diagnose;
 pub mod policy;
