@@ -19,6 +19,9 @@ pub mod prove;
 pub mod services;
 pub mod show;
 pub mod source;
+pub mod space;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 
 use std::path::{Path, PathBuf};
