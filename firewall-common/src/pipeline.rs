@@ -4,7 +4,9 @@
 //! [`Scratch`], since the kernel's stack is 512 bytes.
 
 use crate::addr::Addr;
-use crate::config::{GENERATION_MONITOR, Generation, KIND_DESTINATION, LOCAL_BROADCAST};
+use crate::config::{
+    FIRST_FAILSAFE_COUNTER, GENERATION_MONITOR, Generation, KIND_DESTINATION, LOCAL_BROADCAST,
+};
 use crate::essential::{self, Essential};
 use crate::flow::{FlowKey, FragmentKey, Hook, Side, Tuple};
 use crate::judge;
@@ -143,26 +145,30 @@ fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratc
     if scratch.packet.family == 0 {
         return Decision::plain(Reason::UnsupportedEthertype);
     }
-    if tables.has_failsafe() {
-        if let Some(decision) = failsafe(tables, at, &scratch.packet) {
-            return decision;
-        }
-    }
     if scratch.packet.fragment == LATER {
         return later_fragment(tables, at, scratch);
     }
-    let decision = match scratch.packet.role {
-        Role::Error => related(tables, at, scratch),
-        _ => match sessions(tables, at, head, scratch) {
-            Some(decision) => decision,
-            None => list(tables, at, head, scratch),
-        },
-    };
+    let decision = whole(tables, at, head, scratch);
     if scratch.packet.fragment == FIRST && (decision.passes() || monitors(head)) {
         fragment_key(&scratch.packet, &mut scratch.fragment);
         tables.remember_fragment(&scratch.fragment, at.now);
     }
     decision
+}
+
+/// A packet with its transport header: the host's own way in, then sessions, then the list.
+#[inline(always)]
+fn whole<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
+    if let Some(decision) = failsafe(tables, at, &scratch.packet) {
+        return decision;
+    }
+    match scratch.packet.role {
+        Role::Error => related(tables, at, scratch),
+        _ => match sessions(tables, at, head, scratch) {
+            Some(decision) => decision,
+            None => list(tables, at, head, scratch),
+        },
+    }
 }
 
 #[inline(always)]
@@ -268,7 +274,7 @@ fn essentials<T: Tables>(
 /// The host's own way in: both directions of what its agent file lists, before the policy and any session.
 #[inline(always)]
 fn failsafe<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> {
-    if packet.fragment == LATER {
+    if !tables.has_failsafe() || at.came_by != 0 {
         return None;
     }
     let tuple = &packet.tuple;
@@ -276,29 +282,58 @@ fn failsafe<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> 
         Hook::Ingress => (&tuple.source, tuple.destination_port),
         Hook::Egress => (&tuple.destination, tuple.source_port),
     };
-    let from_peer = tables.failsafe_address(peer);
-    if from_peer == 0 || at.came_by != 0 || judge::own_source(tables, at.hook, &tuple.source) {
-        return None;
-    }
     let port = if packet.is_icmp() {
         failsafe_icmp(packet)
     } else {
         port
-    }
-    .to_be_bytes();
-    let key = [tuple.protocol, KIND_DESTINATION, port[0], port[1]];
-    let matching = from_peer & tables.failsafe_service(key);
-    let own = tables.local(&tuple.destination) != 0;
-    if matching == 0 || (matches!(at.hook, Hook::Ingress) && !own) {
+    };
+    let counter = failsafe_rule(tables, tuple.protocol, peer, port)?;
+    if matches!(at.hook, Hook::Ingress) && !comes_here(tables, at, tuple) {
         return None;
     }
-    let counter = crate::config::FIRST_FAILSAFE_COUNTER + (matching.trailing_zeros() & 63);
     tables.hit(counter, at.packets, at.bytes, at.now);
     let plain = Decision::plain(Reason::Failsafe);
     Some(Decision {
         rule: counter,
         ..plain
     })
+}
+
+/// The counter of the first failsafe rule that names a peer and a service of this host.
+#[inline(always)]
+fn failsafe_rule<T: Tables>(tables: T, protocol: u8, peer: &Addr, port: u16) -> Option<u32> {
+    let of_peer = tables.failsafe_address(peer);
+    if of_peer == 0 {
+        return None;
+    }
+    let port = port.to_be_bytes();
+    let key = [protocol, KIND_DESTINATION, port[0], port[1]];
+    let matching = of_peer & tables.failsafe_service(key);
+    if matching == 0 {
+        return None;
+    }
+    Some(FIRST_FAILSAFE_COUNTER + (matching.trailing_zeros() & 63))
+}
+
+/// From another machine and for this one, by the tables or, on a miss, by the kernel's routing.
+#[inline(always)]
+fn comes_here<T: Tables>(tables: T, at: &At, tuple: &Tuple) -> bool {
+    !judge::own_source(tables, at.hook, &tuple.source)
+        && (tables.local(&tuple.destination) != 0 || tables.route(tuple, at.interface).here)
+}
+
+/// Is the quoted packet, which went the other way, one that a failsafe rule lets through? Then errors
+/// about it pass, so that path MTU discovery works there too.
+#[inline(always)]
+fn about_failsafe<T: Tables>(tables: T, at: &At, quoted: &Tuple) -> bool {
+    if !tables.has_failsafe() || !protocol::has_ports(quoted.protocol) {
+        return false;
+    }
+    let (peer, port) = match at.hook {
+        Hook::Ingress => (&quoted.destination, quoted.source_port),
+        Hook::Egress => (&quoted.source, quoted.destination_port),
+    };
+    failsafe_rule(tables, quoted.protocol, peer, port).is_some()
 }
 
 /// Requests and their replies are known by the request's type.
@@ -339,7 +374,10 @@ fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
         return stray;
     }
     let side = scratch.tuple.key(&mut scratch.key);
-    let Some((handle, _)) = find(tables, &scratch.key) else {
+    let Some((handle, _)) = tables.find(&scratch.key) else {
+        if about_failsafe(tables, at, &scratch.tuple) {
+            return Decision::plain(Reason::Related);
+        }
         return stray;
     };
     tables.read(handle, &mut scratch.entry);
@@ -380,13 +418,6 @@ fn in_session(reason: Reason, entry: &Entry) -> Decision {
     }
 }
 
-/// Looks in both tables. A session moves from one to the other by being in both for a moment, so a miss
-/// in both can only be a move between the two look-ups: one more look settles it.
-#[inline(always)]
-fn find<T: Tables>(tables: T, key: &FlowKey) -> Option<(T::Handle, Table)> {
-    tables.find(key)
-}
-
 #[inline(always)]
 fn sessions<T: Tables>(
     tables: T,
@@ -405,7 +436,7 @@ fn sessions<T: Tables>(
     } = scratch;
     packet.session_tuple(tuple);
     let side = tuple.key(key);
-    let (handle, table) = find(tables, key)?;
+    let (handle, table) = tables.find(key)?;
     tables.read(handle, entry);
     if entry.is_over(at.now, tables.timeout(entry.track.state)) || !crosses(at, entry, side) {
         return None;
