@@ -4,4 +4,5 @@
     reason = "a library with one user: its own binary and tests"
 )]
 
+pub mod agent;
 pub mod policy;

@@ -57,6 +57,15 @@ pub struct Policy {
     pub assertions: Vec<Assertion>,
 }
 
+impl Policy {
+    /// Every file it was read from, list files included: what to watch.
+    #[must_use]
+    pub fn watched_files(&self) -> Vec<PathBuf> {
+        let lists = self.sets.iter().filter_map(|set| set.file.clone());
+        self.files.iter().cloned().chain(lists).collect()
+    }
+}
+
 /// `mode` on file, policy or rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
@@ -356,6 +365,8 @@ pub struct PacketSpec {
     pub icmp: Option<(u8, u8)>,
     /// Interface it arrives by (`in eth0`) or leaves by (`out eth0`).
     pub interface: Option<String>,
+    /// Is `interface` the one it leaves by (`out eth0`)?
+    pub leaving: bool,
 }
 
 /// An entry of `tests`.

@@ -1,0 +1,136 @@
+//! Policies that are taken, and what they mean.
+
+use super::{BODY, EXAMPLE, HEAD, host, read};
+use crate::policy::model::*;
+use crate::policy::{read_bytes, read_sources};
+
+fn policy(body: &str) -> Policy {
+    match read(&format!("{HEAD}{body}")) {
+        Ok(checked) => checked.policy,
+        Err(refusal) => panic!("{refusal}"),
+    }
+}
+
+fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
+    texts.iter().map(|text| text.parse().unwrap()).collect()
+}
+
+#[test]
+fn the_example_of_the_contract() {
+    let checked = read(EXAMPLE).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let policy = &checked.policy;
+    assert!(checked.for_this_host);
+    assert_eq!(checked.warnings, []);
+    assert_eq!((policy.name.as_str(), policy.revision), ("web-tier", 7));
+    assert_eq!(policy.unmatched.routed, RoutedAction::Pass);
+    assert_eq!(
+        policy.sets[0].members,
+        nets(&["198.51.100.0/24", "2001:db8:10::/48"])
+    );
+    assert_eq!(policy.zones[0].cidrs.len(), 4, "the set's members are in");
+    assert!(policy.zones[0].management);
+    assert_eq!(
+        policy.zones[1].interfaces,
+        ["bond0.20"],
+        "the role is resolved"
+    );
+    assert_eq!(policy.blocks.len(), 4);
+    let web = &policy.blocks[2].rules[0];
+    assert_eq!(web.services.as_ref().map(Vec::len), Some(3));
+    assert_eq!(web.service_words, ["web"]);
+    let expires = policy.blocks[2].rules[1].expires.unwrap();
+    assert_eq!(
+        expires.to_string(),
+        "2127-07-01T00:00:00Z",
+        "the end of that day"
+    );
+    assert_eq!(policy.blocks[3].from, Ends::Host);
+    assert_eq!(policy.blocks[3].to, Ends::Any);
+    assert_eq!(policy.tests.len(), 3);
+    assert_eq!(policy.assertions[0].source, Endpoint::Zone(2));
+}
+
+#[test]
+fn json_is_yaml() {
+    let text = r#"{"apiVersion": "ringwall/v1", "metadata": {"name": "j", "revision": 1},
+        "unmatched": {"inbound": "deny", "outbound": "allow", "routed": "deny"},
+        "zones": {"all": {"default": true}},
+        "policies": [{"name": "p", "from": "all", "to": "host", "default": "deny"}]}"#;
+    let policy = read(text)
+        .unwrap_or_else(|refusal| panic!("{refusal}"))
+        .policy;
+    assert_eq!(policy.blocks[0].default, Some(Action::Deny));
+}
+
+#[test]
+fn the_kept_sources_read_to_the_same_policy() {
+    let first = read(EXAMPLE).unwrap();
+    let again = read_sources(first.sources.clone(), first.directory, &host()).unwrap();
+    assert_eq!(first.policy.digest, again.policy.digest);
+    let renamed = read_bytes("other.yaml", EXAMPLE.as_bytes().to_vec(), &host()).unwrap();
+    assert_eq!(
+        first.policy.digest, renamed.policy.digest,
+        "a file's name is not its content"
+    );
+}
+
+#[test]
+fn every_field_of_a_rule() {
+    let policy = policy(
+        "policies:
+  - name: p
+    from: [lan, internet]
+    to: host
+    rules:
+      - name: r
+        action: reject
+        services: [tcp/1-9, icmp/3/4, gre, proto/112, ping, dns, 'udp/*']
+        source_ports: [53, 1024-65535]
+        sources: [office, 192.0.2.1, 10.0.0.1-10.0.0.2]
+        except_sources: [198.51.100.7]
+        destinations: [\"2001:db8::/32\"]
+        except_destinations: [\"2001:db8::1\"]
+        interfaces: [eth0, \"en*\", role/storage]
+        stateful: false
+        mode: monitor
+        enabled: false
+        on_change: recheck
+        hosts: {names: [\"db-*\"]}
+        owner: o
+        reason: r
+        ticket: 12
+        review_by: 2127-01-31T12:00:00+02:00
+        expires: 9999-12-31
+",
+    );
+    let block = &policy.blocks[0];
+    let Ends::Zones { zones, multicast } = &block.from else {
+        panic!()
+    };
+    assert_eq!((zones.len(), *multicast), (2, false));
+    let rule = &block.rules[0];
+    assert_eq!(rule.span.line, BODY + 5);
+    assert_eq!(rule.services.as_ref().map(Vec::len), Some(9));
+    assert_eq!(
+        rule.source_ports.as_deref(),
+        Some(&[(53, 53), (1024, 65535)][..])
+    );
+    let sources = rule.sources.as_ref().unwrap();
+    assert_eq!(sources.sets, [0]);
+    assert_eq!(
+        sources.prefixes,
+        nets(&["192.0.2.1/32", "10.0.0.1/32", "10.0.0.2/32"])
+    );
+    assert_eq!(
+        rule.interfaces.as_ref().unwrap(),
+        &["eth0", "en*", "bond0.20"]
+    );
+    assert_eq!(
+        (rule.stateful, rule.enabled, rule.for_this_host),
+        (false, false, false)
+    );
+    assert_eq!(rule.mode, Mode::Monitor);
+    assert_eq!(rule.ticket.as_deref(), Some("12"));
+    assert_eq!(rule.review_by.unwrap().to_string(), "2127-01-31T10:00:00Z");
+    assert!(!rule.active());
+}

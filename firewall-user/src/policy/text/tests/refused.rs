@@ -1,0 +1,1 @@
+//! Policies that are refused: where, and with what words.
