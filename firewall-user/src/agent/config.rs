@@ -1,27 +1,187 @@
 //! `agent.yaml`: this host's own settings. Every key has a default; the file may be absent.
 
+mod read;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
+use crate::policy::diagnostic::Refusal;
 use crate::policy::model::Service;
 
 /// The host's settings.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AgentConfig {
-    /// `labels`.
-    pub labels: BTreeMap<String, String>,
-    /// `roles`.
+    /// `interfaces`.
+    pub interfaces: InterfaceConfig,
+    /// `roles`: role to interface names or globs.
     pub roles: BTreeMap<String, Vec<String>>,
-    /// `failsafe`.
+    /// `hook`.
+    pub hook: HookChoice,
+    /// `labels`: what `hosts` of a policy may ask for.
+    pub labels: BTreeMap<String, String>,
+    /// `sessions`.
+    pub sessions: SessionConfig,
+    /// `metrics`.
+    pub metrics: MetricsConfig,
+    /// `failsafe`: rules before the policy, which outrank every deny.
     pub failsafe: Vec<FailsafeRule>,
+    /// `policy`.
+    pub policy: PolicyConfig,
 }
 
-/// A rule before the policy, which outranks every deny.
+/// `interfaces`: names and globs.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct InterfaceConfig {
+    /// `guard`; empty: the agent chooses.
+    pub guard: Vec<String>,
+    /// `ignore`: never guarded, whatever else says so.
+    pub ignore: Vec<String>,
+}
+
+/// `hook`: where the program sits.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum HookChoice {
+    /// The agent chooses.
+    #[default]
+    Auto,
+    /// TC.
+    Tc,
+}
+
+/// `sessions`: table sizes and timeouts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// `max`: entries of the session table.
+    pub max: u32,
+    /// `half_open_max`: sessions that have seen no answer.
+    pub half_open_max: u32,
+    /// `stray`.
+    pub stray: Stray,
+    /// `timeouts`.
+    pub timeouts: Timeouts,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            max: 262_144,
+            half_open_max: 65_536,
+            stray: Stray::Drop,
+            timeouts: Timeouts::default(),
+        }
+    }
+}
+
+/// `sessions.stray`: what becomes of a packet that opens nothing and belongs to nothing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Stray {
+    /// Dropped silently.
+    #[default]
+    Drop,
+}
+
+/// `sessions.timeouts`: how long a silent session lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are the file's")]
+pub struct Timeouts {
+    pub tcp_syn_sent: Duration,
+    pub tcp_syn_recv: Duration,
+    pub tcp_established: Duration,
+    pub tcp_fin_wait: Duration,
+    pub tcp_time_wait: Duration,
+    pub tcp_close: Duration,
+    pub udp: Duration,
+    pub udp_stream: Duration,
+    pub icmp: Duration,
+    pub other: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self {
+            tcp_syn_sent: seconds(120),
+            tcp_syn_recv: seconds(60),
+            tcp_established: seconds(5 * 24 * 3600),
+            tcp_fin_wait: seconds(120),
+            tcp_time_wait: seconds(120),
+            tcp_close: seconds(10),
+            udp: seconds(30),
+            udp_stream: seconds(120),
+            icmp: seconds(30),
+            other: seconds(600),
+        }
+    }
+}
+
+/// `metrics`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricsConfig {
+    /// `listen`.
+    pub listen: SocketAddr,
+    /// `max_series`: the rest goes under `other`.
+    pub max_series: u32,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 10933)),
+            max_series: 65_536,
+        }
+    }
+}
+
+/// `policy`: where the policy is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PolicyConfig {
+    /// `path`; absent: `policy.yaml` or `policy.d` beside the agent file.
+    pub path: Option<PathBuf>,
+    /// `watch`: apply it when its revision rises.
+    pub watch: bool,
+}
+
+impl Default for PolicyConfig {
+    fn default() -> Self {
+        Self {
+            path: None,
+            watch: true,
+        }
+    }
+}
+
+/// A rule before the policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailsafeRule {
     /// Who may come.
     pub sources: Vec<IpNet>,
     /// To what.
     pub services: Vec<Service>,
+}
+
+impl AgentConfig {
+    /// Reads an agent file that must exist.
+    pub fn read(path: &Path) -> Result<Self, Refusal> {
+        let bytes = crate::policy::source::read_regular(path, crate::policy::source::MAX_BYTES)?;
+        Self::read_bytes(path, bytes)
+    }
+
+    /// Reads an agent file, or takes the defaults where there is none.
+    pub fn read_if_present(path: &Path) -> Result<Self, Refusal> {
+        match std::fs::symlink_metadata(path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
+            _ => Self::read(path),
+        }
+    }
+
+    /// Reads the text of an agent file; `name` is shown in errors.
+    pub fn read_bytes(name: &Path, bytes: Vec<u8>) -> Result<Self, Refusal> {
+        read::read(name, bytes)
+    }
 }

@@ -185,7 +185,7 @@ pub fn trusted(path: &Path) -> Result<(), Diagnostic> {
     trusted_by(path, 0)
 }
 
-fn trusted_by(path: &Path, owner: u32) -> Result<(), Diagnostic> {
+pub(super) fn trusted_by(path: &Path, owner: u32) -> Result<(), Diagnostic> {
     let absolute = std::path::absolute(path).map_err(|e| io_error(path, &e))?;
     let real = walk(&absolute, owner)?;
     if !real.is_dir() {

@@ -72,10 +72,16 @@ fn nothing() -> Refusal {
 }
 
 fn trees(sources: &Sources, report: &mut Report<'_>) -> Vec<Node> {
-    let texts = sources.texts.iter().enumerate();
-    texts
-        .filter_map(|(index, source)| yaml::parse(index, &source.text, report))
-        .collect()
+    let mut trees = Vec::new();
+    for (index, source) in sources.texts.iter().enumerate() {
+        let before = report.failed();
+        let tree = yaml::parse(index, &source.text, report);
+        if tree.is_none() && report.failed() == before {
+            report.error(whole_file(index), "empty", "the file is empty");
+        }
+        trees.extend(tree);
+    }
+    trees
 }
 
 /// What one file says for all.

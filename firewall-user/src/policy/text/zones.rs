@@ -1,5 +1,6 @@
 //! `zones`, and interface names.
 
+use crate::policy::diagnostic::Report;
 use crate::policy::model::{Ends, Zone};
 use crate::policy::text::address;
 use crate::policy::text::cx::{Cx, Word};
@@ -114,7 +115,9 @@ pub fn interfaces(node: &Node, cx: &mut Cx<'_>, matters: bool) -> Vec<String> {
         };
         let found = match word.strip_prefix("role/") {
             Some(role) => of_role(item, role, cx, matters),
-            None => checked_name(item, word, cx).into_iter().collect(),
+            None => checked_name(item, word, &mut cx.report)
+                .into_iter()
+                .collect(),
         };
         for name in found {
             if !all.contains(&name) {
@@ -141,13 +144,13 @@ fn of_role(item: &Node, role: &str, cx: &mut Cx<'_>, matters: bool) -> Vec<Strin
     }
 }
 
-fn checked_name(item: &Node, word: &str, cx: &mut Cx<'_>) -> Option<String> {
+/// An interface name or glob that can match something.
+pub fn checked_name(item: &Node, word: &str, report: &mut Report<'_>) -> Option<String> {
     match interface_fault(word) {
         None => Some(word.to_owned()),
         Some(fault) => {
             let help = "an interface is a name such as eth0, a glob such as \"en*\", or role/NAME";
-            cx.report
-                .error_help(item.span, "bad-interface", fault, help);
+            report.error_help(item.span, "bad-interface", fault, help);
             None
         }
     }

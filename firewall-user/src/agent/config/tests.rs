@@ -1,0 +1,180 @@
+use super::*;
+
+fn read(text: &str) -> Result<AgentConfig, Refusal> {
+    AgentConfig::read_bytes(Path::new("agent.yaml"), text.as_bytes().to_vec())
+}
+
+#[test]
+fn every_key_may_be_absent_and_so_may_the_file() {
+    for text in ["", "# nothing yet\n", "{}", "---\n"] {
+        assert_eq!(read(text).unwrap(), AgentConfig::default(), "{text:?}");
+    }
+    let nowhere = Path::new("/nonexistent/agent.yaml");
+    assert_eq!(
+        AgentConfig::read_if_present(nowhere).unwrap(),
+        AgentConfig::default()
+    );
+    assert!(AgentConfig::read(nowhere).is_err());
+}
+
+#[test]
+fn every_key() {
+    let config = read(
+        "interfaces: {guard: [eth0, \"en*\"], ignore: [], late: guard}
+roles: {storage: [bond0.20]}
+hook: tc
+labels: {role: web, rack: 12}
+sessions:
+  max: 1000
+  half_open_max: 100
+  stray: drop
+  timeouts: {tcp_established: 2h, udp: 45s, other: 5m, icmp: 1d}
+metrics: {listen: \"[::1]:9999\", max_series: 10}
+failsafe: [{sources: [10.1.0.0/24, \"fd00::1\"], services: [ssh, tcp/8022]}]
+policy: {path: /etc/ringwall/policy.d, watch: false}
+",
+    )
+    .unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(config.interfaces.guard, ["eth0", "en*"]);
+    assert_eq!(config.roles["storage"], ["bond0.20"]);
+    assert_eq!(config.hook, HookChoice::Tc);
+    assert_eq!(config.labels["rack"], "12");
+    assert_eq!(
+        (config.sessions.max, config.sessions.half_open_max),
+        (1000, 100)
+    );
+    assert_eq!(
+        config.sessions.timeouts.tcp_established,
+        Duration::from_secs(7200)
+    );
+    assert_eq!(config.sessions.timeouts.other, Duration::from_secs(300));
+    assert_eq!(
+        config.sessions.timeouts.tcp_close,
+        Duration::from_secs(10),
+        "untouched"
+    );
+    assert_eq!(config.metrics.listen.port(), 9999);
+    assert_eq!(config.failsafe[0].sources.len(), 2);
+    assert_eq!(config.failsafe[0].services.len(), 2);
+    assert!(!config.policy.watch);
+}
+
+#[test]
+fn faults_have_a_place_and_words() {
+    for (text, line, column, expected) in [
+        ("guard: [eth0]", 1, 1, "unknown key `guard`"),
+        (
+            "interfaces: {guard: [eth0, \"a b\"]}",
+            1,
+            28,
+            "no interface name",
+        ),
+        (
+            "interfaces: {late: ignore}",
+            1,
+            20,
+            "`late: ignore` is not supported",
+        ),
+        ("roles: {Storage: [eth0]}", 1, 9, "no name for a role"),
+        ("roles: {a: [eth0], a: [eth1]}", 1, 20, "already"),
+        (
+            "hook: xdp",
+            1,
+            7,
+            "`hook: xdp` is not supported by this version of Ringwall yet",
+        ),
+        ("hook: {default: auto}", 1, 7, "not supported"),
+        ("hook: nfq", 1, 7, "no hook"),
+        ("labels: [a]", 1, 9, "expected a mapping"),
+        (
+            "own_address_from: []",
+            1,
+            1,
+            "`own_address_from` is not supported",
+        ),
+        ("flows: {}", 1, 1, "`flows` is not supported"),
+        ("history: {}", 1, 1, "`history` is not supported"),
+        (
+            "sessions: {reserve: 5}",
+            1,
+            12,
+            "`reserve` is not supported",
+        ),
+        (
+            "sessions: {half_open_per_source: 5}",
+            1,
+            12,
+            "not supported",
+        ),
+        (
+            "sessions: {stray: reset}",
+            1,
+            19,
+            "`stray: reset` is not supported",
+        ),
+        ("sessions: {stray: accept}", 1, 19, "`accept`"),
+        ("sessions: {max: 0}", 1, 17, "at least 1"),
+        ("sessions: {max: 99999999999}", 1, 17, "whole number"),
+        (
+            "sessions: {max: 10, half_open_max: 11}",
+            1,
+            21,
+            "above `max`",
+        ),
+        ("sessions: {timeouts: {udp: 30}}", 1, 28, "no duration"),
+        ("sessions: {timeouts: {udp: 0s}}", 1, 28, "no duration"),
+        ("sessions: {timeouts: {udp: 1y}}", 1, 28, "no duration"),
+        (
+            "sessions: {timeouts: {udp: 99999999999999999999d}}",
+            1,
+            28,
+            "no duration",
+        ),
+        (
+            "sessions: {timeouts: {upd: 1s}}",
+            1,
+            23,
+            "unknown key `upd`",
+        ),
+        ("metrics: {listen: 10933}", 1, 19, "no address with a port"),
+        (
+            "failsafe: [{sources: [lan], services: [ssh]}]",
+            1,
+            23,
+            "`lan` is no address",
+        ),
+        (
+            "failsafe: [{services: [ssh]}]",
+            1,
+            12,
+            "needs the key `sources`",
+        ),
+        (
+            "failsafe: [{sources: [10.0.0.0/8]}]",
+            1,
+            12,
+            "needs the key `services`",
+        ),
+        (
+            "failsafe: [{sources: [10.0.0.0/8], services: [sshd]}]",
+            1,
+            47,
+            "unknown service `sshd`",
+        ),
+        ("policy: {path: policy.yaml}", 1, 16, "relative"),
+        ("policy: {watch: yes}", 1, 17, "`true` or `false`"),
+        ("a: [", 1, 4, "not YAML"),
+    ] {
+        let refusal = read(text).expect_err(text);
+        let found = refusal
+            .diagnostics
+            .iter()
+            .find(|d| d.message.contains(expected));
+        let found = found.unwrap_or_else(|| panic!("{text}: {refusal}"));
+        assert_eq!(
+            (found.line, found.column),
+            (Some(line), Some(column)),
+            "{text}: {refusal}"
+        );
+    }
+}
