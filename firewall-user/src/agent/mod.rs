@@ -1,3 +1,7 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
 pub mod config;
+pub mod history;
+pub mod paths;
+pub mod revision;
+pub mod store;
