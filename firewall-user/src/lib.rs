@@ -5,4 +5,5 @@
 )]
 
 pub mod agent;
+pub mod dataplane;
 pub mod policy;
