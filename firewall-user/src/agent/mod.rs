@@ -2,6 +2,7 @@
 
 pub mod config;
 pub mod history;
+pub mod net;
 pub mod paths;
 pub mod revision;
 pub mod store;

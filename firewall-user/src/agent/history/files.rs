@@ -72,10 +72,7 @@ impl StoredFiles {
     }
 
     /// The policy files of a record's directory, as [`crate::policy::read_sources`] takes them.
-    pub fn read_policy(
-        directory: &Path,
-        files: &[PathBuf],
-    ) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
+    pub fn read_policy(directory: &Path, files: &[PathBuf]) -> io::Result<Vec<(PathBuf, Vec<u8>)>> {
         let read = |file: &PathBuf| {
             let path = directory.join(file.file_name().unwrap_or_default());
             std::fs::read(&path).map(|bytes| (path, bytes))
