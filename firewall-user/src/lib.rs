@@ -5,5 +5,7 @@
 )]
 
 pub mod agent;
+pub mod api;
 pub mod dataplane;
 pub mod policy;
+pub mod sessions;

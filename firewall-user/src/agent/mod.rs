@@ -4,5 +4,6 @@ pub mod config;
 pub mod history;
 pub mod net;
 pub mod paths;
+pub mod plane;
 pub mod revision;
 pub mod store;

@@ -1,0 +1,3 @@
+//! The control socket: HTTP with JSON over a Unix socket.
+
+pub mod types;
