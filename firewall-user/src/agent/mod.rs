@@ -1,9 +1,19 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+pub mod apply;
+pub mod candidate;
+pub mod clock;
 pub mod config;
+mod cut;
 pub mod history;
+pub mod interfaces;
+mod lists;
 pub mod net;
+pub mod owner;
 pub mod paths;
 pub mod plane;
+mod restore;
 pub mod revision;
+mod rollback;
+pub mod state;
 pub mod store;

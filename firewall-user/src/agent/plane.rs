@@ -13,7 +13,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig};
 use super::net::Local;
 use super::revision::Identity;
-use crate::policy::compiled::Compiled;
+use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +105,12 @@ pub trait Plane: Send {
     fn explain(&mut self, frame: &[u8], hook: Hook, interface: u32) -> anyhow::Result<Decision>;
     /// Tells which addresses are delivered here.
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
+    /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.
+    fn set_interfaces(
+        &mut self,
+        plan: Option<&InterfacePlan>,
+        names: &[(u32, String)],
+    ) -> anyhow::Result<()>;
     /// Tells the host's own settings and failsafe rules.
     fn set_host(
         &mut self,
