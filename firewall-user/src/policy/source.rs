@@ -1,4 +1,8 @@
 //! Policy text from files: each opened once, checked on the open file and read once.
+#![expect(
+    clippy::result_large_err,
+    reason = "a fault of a file is told once and ends the reading: its size costs nothing"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -150,6 +154,12 @@ pub fn read_open(file: File, path: &Path, most: u64) -> Result<Vec<u8>, Diagnost
         return Err(too_large(path));
     }
     Ok(bytes)
+}
+
+/// The text of a list file that is open already.
+pub fn read_text(file: File, path: &Path) -> Result<String, Diagnostic> {
+    let bytes = read_open(file, path, MAX_BYTES)?;
+    String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))
 }
 
 /// What the system said about a file.

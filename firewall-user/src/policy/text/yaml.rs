@@ -111,7 +111,7 @@ fn syntax_error(file: usize, error: &ScanError, text: &str, report: &mut Report<
         return report.error_help(span, "syntax", message, format!("write `{name}`"));
     }
     let message = format!("this is not YAML: {}", error.info());
-    match syntax_help(rest, text, span.line) {
+    match syntax_help(rest, text, span.line).or_else(|| colon_help(&message)) {
         Some(help) => report.error_help(span, "syntax", message, help),
         None => report.error(span, "syntax", message),
     }
@@ -133,6 +133,12 @@ fn syntax_help(rest: &str, text: &str, line: usize) -> Option<&'static str> {
         }
         _ => None,
     }
+}
+
+/// `sources: fe80::` and `reason: see: above`.
+fn colon_help(message: &str) -> Option<&'static str> {
+    let colon = message.contains("mapping values are not allowed");
+    colon.then_some("put text that holds `: ` or ends in a colon, such as \"fe80::\", in quotes")
 }
 
 fn rest_at(text: &str, marker: Marker) -> &str {
