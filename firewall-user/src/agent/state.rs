@@ -167,6 +167,12 @@ impl Agent {
         self.current.as_ref().filter(|_| self.plane.is_some())
     }
 
+    /// The addresses that are delivered here.
+    #[must_use]
+    pub fn locals(&self) -> &[Local] {
+        &self.locals
+    }
+
     /// Addresses changed.
     pub fn set_locals(&mut self, locals: Vec<Local>) {
         if locals == self.locals {
