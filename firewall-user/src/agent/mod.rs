@@ -19,3 +19,4 @@ pub mod revision;
 mod rollback;
 pub mod state;
 pub mod store;
+pub mod submit;
