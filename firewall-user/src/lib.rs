@@ -7,5 +7,6 @@
 pub mod agent;
 pub mod api;
 pub mod dataplane;
+pub mod metrics;
 pub mod policy;
 pub mod sessions;

@@ -19,14 +19,13 @@ use crate::policy::services::protocol_word;
 use crate::sessions::{self, Names, Row};
 
 impl Agent {
-    /// `GET /v1/status`.
+    /// Mode and policy alone.
     #[must_use]
-    pub fn status(&self) -> Status {
+    pub fn status_line(&self) -> Status {
         let in_force = self
             .plane
             .as_ref()
             .and_then(|p| p.in_force().ok().flatten());
-        let guarded = self.interfaces.iter().any(|line| line.state == "guarded");
         let mode = match &in_force {
             None => "no-policy",
             Some(held) if held.monitor => "monitor",
@@ -38,18 +37,28 @@ impl Agent {
             revision: held.identity.revision,
             digest: held.identity.digest,
         });
+        Status {
+            mode: mode.to_owned(),
+            policy,
+            ..Status::default()
+        }
+    }
+
+    /// `GET /v1/status`.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let line = self.status_line();
+        let guarded = self.interfaces.iter().any(|line| line.state == "guarded");
         let mut warnings: Vec<String> = self.warnings.values().cloned().collect();
         if !guarded {
             warnings.push("no interface is guarded: see `interfaces`".to_owned());
         }
-        if policy.is_none() {
+        if line.policy.is_none() {
             let text = "no policy is in force: everything passes; begin with `ringwall apply PATH`";
             warnings.push(text.to_owned());
         }
         Status {
-            enforcing: mode == "enforce" && guarded,
-            mode: mode.to_owned(),
-            policy,
+            enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),
             sessions: self.session_line(),
             warnings,
@@ -58,6 +67,7 @@ impl Agent {
                 version: env!("CARGO_PKG_VERSION").to_owned(),
                 uptime_s: self.started.elapsed().as_secs(),
             }),
+            ..line
         }
     }
 
@@ -95,18 +105,22 @@ impl Agent {
 
     /// `GET /v1/policy`: the list as it decides, with its counters.
     pub fn rule_rows(&self) -> anyhow::Result<Vec<RuleRow>> {
+        self.rule_rows_at(&clock::now())
+    }
+
+    /// The same, at a time.
+    pub fn rule_rows_at(&self, clock: &Clock) -> anyhow::Result<Vec<RuleRow>> {
         let Some(current) = self.in_force() else {
             return Ok(Vec::new());
         };
         let counts = self.plane.as_ref().map(|plane| plane.rule_counts());
         let counts = counts.transpose()?;
         let failsafe = &self.settings.config.failsafe;
-        let clock = clock::now();
         Ok(rule_rows(
             &current.compiled,
             failsafe,
             counts.as_ref(),
-            &clock,
+            clock,
         ))
     }
 
