@@ -284,7 +284,9 @@ pub fn failsafe_words(rule: &FailsafeRule) -> String {
     )
 }
 
-fn service_word(service: &Service) -> String {
+/// A service as the language writes it.
+#[must_use]
+pub fn service_word(service: &Service) -> String {
     let dotted = |value: Option<u8>| value.map_or_else(String::new, |v| format!("/{v}"));
     match service {
         Service::Ports {

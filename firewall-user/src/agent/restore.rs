@@ -79,6 +79,30 @@ impl Agent {
         Ok(())
     }
 
+    /// What the tables hold, if the history knows it: to be listed, nothing is changed.
+    pub(super) fn recall(&mut self) {
+        let held = self
+            .plane
+            .as_ref()
+            .and_then(|p| p.in_force().ok().flatten());
+        let Some(held) = held else { return };
+        let record = self.history.last(|r| r.identity == held.identity).cloned();
+        let Some(record) = record else { return };
+        let Ok(checked) = self.stored(&record) else {
+            return;
+        };
+        let mut numbers = self.numbers.clone();
+        if let Ok(compiled) = self.compile(&checked, &mut numbers) {
+            self.current = Some(Current {
+                record: record.id,
+                identity: record.identity,
+                policy: checked.policy,
+                compiled,
+                applied: record.at,
+            });
+        }
+    }
+
     fn without_history(&mut self, held: Option<&InForce>) {
         match held {
             Some(held) => {

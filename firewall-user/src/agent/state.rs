@@ -149,6 +149,35 @@ impl Agent {
         Ok(agent)
     }
 
+    /// Reads what is pinned, beside a history that is only read: for the command line without an agent.
+    pub fn reading(settings: Settings, plane: Box<dyn Plane>) -> anyhow::Result<Self> {
+        let history = History::read_only(&settings.paths.state)?;
+        let numbers = history.numbers()?;
+        let interfaces = plane.attached().into_iter().map(|attached| InterfaceLine {
+            name: attached.name,
+            index: attached.index,
+            hook: Some(attached.hook),
+            state: "guarded".to_owned(),
+            why: "pinned".to_owned(),
+        });
+        let mut agent = Self {
+            interfaces: interfaces.collect(),
+            settings,
+            open: Box::new(|_| anyhow::bail!("the tables are only read here")),
+            history,
+            numbers,
+            current: None,
+            links: Vec::new(),
+            locals: Vec::new(),
+            warnings: BTreeMap::new(),
+            tally: Tally::default(),
+            started: Instant::now(),
+            plane: Some(plane),
+        };
+        agent.recall();
+        Ok(agent)
+    }
+
     /// The tables, opened again where a detach let them go.
     pub fn plane(&mut self) -> anyhow::Result<&mut Box<dyn Plane>> {
         if self.plane.is_none() {
