@@ -27,5 +27,5 @@ pub mod state;
 pub mod store;
 pub mod submit;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod watch;

@@ -18,14 +18,14 @@ use crate::api::types::{ApplyReply, Problem};
 use crate::policy;
 
 /// A host with a state directory and pins that outlive its agents.
-struct Host {
+pub(crate) struct Host {
     dir: tempfile::TempDir,
     pins: Fake,
     monitor: bool,
 }
 
 impl Host {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
             pins: Fake::default(),
@@ -33,11 +33,11 @@ impl Host {
         }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn agent(&self) -> Agent {
+    pub(crate) fn agent(&self) -> Agent {
         let paths = Paths {
             config: self.path("agent.yaml"),
             socket: self.path("socket"),
@@ -75,7 +75,7 @@ fn eth0() -> Link {
     }
 }
 
-fn text(revision: u64, port: u16) -> String {
+pub(crate) fn text(revision: u64, port: u16) -> String {
     named("web", revision, port)
 }
 
