@@ -1,1 +1,12 @@
-//! End-to-end tests.
+//! End-to-end tests: what they share.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
+
+pub mod case;
+pub mod cases;
+pub mod net;
+pub mod run;
+pub mod skip;

@@ -1,3 +1,65 @@
-//! Ringwall's own commands.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo`.
+//!
+//! This crate needs nothing but Rust and a linker: it is what installs the rest.
+
+mod build;
+mod command;
+mod demo;
+mod lint;
+mod setup;
+mod test;
 mod toolchain;
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Ringwall's own commands"
+)]
+struct Args {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what building, testing and the demo need; says first what and why
+    Setup(setup::Args),
+    /// Build the agent, `ringwall`, with the eBPF object in it
+    Build(build::Args),
+    /// Format check and clippy with warnings as errors, for the host crates and the bpf target
+    Lint,
+    /// Every test; asks for root once, for those that need it
+    Test(test::Args),
+    /// Three namespaces, the real agent, real packets, about a minute
+    Demo(demo::Args),
+    /// Run a list of test binaries; `test` starts it as root
+    #[command(hide = true)]
+    RunTests {
+        /// The list, in JSON; the outcomes are written beside it
+        list: std::path::PathBuf,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Task::Setup(args) => setup::run(&args),
+        Task::Build(args) => build::run(&args),
+        Task::Lint => lint::run(),
+        Task::Test(args) => test::run(&args),
+        Task::Demo(args) => demo::run(&args),
+        Task::RunTests { list } => test::run_list(&list),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,6 +2,8 @@
 //!
 //! Two kinds serve: one with `rust-src` (core is built for the target), and one that ships a prebuilt
 //! core for `bpfel-unknown-none`.
+#![allow(unreachable_pub, reason = "two crates include this file")]
+#![allow(dead_code, reason = "each of them uses its part")]
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -36,29 +38,40 @@ fn rustlib(toolchain: &str) -> Option<PathBuf> {
         .env_remove("RUSTUP_TOOLCHAIN")
         .output()
         .ok()?;
-    out.status
-        .success()
-        .then(|| PathBuf::from(String::from_utf8_lossy(&out.stdout).trim()).join("lib/rustlib"))
+    let sysroot = PathBuf::from(String::from_utf8_lossy(&out.stdout).trim());
+    out.status.success().then(|| sysroot.join("lib/rustlib"))
 }
 
-/// The first tool chain of the list that can build the object, if `bpf-linker` is there too.
-pub fn choose() -> Option<Chosen> {
-    Command::new("bpf-linker")
-        .arg("--version")
-        .output()
-        .ok()
-        .filter(|o| o.status.success())?;
-    let wanted = std::env::var(ENV).ok();
-    let names = wanted
-        .as_deref()
-        .map_or_else(|| vec!["stable", "nightly", "debian"], |w| vec![w]);
+/// The tool chain that runs this build, by rustup's word.
+pub fn active() -> String {
+    std::env::var("RUSTUP_TOOLCHAIN").unwrap_or_else(|_| "stable".to_owned())
+}
+
+/// Whether `bpf-linker` is there and finds its LLVM.
+pub fn linker_works() -> bool {
+    let ran = Command::new("bpf-linker").arg("--version").output();
+    ran.is_ok_and(|out| out.status.success())
+}
+
+/// The first tool chain of the list that has a core for the target, as source or built.
+pub fn with_core() -> Option<Chosen> {
+    let mut names = match std::env::var(ENV) {
+        Ok(wanted) => vec![wanted],
+        Err(_) => vec![active(), "stable".into(), "nightly".into(), "debian".into()],
+    };
+    names.dedup();
     names.into_iter().find_map(|name| {
-        let lib = rustlib(name)?;
+        let lib = rustlib(&name)?;
         let source = lib.join("src/rust/library/Cargo.lock").exists();
         let prebuilt_core = lib.join("bpfel-unknown-none/lib").exists();
-        (source || prebuilt_core).then(|| Chosen {
-            name: name.to_owned(),
+        (source || prebuilt_core).then_some(Chosen {
+            name,
             prebuilt_core,
         })
     })
+}
+
+/// The tool chain to build the object with, if `bpf-linker` is there too.
+pub fn choose() -> Option<Chosen> {
+    if linker_works() { with_core() } else { None }
 }

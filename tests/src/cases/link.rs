@@ -1,0 +1,107 @@
+//! Ethernet: VLAN tags of every kind, frames that are not IP, frames that are too short.
+
+use firewall_common::reason::Reason::*;
+
+use super::policies::WEB;
+use crate::case::packet::{HOST_MAC, PEER_MAC, ethernet, syn};
+use crate::case::{Case, LeftOut, Way, arrives, leaves};
+
+/// The cases.
+pub(super) const CASES: &[Case] = &[
+    Case::new("priority-tag", WEB, |f| {
+        let open = syn((f.stranger, 40000), (f.host, 443)).tag(0x8100, 0);
+        let shut = syn((f.stranger, 40001), (f.host, 23)).tag(0x8100, 0);
+        vec![
+            arrives(open.frame(), RuleAllow).by("inbound/web"),
+            arrives(shut.frame(), RuleDeny).by("inbound/telnet"),
+        ]
+    }),
+    Case::new("three-priority-tags", WEB, |f| {
+        let tags = |p: crate::case::packet::Packet| p.tag(0x8100, 0).tag(0x8100, 0).tag(0x8100, 0);
+        let open = tags(syn((f.stranger, 40000), (f.host, 443)));
+        let shut = tags(syn((f.stranger, 40001), (f.host, 23)));
+        vec![
+            arrives(open.frame(), RuleAllow).by("inbound/web"),
+            arrives(shut.frame(), RuleDeny).by("inbound/telnet"),
+        ]
+    }),
+    Case::new("service-tag-around-customer-tag", WEB, |f| {
+        let shut = syn((f.stranger, 40001), (f.host, 23))
+            .tag(0x88a8, 0)
+            .tag(0x8100, 0);
+        vec![arrives(shut.frame(), RuleDeny).by("inbound/telnet")]
+    }),
+    Case::new("more-tags-than-anyone-sends", WEB, |f| {
+        let mut packet = syn((f.stranger, 40000), (f.host, 443));
+        for _ in 0..12 {
+            packet = packet.tag(0x8100, 0);
+        }
+        vec![arrives(packet.frame(), Malformed)]
+    }),
+    Case::new("tag-beside-the-frame", WEB, |f| {
+        let shut = syn((f.stranger, 40001), (f.host, 23));
+        vec![
+            arrives(shut.frame(), RuleDeny)
+                .tagged(0x8100)
+                .by("inbound/telnet"),
+        ]
+    })
+    .without(&[
+        (Way::TestRun, LeftOut::TagInMetadata),
+        (Way::Wire, LeftOut::TagInMetadata),
+    ]),
+    Case::new("tagged-on-the-way-out", WEB, |f| {
+        let packet = syn((f.host, 40001), (f.stranger, 23)).tag(0x8100, 0);
+        vec![leaves(packet.sent(), DefaultAllow).zone("internet")]
+    }),
+    Case::new("a-tag-and-nothing-behind", WEB, |_| {
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 0x8100, &[0]),
+            Truncated,
+        )]
+    })
+    .v4()
+    .without(&[(Way::Wire, LeftOut::FrameTooShort)]),
+    Case::new("shorter-than-a-link-header", WEB, |_| {
+        vec![arrives(vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0], Truncated)]
+    })
+    .v4()
+    .without(&[
+        (Way::TestRun, LeftOut::FrameTooShort),
+        (Way::Wire, LeftOut::FrameTooShort),
+    ]),
+    Case::new("a-link-header-and-a-piece-of-ip", WEB, |f| {
+        let mut frame = syn((f.stranger, 40000), (f.host, 443)).frame();
+        frame.truncate(30);
+        vec![arrives(frame, Truncated)]
+    }),
+    Case::new("neither-ip-nor-of-the-link", WEB, |_| {
+        vec![
+            arrives(
+                ethernet(HOST_MAC, PEER_MAC, 0x8137, &[0; 50]),
+                UnsupportedEthertype,
+            ),
+            leaves(
+                ethernet(PEER_MAC, HOST_MAC, 0x8137, &[0; 50]),
+                UnsupportedEthertype,
+            ),
+        ]
+    })
+    .v4(),
+    Case::new("reverse-arp-is-not-arp", WEB, |_| {
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 0x8035, &[0; 50]),
+            UnsupportedEthertype,
+        )]
+    })
+    .v4(),
+    Case::new("snap-frame", WEB, |_| {
+        let mut payload = vec![0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+        payload.extend([0; 40]);
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 48, &payload),
+            UnsupportedEthertype,
+        )]
+    })
+    .v4(),
+];

@@ -1,0 +1,45 @@
+//! The table itself, a file a subject.
+
+mod essentials;
+mod extension_headers;
+mod fragments;
+mod framing;
+mod icmp_errors;
+mod link;
+mod monitor;
+mod other_protocols;
+mod policies;
+mod reject;
+mod revocation;
+mod routed;
+mod rules;
+mod strays;
+mod tcp;
+mod udp_and_ping;
+mod zones;
+
+use crate::case::Case;
+
+/// Every case.
+#[must_use]
+pub fn all() -> Vec<Case> {
+    [
+        framing::CASES,
+        link::CASES,
+        extension_headers::CASES,
+        fragments::CASES,
+        essentials::CASES,
+        zones::CASES,
+        rules::CASES,
+        tcp::CASES,
+        udp_and_ping::CASES,
+        other_protocols::CASES,
+        icmp_errors::CASES,
+        strays::CASES,
+        reject::CASES,
+        monitor::CASES,
+        revocation::CASES,
+        routed::CASES,
+    ]
+    .concat()
+}

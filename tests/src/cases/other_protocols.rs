@@ -1,0 +1,81 @@
+//! Protocols beside TCP, UDP and ICMP have keys of their own.
+
+use firewall_common::reason::Reason::*;
+
+use super::policies::WEB;
+use crate::case::packet::{Packet, raw};
+use crate::case::{Case, Family, arrives, leaves};
+
+fn sctp(f: &Family, port: u16, chunk: u8) -> Packet {
+    let mut body = 40000_u16.to_be_bytes().to_vec();
+    body.extend(port.to_be_bytes());
+    body.extend([0, 0, 0, 0, 0, 0, 0, 0, chunk, 0, 0, 4]);
+    raw(f.stranger, f.host, 132, body)
+}
+
+fn dccp(f: &Family, kind: u8) -> Packet {
+    let mut body = 40000_u16.to_be_bytes().to_vec();
+    body.extend(7000_u16.to_be_bytes());
+    body.extend([4, 0, 0, 0, kind << 1, 0, 0, 0, 0, 0, 0, 0]);
+    raw(f.stranger, f.host, 33, body)
+}
+
+/// The cases.
+pub(super) const CASES: &[Case] = &[
+    Case::new("gre-both-ways", WEB, |f| {
+        let body = vec![0, 0, 8, 0, 1, 2, 3, 4];
+        vec![
+            arrives(raw(f.stranger, f.host, 47, body.clone()).frame(), RuleAllow)
+                .by("inbound/tunnel"),
+            leaves(raw(f.host, f.stranger, 47, body.clone()).sent(), Session),
+            arrives(raw(f.stranger, f.host, 47, body).frame(), Session),
+        ]
+    }),
+    Case::new("a-protocol-that-nothing-names", WEB, |f| {
+        vec![arrives(raw(f.stranger, f.host, 50, vec![0; 16]).frame(), NoPolicy).zone("internet")]
+    }),
+    Case::new("an-inner-packet-is-not-looked-at", WEB, |f| {
+        let inner = crate::case::packet::syn((f.trusted, 40000), (f.host, 22)).frame();
+        let number = if f.v6 { 41 } else { 4 };
+        vec![arrives(
+            raw(f.stranger, f.host, number, inner[14..].to_vec()).frame(),
+            NoPolicy,
+        )]
+    }),
+    Case::new("one-protocols-session-is-not-anothers", WEB, |f| {
+        let body = [
+            &40000_u16.to_be_bytes()[..],
+            &443_u16.to_be_bytes(),
+            &[0, 12, 0, 0, 0, 0],
+        ]
+        .concat();
+        vec![
+            arrives(
+                raw(f.stranger, f.host, 17, body.clone())
+                    .with_byte(5, 10)
+                    .frame(),
+                RuleAllow,
+            )
+            .by("inbound/web"),
+            arrives(raw(f.stranger, f.host, 136, body).frame(), NoPolicy),
+        ]
+    }),
+    Case::new("sctp-opens-with-init", WEB, |f| {
+        vec![
+            arrives(sctp(f, 2905, 10).frame(), NoSession),
+            arrives(sctp(f, 2905, 1).frame(), RuleAllow).by("inbound/tunnel"),
+            arrives(sctp(f, 2905, 10).frame(), Session),
+            arrives(sctp(f, 2906, 1).frame(), NoPolicy),
+        ]
+    }),
+    Case::new("dccp-opens-with-request", WEB, |f| {
+        vec![
+            arrives(dccp(f, 2).frame(), NoSession),
+            arrives(dccp(f, 0).frame(), RuleAllow).by("inbound/tunnel"),
+            arrives(dccp(f, 2).frame(), Session),
+        ]
+    }),
+    Case::new("sctp-cut-off", WEB, |f| {
+        vec![arrives(sctp(f, 2905, 1).cut(11).frame(), Truncated)]
+    }),
+];

@@ -1,0 +1,24 @@
+//! Network namespaces, wires between them, agents inside them, and packets by hand.
+//!
+//! Everything here is unique by process and number, so test processes run side by side, and leaves
+//! nothing behind: on drop, by a janitor process when this one is killed, and by a sweep at the next
+//! start should the janitor have been killed too.
+
+mod clean;
+mod dirs;
+mod host;
+mod icmp;
+mod lab;
+mod netns;
+pub mod packet;
+mod process;
+pub mod sock;
+mod veth;
+
+pub use clean::{sweep_dead, sweep_own};
+pub use dirs::RunDir;
+pub use host::{Host, METRICS, binary};
+pub use lab::Lab;
+pub use netns::Netns;
+pub use process::{Command, Daemon, Ran, wait_until};
+pub use veth::{End, Veth};
