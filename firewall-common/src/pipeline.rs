@@ -143,10 +143,10 @@ fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratc
     if scratch.packet.family == 0 {
         return Decision::plain(Reason::UnsupportedEthertype);
     }
-    if tables.has_failsafe() {
-        if let Some(decision) = failsafe(tables, at, &scratch.packet) {
-            return decision;
-        }
+    if tables.has_failsafe()
+        && let Some(decision) = failsafe(tables, at, &scratch.packet)
+    {
+        return decision;
     }
     if scratch.packet.fragment == LATER {
         return later_fragment(tables, at, scratch);
