@@ -2,4 +2,5 @@
 #![allow(unreachable_pub, reason = "a library with one user: its own binary and tests")]
 
 pub mod agent;
+pub mod dataplane;
 pub mod policy;

@@ -1,6 +1,6 @@
 //! What a policy must and should be, as far as that needs no tables: [`check`] refuses, [`lint`] warns.
 
-mod globs;
+pub mod globs;
 mod lints;
 
 use std::collections::HashMap;

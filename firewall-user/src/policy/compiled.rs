@@ -28,15 +28,36 @@ pub struct Compiled {
     pub zones: Vec<(ZoneId, String)>,
 }
 
-/// How an interface's name decides its class and vector; the first pattern combination is computed when
-/// an interface is seen, so that interfaces may come later than the policy.
+/// How an interface's name decides its class and vector. Every combination of patterns that one name can
+/// match is worked out when the policy is compiled, so that interfaces may come later than the policy.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct InterfacePlan {
     /// All patterns that zones or rules name, in a fixed order.
     pub patterns: Vec<String>,
-    /// Combination of matching patterns (a bit each, in the order of `patterns`) to entry.
-    /// Every combination that can occur is here; see [`InterfacePlan::entry`].
+    /// By the indexes of the matching patterns, in order.
     pub entries: BTreeMap<Vec<u32>, InterfaceEntry>,
+    /// What holds on an interface that no pattern matches.
+    pub other: InterfaceEntry,
+}
+
+impl InterfacePlan {
+    /// What the policy knows of an interface with this name.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> InterfaceEntry {
+        let patterns = (0..).zip(&self.patterns);
+        let matching: Vec<u32> = patterns
+            .filter(|(_, pattern)| pattern_matches(pattern, name))
+            .map(|(index, _)| index)
+            .collect();
+        self.entries.get(&matching).copied().unwrap_or(self.other)
+    }
+}
+
+/// Is a name what a pattern (a name or a glob) stands for?
+#[must_use]
+pub fn pattern_matches(pattern: &str, name: &str) -> bool {
+    let glob = globset::Glob::new(pattern);
+    pattern == name || glob.is_ok_and(|glob| glob.compile_matcher().is_match(name))
 }
 
 /// A place of the ordered list, for people.

@@ -4,13 +4,24 @@
 //! kept. Each gives a [`Checked`] policy with its warnings, or a [`Refusal`] with every error there is.
 
 pub mod check;
+pub mod compile;
 pub mod compiled;
 pub mod diagnostic;
+pub mod diff;
+pub mod explain;
+pub mod frame;
 pub mod hosts;
+pub mod lint;
 pub mod model;
+pub mod oracle;
 pub mod packet;
+pub mod prove;
 pub mod services;
+pub mod show;
 pub mod source;
+pub mod space;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 
 use std::path::{Path, PathBuf};

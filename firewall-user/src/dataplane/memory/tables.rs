@@ -1,0 +1,221 @@
+//! The door for packets.
+
+use firewall_common::addr::Addr;
+use firewall_common::config::{AddressEntry, Generation, InterfaceEntry, RuleCount, ServiceKey};
+use firewall_common::flow::{FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::rule::Rule;
+use firewall_common::session::{Entry, Permit, Track};
+use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+
+use super::{MemoryTables, bits};
+
+/// Later fragments may follow their first one by so much, as in the kernel's own reassembly.
+const FRAGMENT_LIFE: u64 = 30_000_000_000;
+
+/// An entry by its key and table.
+#[derive(Debug, Clone, Copy)]
+pub struct Handle {
+    key: FlowKey,
+    table: Table,
+}
+
+impl MemoryTables {
+    fn change(&self, handle: Handle, change: impl FnOnce(&mut Entry)) {
+        let mut moving = self.moving.borrow_mut();
+        let table = match handle.table {
+            Table::HalfOpen => &mut moving.half_open,
+            Table::Sessions => &mut moving.sessions,
+        };
+        if let Some(entry) = table.get_mut(&handle.key) {
+            change(entry);
+        }
+    }
+
+    fn count_rule(&self, counter: u32, count: impl FnOnce(&mut RuleCount)) {
+        count(self.moving.borrow_mut().rules.entry(counter).or_default());
+    }
+}
+
+fn service_bits(key: ServiceKey) -> u128 {
+    u128::from(u32::from_be_bytes(key)) << 96
+}
+
+impl<'t> Tables for &'t MemoryTables {
+    type Handle = Handle;
+    type Head = &'t Generation;
+
+    fn slot(self) -> u32 {
+        self.active
+    }
+
+    fn generation(self, slot: u32) -> Option<Self::Head> {
+        self.slots.get(&slot).map(|slot| &slot.head)
+    }
+
+    fn timeout(self, state: u8) -> u64 {
+        let timeout = self.settings.timeouts.get(usize::from(state));
+        timeout.copied().unwrap_or(0)
+    }
+
+    fn has_failsafe(self) -> bool {
+        self.settings.failsafe != 0
+    }
+
+    fn address(self, slot: u32, address: &Addr) -> Option<AddressEntry> {
+        self.slots.get(&slot)?.addresses.longest(bits(address))
+    }
+
+    fn service(self, slot: u32, key: ServiceKey) -> Option<u32> {
+        self.slots.get(&slot)?.services.longest(service_bits(key))
+    }
+
+    fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry> {
+        self.slots.get(&slot)?.interfaces.get(&index).copied()
+    }
+
+    fn vector_word(self, slot: u32, vector: u32, word: u32) -> u64 {
+        let slot = self.slots.get(&slot);
+        let vector = slot.and_then(|slot| slot.vectors.get(vector as usize));
+        let word = vector.and_then(|vector| vector.words.get(word as usize));
+        word.copied().unwrap_or(0)
+    }
+
+    fn rule(self, slot: u32, index: u32) -> Option<Rule> {
+        self.slots.get(&slot)?.rules.get(index as usize).copied()
+    }
+
+    fn repeat<W: Work>(self, limit: u32, work: &mut W) {
+        for _ in 0..limit {
+            if work.go() == Sought::Done {
+                break;
+            }
+        }
+    }
+
+    fn local(self, address: &Addr) -> u32 {
+        self.locals.get(address).copied().unwrap_or(0)
+    }
+
+    fn route(self, tuple: &Tuple, _interface: u32) -> Route {
+        let nowhere = Route {
+            here: false,
+            interface: 0,
+        };
+        let route = self.routes.longest(bits(&tuple.destination));
+        route.unwrap_or(nowhere)
+    }
+
+    fn guarded(self, interface: u32) -> bool {
+        self.guarded.contains(&interface)
+    }
+
+    fn failsafe_address(self, address: &Addr) -> u64 {
+        let holds = |(prefix, _): &&(ipnet::IpNet, u64)| {
+            let (key, length) = super::mapped_net(*prefix);
+            (key ^ bits(address)).leading_zeros() >= length
+        };
+        let rules = self.failsafe_addresses.iter().filter(holds);
+        rules.fold(0, |all, (_, rule)| all | rule)
+    }
+
+    fn failsafe_service(self, key: ServiceKey) -> u64 {
+        let rules = self.failsafe_services.all(service_bits(key));
+        rules.fold(0, |all, rule| all | rule)
+    }
+
+    fn find(self, key: &FlowKey) -> Option<(Handle, Table)> {
+        let moving = self.moving.borrow();
+        let table = if moving.sessions.contains_key(key) {
+            Table::Sessions
+        } else if moving.half_open.contains_key(key) {
+            Table::HalfOpen
+        } else {
+            return None;
+        };
+        Some((Handle { key: *key, table }, table))
+    }
+
+    fn read(self, handle: Handle, entry: &mut Entry) {
+        self.change(handle, |found| *entry = *found);
+    }
+
+    fn write(self, handle: Handle, track: &Track, last_seen: u64) {
+        self.change(handle, |entry| {
+            entry.track = *track;
+            entry.last_seen = last_seen;
+        });
+    }
+
+    fn permit(self, handle: Handle, permit: &Permit) {
+        self.change(handle, |entry| entry.permit = *permit);
+    }
+
+    fn account(self, handle: Handle, responder: bool, packets: u32, bytes: u32) {
+        self.change(handle, |entry| {
+            let [opener, other] = &mut entry.counts;
+            let count = if responder { other } else { opener };
+            count.packets += u64::from(packets);
+            count.bytes += u64::from(bytes);
+        });
+    }
+
+    fn open(self, key: &FlowKey, entry: &Entry) -> Put {
+        let mut moving = self.moving.borrow_mut();
+        let full = moving.half_open.len() >= self.half_open_max;
+        if full && !moving.half_open.contains_key(key) {
+            return Put::Full;
+        }
+        moving.half_open.insert(*key, *entry);
+        Put::There
+    }
+
+    fn promote(self, key: &FlowKey, entry: &Entry) -> Put {
+        let mut moving = self.moving.borrow_mut();
+        let full = moving.sessions.len() >= self.sessions_max;
+        if full && !moving.sessions.contains_key(key) {
+            return Put::Full;
+        }
+        moving.sessions.insert(*key, *entry);
+        moving.half_open.remove(key);
+        Put::There
+    }
+
+    fn close(self, key: &FlowKey) {
+        let mut moving = self.moving.borrow_mut();
+        moving.half_open.remove(key);
+        moving.sessions.remove(key);
+    }
+
+    fn remember_fragment(self, key: &FragmentKey, now: u64) {
+        self.moving.borrow_mut().fragments.insert(*key, now);
+    }
+
+    fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool {
+        let moving = self.moving.borrow();
+        let seen = moving.fragments.get(key);
+        seen.is_some_and(|seen| now.saturating_sub(*seen) <= FRAGMENT_LIFE)
+    }
+
+    fn hit(self, counter: u32, packets: u32, bytes: u32, now: u64) {
+        self.count_rule(counter, |count| {
+            count.packets += u64::from(packets);
+            count.bytes += u64::from(bytes);
+            count.last_hit = now;
+        });
+    }
+
+    fn would_hit(self, counter: u32, packets: u32, bytes: u32, now: u64) {
+        self.count_rule(counter, |count| {
+            count.would_packets += u64::from(packets);
+            count.would_bytes += u64::from(bytes);
+            count.last_hit = now;
+        });
+    }
+
+    fn count(self, place: u32, packets: u32, bytes: u32) {
+        let mut moving = self.moving.borrow_mut();
+        let count = moving.packets.entry(place).or_default();
+        count.packets += u64::from(packets);
+        count.bytes += u64::from(bytes);
+    }
+}

@@ -1,0 +1,1 @@
+//! Plain memory behaves as the kernel's tables do.

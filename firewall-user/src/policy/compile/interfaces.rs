@@ -1,0 +1,143 @@
+//! Interfaces: which combinations of names and globs there can be, and what each means.
+//!
+//! Zones tell interfaces apart by class, rules by vector. An interface may come up long after the policy
+//! was applied, so every combination of patterns that one name can match is worked out beforehand.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use firewall_common::config::{InterfaceEntry, Vector};
+use firewall_common::zone::INTERFACE_CLASSES;
+
+use super::bits::{self, Vectors};
+use super::{CompileError, Place};
+use crate::policy::check::globs::could_meet;
+use crate::policy::compiled::{InterfacePlan, pattern_matches};
+use crate::policy::model::Policy;
+
+/// More combinations than this are refused.
+const MAX_COMBINATIONS: usize = 4096;
+
+/// The plan, and what the table of addresses needs to know of it.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// For the data plane.
+    pub(super) table: InterfacePlan,
+    /// By class: the zones naming interfaces (by index into the policy's) that include it.
+    pub(super) classes: Vec<BTreeSet<usize>>,
+}
+
+/// Does a pattern stand for more than one name?
+#[must_use]
+pub fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
+}
+
+/// A combination: indexes of patterns, in order.
+type Combination = Vec<u32>;
+
+pub(super) fn plan(
+    policy: &Policy,
+    active: &[&Place<'_>],
+    vectors: &mut Vectors,
+) -> Result<Plan, CompileError> {
+    let patterns = patterns(policy, active);
+    let combinations = combinations(&patterns)?;
+    let mut classes = vec![BTreeSet::new()];
+    let mut entries = BTreeMap::new();
+    for combination in combinations {
+        let names: Vec<&str> = combination
+            .iter()
+            .filter_map(|index| patterns.get(*index as usize))
+            .map(String::as_str)
+            .collect();
+        let class = class(policy, &names, &mut classes) as u32;
+        let vector = vectors.number(rules_on(active, &names));
+        entries.insert(combination, InterfaceEntry { class, vector });
+    }
+    if classes.len() > INTERFACE_CLASSES {
+        return Err(too_many_classes(classes.len()));
+    }
+    let other = entries.get(&Vec::new()).copied().unwrap_or_default();
+    let table = InterfacePlan {
+        patterns,
+        entries,
+        other,
+    };
+    Ok(Plan { table, classes })
+}
+
+/// All patterns that zones or rules name.
+fn patterns(policy: &Policy, active: &[&Place<'_>]) -> Vec<String> {
+    let zones = policy.zones.iter().flat_map(|zone| &zone.interfaces);
+    let rules = active.iter().filter_map(|place| place.rule);
+    let rules = rules.flat_map(|rule| rule.interfaces.iter().flatten());
+    let all: BTreeSet<&String> = zones.chain(rules).collect();
+    all.into_iter().cloned().collect()
+}
+
+/// Every combination that a name could match: each plain name with the globs that match it, and every
+/// set of globs of which each two could match one name.
+fn combinations(patterns: &[String]) -> Result<BTreeSet<Combination>, CompileError> {
+    let indexed = || (0u32..).zip(patterns);
+    let globs: Vec<(u32, &String)> = indexed().filter(|(_, p)| is_glob(p)).collect();
+    let mut all = BTreeSet::from([Vec::new()]);
+    for (index, glob) in &globs {
+        let meets = |other: &u32| {
+            let other = patterns.get(*other as usize);
+            other.is_some_and(|other| could_meet(other, glob))
+        };
+        let grown: Vec<Combination> = all
+            .iter()
+            .filter(|combination| combination.iter().all(meets))
+            .map(|combination| combination.iter().copied().chain([*index]).collect())
+            .collect();
+        all.extend(grown);
+        if all.len() > MAX_COMBINATIONS {
+            return Err(too_many_globs(globs.len()));
+        }
+    }
+    for (_, name) in indexed().filter(|(_, p)| !is_glob(p)) {
+        let matching = indexed().filter(|(_, pattern)| pattern_matches(pattern, name));
+        all.insert(matching.map(|(index, _)| index).collect());
+    }
+    Ok(all)
+}
+
+fn too_many_globs(count: usize) -> CompileError {
+    let message =
+        format!("{count} globs of interfaces overlap in more than {MAX_COMBINATIONS} ways");
+    CompileError::new(message, "use plain names, or globs that exclude each other")
+}
+
+fn too_many_classes(count: usize) -> CompileError {
+    let message = format!(
+        "the zones' `interfaces` tell {count} kinds of interfaces apart; there may be {INTERFACE_CLASSES}"
+    );
+    CompileError::new(message, "join zones, or let globs exclude each other")
+}
+
+fn names_one(patterns: &[String], matching: &[&str]) -> bool {
+    patterns.iter().any(|p| matching.contains(&p.as_str()))
+}
+
+/// The class of interfaces that match these patterns.
+fn class(policy: &Policy, matching: &[&str], classes: &mut Vec<BTreeSet<usize>>) -> usize {
+    let zones = policy.zones.iter().enumerate();
+    let included: BTreeSet<usize> = zones
+        .filter(|(_, zone)| zone.has_interfaces && names_one(&zone.interfaces, matching))
+        .map(|(index, _)| index)
+        .collect();
+    if let Some(class) = classes.iter().position(|known| *known == included) {
+        return class;
+    }
+    classes.push(included);
+    classes.len() - 1
+}
+
+/// The rules that hold on interfaces that match these patterns.
+fn rules_on(active: &[&Place<'_>], matching: &[&str]) -> Vector {
+    bits::of(active, |place| {
+        let named = place.rule.and_then(|rule| rule.interfaces.as_ref());
+        named.is_none_or(|patterns| names_one(patterns, matching))
+    })
+}

@@ -1,0 +1,77 @@
+//! Zones: their names, and the rules that each may be an end of.
+
+use firewall_common::config::Vector;
+use firewall_common::zone::{ZONES, ZoneId};
+
+use super::Place;
+use super::bits::{self, Vectors};
+use crate::policy::compiled::Numbers;
+use crate::policy::model::{Ends, Policy};
+
+/// Zone names by number, the built-in ones first.
+pub(super) fn names(policy: &Policy, numbers: &Numbers) -> Vec<(ZoneId, String)> {
+    let own = policy.zones.iter().map(|zone| {
+        let number = number(numbers, &zone.name);
+        (ZoneId(number), zone.name.clone())
+    });
+    let built_in = [(ZoneId::HOST, "host"), (ZoneId::MULTICAST, "multicast")];
+    let mut names: Vec<(ZoneId, String)> = built_in
+        .into_iter()
+        .map(|(id, name)| (id, name.to_owned()))
+        .chain(own)
+        .collect();
+    names.sort();
+    names
+}
+
+/// The number of a zone of the policy.
+pub(super) fn number(numbers: &Numbers, name: &str) -> u8 {
+    numbers.zones.get(name).copied().unwrap_or(ZoneId::NONE.0)
+}
+
+/// The row of vectors by source zone.
+pub(super) fn sources(
+    policy: &Policy,
+    active: &[&Place<'_>],
+    numbers: &Numbers,
+    vectors: &mut Vectors,
+) -> u32 {
+    let row = by_zone(|zone| {
+        bits::of(active, |place| {
+            zone != ZoneId::MULTICAST && holds(policy, &place.block.from, zone, numbers)
+        })
+    });
+    vectors.row(row)
+}
+
+/// The row of vectors by destination zone.
+pub(super) fn destinations(
+    policy: &Policy,
+    active: &[&Place<'_>],
+    numbers: &Numbers,
+    vectors: &mut Vectors,
+) -> u32 {
+    let row = by_zone(|zone| {
+        bits::of(active, |place| {
+            holds(policy, &place.block.to, zone, numbers)
+        })
+    });
+    vectors.row(row)
+}
+
+fn by_zone(vector: impl Fn(ZoneId) -> Vector) -> Vec<Vector> {
+    (0..ZONES as u8).map(|zone| vector(ZoneId(zone))).collect()
+}
+
+/// Is a zone among the ends? `any` is every zone but host.
+fn holds(policy: &Policy, ends: &Ends, zone: ZoneId, numbers: &Numbers) -> bool {
+    match ends {
+        Ends::Host => zone == ZoneId::HOST,
+        Ends::Any => zone != ZoneId::HOST && zone != ZoneId::NONE,
+        Ends::Zones { multicast, .. } if zone == ZoneId::MULTICAST => *multicast,
+        Ends::Zones { zones, .. } => zones
+            .iter()
+            .filter_map(|index| policy.zones.get(*index))
+            .any(|own| number(numbers, &own.name) == zone.0),
+    }
+}
