@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use firewall_user::agent::config::AgentConfig;
-use firewall_user::policy::{Checked, HostContext, Refusal, read, read_bytes};
+use firewall_user::policy::compiled::Clock;
+use firewall_user::policy::diagnostic::Diagnostic;
+use firewall_user::policy::model::Policy;
+use firewall_user::policy::{Checked, HostContext, Refusal, lint, prove, read, read_bytes};
 
 use crate::markdown::{self, Block, blocks, code, pages, root, rows, text};
 
@@ -44,6 +47,23 @@ fn policy(part: &str) -> Result<Checked, Refusal> {
     read_bytes("policy.yaml", whole(part).into_bytes(), &host())
 }
 
+/// The clock of a machine that booted long ago.
+fn now() -> Clock {
+    let (boot, wall) = (1 << 60, jiff::Timestamp::now());
+    Clock { boot, wall }
+}
+
+/// A policy's own tests pass and its assertions are proved.
+fn holds(place: &str, policy: &Policy) {
+    let report = prove::run(policy, &now()).unwrap_or_else(|e| panic!("{place}: {e:?}"));
+    let failed: String = report
+        .diagnostics(policy)
+        .iter()
+        .map(|d| d.render(false))
+        .collect();
+    assert!(report.holds(), "{place}:\n{failed}");
+}
+
 fn agent(body: &str) -> Result<AgentConfig, Refusal> {
     AgentConfig::read_bytes(Path::new("agent.yaml"), body.as_bytes().to_vec())
 }
@@ -59,12 +79,14 @@ fn yaml_blocks() -> Vec<(String, Block)> {
 }
 
 #[test]
-fn every_yaml_block_is_read() {
+fn every_yaml_block_is_read_and_holds() {
     let mut seen = 0;
     for (page, block) in yaml_blocks() {
         let place = format!("{page}:{}", block.line);
         let refusal = match block.info.as_str() {
-            "yaml" => policy(&block.body).err(),
+            "yaml" => policy(&block.body)
+                .map(|checked| holds(&place, &checked.policy))
+                .err(),
             "yaml agent" => agent(&block.body).err(),
             "yaml refused" => continue,
             other => panic!("{place}: `{other}` is none of: yaml, yaml agent, yaml refused"),
@@ -102,7 +124,7 @@ fn refused_examples_show_the_message_they_get() {
 }
 
 #[test]
-fn every_example_policy_is_read_without_a_warning() {
+fn every_example_policy_holds_without_a_warning() {
     for entry in std::fs::read_dir(root().join("examples")).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -113,11 +135,17 @@ fn every_example_policy_is_read_without_a_warning() {
             continue;
         }
         let checked = read(&path, &host()).unwrap_or_else(|refusal| panic!("{refusal}"));
-        let mut odd = checked.warnings.iter().filter(|w| !w.is_about_dates());
+        let policy = &checked.policy;
+        let odd = [checked.warnings.clone(), lint::lint(policy, &now())].concat();
+        let odd: String = odd
+            .iter()
+            .filter(|w| !w.is_about_dates())
+            .map(|w: &Diagnostic| w.render(false))
+            .collect();
         // One example allows everything, which is the point of it.
         let meant = name == "open.yaml";
-        assert!(meant || odd.next().is_none(), "{name}: {checked:?}");
-        let policy = &checked.policy;
+        assert!(meant || odd.is_empty(), "{name}:\n{odd}");
+        holds(&name, policy);
         let tested = !policy.tests.is_empty() && !policy.assertions.is_empty();
         assert!(meant || tested, "{name} has no tests or no assertions");
     }
