@@ -177,3 +177,34 @@ fn words_that_do_nothing_yet_are_refused_by_name() {
         assert!(told.contains("not supported by this version"), "{told}");
     }
 }
+
+/// Objects that commands print are at least JSON.
+#[test]
+fn json_is_json() {
+    let mut seen = 0;
+    for page in pages() {
+        let all = blocks(&text(&page));
+        for block in all.iter().filter(|b| b.info == "json") {
+            let read = serde_json::from_str::<serde_json::Value>(&block.body);
+            assert!(read.is_ok(), "{page}:{}: {read:?}", block.line);
+            seen += 1;
+        }
+    }
+    assert!(seen > 8, "only {seen} objects were found");
+}
+
+/// Packets that commands are asked about are packets.
+#[test]
+fn packets_are_packets() {
+    let mut seen = 0;
+    for page in pages() {
+        let here = text(&page);
+        for rest in here.split("policy explain \"").skip(1) {
+            let packet = rest.split('"').next().unwrap();
+            let read = firewall_user::policy::packet::parse(packet, &[]);
+            assert!(read.is_ok(), "{page}: {packet}: {read:?}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 3, "only {seen} packets were found");
+}
