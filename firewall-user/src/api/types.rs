@@ -243,7 +243,7 @@ pub struct Problem {
     pub diagnostics: serde_json::Value,
     /// What came of an apply that was refused.
     #[serde(default)]
-    pub applied: Option<Applied>,
+    pub applied: Option<Box<Applied>>,
 }
 
 impl Problem {
