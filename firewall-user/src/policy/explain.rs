@@ -208,7 +208,11 @@ pub fn choose(policy: &Policy, space: &Space<'_>, spec: &PacketSpec) -> Result<C
     };
     let named = |leaving: bool| match &spec.interface {
         Some(name) if spec.leaving == leaving => vec![name.as_str()],
-        _ => space.interfaces.iter().map(String::as_str).collect(),
+        _ => space
+            .interfaces
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect(),
     };
     let finder = Finder {
         zones: &policy.zones,

@@ -13,7 +13,6 @@ mod order;
 mod services;
 mod zones;
 
-pub use interfaces::is_glob;
 pub use mutation::Mutation;
 #[cfg(test)]
 pub(crate) use mutation::with as with_mutation;
