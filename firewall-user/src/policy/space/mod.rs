@@ -224,10 +224,9 @@ impl Sweep {
 
     /// What is left up to an address belongs to the innermost prefix.
     fn until(&mut self, address: u128) {
-        if let Some(entry) = self.covering.last().map(|prefix| prefix.entry) {
-            if self.next < address {
-                self.push(address - 1, entry);
-            }
+        let innermost = self.covering.last().map(|prefix| prefix.entry);
+        if let Some(entry) = innermost.filter(|_| self.next < address) {
+            self.push(address - 1, entry);
         }
         self.next = self.next.max(address);
     }
