@@ -53,16 +53,15 @@ pub fn from_file(
     clock: &Clock,
 ) -> Result<Explanation, Vec<CompileError>> {
     let compiled = compile(policy, &mut Numbers::default(), clock)?;
-    let space = Space::new(&compiled);
-    let judged = judge(policy, &space, spec, clock.boot).map_err(|message| {
+    let mut judge = Judge::new(policy, &compiled);
+    judge.judge(spec, clock.boot).map_err(|message| {
         let (span, help) = (None, None);
         vec![CompileError {
             message,
             span,
             help,
         }]
-    })?;
-    Ok(judged)
+    })
 }
 
 /// A packet with everything chosen that its text leaves open.
@@ -80,48 +79,65 @@ pub struct Chosen {
     pub leaving: bool,
 }
 
-/// Judges a packet at a time, nanoseconds since boot by the clock of the compilation.
-///
-/// # Errors
-/// Why there is no such packet.
-pub fn judge(
-    policy: &Policy,
-    space: &Space<'_>,
-    spec: &PacketSpec,
-    now: u64,
-) -> Result<Explanation, String> {
-    let chosen = choose(policy, space, spec)?;
-    let tables = tables(space.compiled, &chosen);
-    let (hook, interface, came_by) = match (chosen.course, chosen.leaving) {
-        (Course::Outbound, _) => (Hook::Egress, OUT, 0),
-        (Course::Routed, true) => (Hook::Egress, OUT, IN),
-        _ => (Hook::Ingress, IN, 0),
-    };
-    let decision = tables.decide(&chosen.packet.frame(), hook, interface, came_by, now);
-    Ok(told(policy, space.compiled, spec, &chosen, &decision))
+/// Judges packets by a compiled policy alone, each on a host that has just what the packet needs.
+#[derive(Debug)]
+pub struct Judge<'p> {
+    /// The compiled policy's view of all packets.
+    pub space: Space<'p>,
+    policy: &'p Policy,
+    tables: MemoryTables,
 }
 
-/// A host that has just what the packet needs.
-fn tables(compiled: &Compiled, chosen: &Chosen) -> MemoryTables {
-    let mut tables = MemoryTables::with(compiled);
-    tables.name_interface(IN, &chosen.name_in);
-    tables.name_interface(OUT, &chosen.name_out);
-    match chosen.course {
-        Course::Inbound => tables.add_local(chosen.packet.destination),
-        Course::Outbound => tables.add_local(chosen.packet.source),
-        Course::Routed => {}
+impl<'p> Judge<'p> {
+    /// Fills tables of its own.
+    #[must_use]
+    pub fn new(policy: &'p Policy, compiled: &'p Compiled) -> Self {
+        let mut tables = MemoryTables::with(compiled);
+        let route = Route {
+            here: false,
+            interface: OUT,
+        };
+        let all = ["0.0.0.0/0", "::/0"];
+        for net in all.iter().filter_map(|net| net.parse().ok()) {
+            tables.add_route(net, route);
+        }
+        Self {
+            space: Space::new(compiled),
+            policy,
+            tables,
+        }
     }
-    let route = Route {
-        here: false,
-        interface: OUT,
-    };
-    for all in ["0.0.0.0/0", "::/0"]
-        .iter()
-        .filter_map(|net| net.parse().ok())
-    {
-        tables.add_route(all, route);
+
+    /// Judges a packet at a time, nanoseconds since boot by the clock of the compilation.
+    ///
+    /// # Errors
+    /// Why there is no such packet.
+    pub fn judge(&mut self, spec: &PacketSpec, now: u64) -> Result<Explanation, String> {
+        let chosen = choose(self.policy, &self.space, spec)?;
+        self.prepare(&chosen);
+        let (hook, interface, came_by) = match (chosen.course, chosen.leaving) {
+            (Course::Outbound, _) => (Hook::Egress, OUT, 0),
+            (Course::Routed, true) => (Hook::Egress, OUT, IN),
+            _ => (Hook::Ingress, IN, 0),
+        };
+        let frame = chosen.packet.frame();
+        let decision = self.tables.decide(&frame, hook, interface, came_by, now);
+        let compiled = self.space.compiled;
+        Ok(told(self.policy, compiled, spec, &chosen, &decision))
     }
-    tables
+
+    fn prepare(&mut self, chosen: &Chosen) {
+        let tables = &mut self.tables;
+        tables.forget();
+        tables.clear_locals();
+        tables.name_interface(IN, &chosen.name_in);
+        tables.name_interface(OUT, &chosen.name_out);
+        match chosen.course {
+            Course::Inbound => tables.add_local(chosen.packet.destination),
+            Course::Outbound => tables.add_local(chosen.packet.source),
+            Course::Routed => {}
+        }
+    }
 }
 
 fn told(
