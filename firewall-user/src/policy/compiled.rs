@@ -29,6 +29,19 @@ pub struct Compiled {
     pub zones: Vec<(ZoneId, String)>,
 }
 
+impl Compiled {
+    /// Turns the dates of rules into times since boot again: after a reboot, or when the wall clock was set.
+    pub fn retime(&mut self, clock: &Clock) {
+        for listed in &self.listing {
+            let rule = listed.index.and_then(|i| self.rules.get_mut(i as usize));
+            let moment = listed.expires.as_ref().and_then(|text| text.parse().ok());
+            if let (Some(rule), Some(moment)) = (rule, moment) {
+                rule.expires = clock.boot_time(moment);
+            }
+        }
+    }
+}
+
 /// How an interface's name decides its class and vector. Every combination of patterns that one name can
 /// match is worked out when the policy is compiled, so that interfaces may come later than the policy.
 #[derive(Debug, Clone, PartialEq, Default)]

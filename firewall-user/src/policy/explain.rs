@@ -316,3 +316,93 @@ impl Finder<'_, '_> {
 fn of_net(net: &ipnet::IpNet) -> IpAddr {
     net.hosts().next().unwrap_or(net.addr())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::{HEAD, clock, policy};
+
+    const RULES: &str = "
+policies:
+  - name: storage
+    from: backend
+    to: host
+    rules:
+      - {name: iscsi, action: allow, services: [tcp/3260]}
+  - name: mdns
+    from: host
+    to: [multicast, vpn]
+    rules:
+      - {name: dns, action: reject, services: [udp/5353]}
+";
+
+    fn explained(text: &str, mode: &str) -> Result<Explanation, Vec<CompileError>> {
+        let zones = "backend: {interfaces: ['bond0.*'], cidrs: [10.20.0.0/16]}, vpn: {interfaces: [wg0]}, internet:";
+        let head = HEAD.replace("internet:", zones);
+        let policy = policy(&format!("{head}{RULES}{mode}"));
+        let spec = packet::parse(text, &policy.zones).unwrap();
+        from_file(&policy, &spec, &clock())
+    }
+
+    fn told(text: &str) -> (String, Option<String>, String, String) {
+        let found = explained(text, "").unwrap();
+        (
+            found.reason,
+            found.rule,
+            found.source_zone,
+            found.destination_zone,
+        )
+    }
+
+    fn words(
+        reason: &str,
+        rule: &str,
+        from: &str,
+        to: &str,
+    ) -> (String, Option<String>, String, String) {
+        let rule = (!rule.is_empty()).then(|| rule.to_owned());
+        (reason.to_owned(), rule, from.to_owned(), to.to_owned())
+    }
+
+    #[test]
+    fn a_zone_stands_for_one_of_its_addresses_at_one_of_its_interfaces() {
+        let iscsi = words("rule-allow", "storage/iscsi", "backend", "host");
+        assert_eq!(told("tcp backend -> host:3260"), iscsi);
+        assert_eq!(told("tcp 10.20.0.7 -> host:3260 in bond0.20"), iscsi);
+        let elsewhere = words("no-policy", "", "lan", "host");
+        assert_eq!(told("tcp 10.20.0.7 -> host:3260 in eth0"), elsewhere);
+        assert_eq!(
+            told("udp host -> vpn:5353"),
+            words("rule-reject", "mdns/dns", "host", "vpn")
+        );
+        assert_eq!(told("udp host -> [fe80::7]:5353 out wg0").3, "vpn");
+    }
+
+    #[test]
+    fn groups_routed_traffic_and_framing_are_judged_too() {
+        assert_eq!(
+            told("udp host -> multicast:5353"),
+            words("rule-reject", "mdns/dns", "host", "multicast")
+        );
+        assert_eq!(
+            told("udp host -> [ff02::fb]:5353").1.as_deref(),
+            Some("mdns/dns")
+        );
+        assert_eq!(
+            told("tcp lan -> internet:443"),
+            words("routed", "", "lan", "internet")
+        );
+        assert_eq!(told("tcp 127.0.0.1 -> host:22").0, "spoofed-source");
+        assert!(explained("tcp host -> host:22", "").is_err());
+    }
+
+    #[test]
+    fn what_is_monitored_says_what_would_be_done() {
+        let found = explained("tcp internet -> host:22", "mode: monitor\n").unwrap();
+        assert_eq!(
+            (found.verdict.as_str(), found.action.as_str()),
+            ("audit", "deny")
+        );
+        assert_eq!(found.packet, "tcp 203.0.113.9:50000 -> host:22");
+    }
+}

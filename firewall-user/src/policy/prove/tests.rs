@@ -143,6 +143,14 @@ fn monitored_and_disabled_rules_are_absent() {
     assert!(more("mode: monitor") && more("enabled: false") && !more("stateful: true"));
 }
 
+#[test]
+fn the_example_of_the_language_holds() {
+    let text = include_str!("../text/tests/example.yaml").replace("role/storage", "bond0.20");
+    let report = run(&policy(&text), &clock()).unwrap();
+    assert_eq!((report.tests.len(), report.assertions.len()), (3, 2));
+    assert!(report.holds(), "{report:#?}");
+}
+
 /// A thousand rules with networks and ports of their own.
 fn large() -> Policy {
     let rule = |n: u32| {
