@@ -1,8 +1,5 @@
 //! Ringwall's agent and command line, as a library; the binary only calls [`cli`].
-#![allow(
-    unreachable_pub,
-    reason = "a library with one user: its own binary and tests"
-)]
+#![allow(unreachable_pub, reason = "a library with one user: its own binary and tests")]
 
 pub mod agent;
 pub mod dataplane;

@@ -1,6 +1,7 @@
 //! `agent.yaml`: this host's own settings. Every key has a default; the file may be absent.
 
 mod read;
+mod sessions;
 #[cfg(test)]
 mod tests;
 

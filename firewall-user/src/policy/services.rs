@@ -1,225 +1,15 @@
 //! Protocols, ports and ICMP types by name: the built-in services, and how one service word is read.
 
+mod table;
+
 use super::model::Service;
+
+pub use table::{BARE_PROTOCOLS, BUILT_IN, ICMP_TYPES, ICMPV6_TYPES, PORT_PROTOCOLS};
 
 /// ICMP for IPv4 and for IPv6.
 pub const ICMP: u8 = 1;
 /// ICMP for IPv6.
 pub const ICMPV6: u8 = 58;
-
-/// Protocols with ports, by name.
-pub const PORT_PROTOCOLS: [(&str, u8); 5] = [
-    ("tcp", 6),
-    ("udp", 17),
-    ("dccp", 33),
-    ("sctp", 132),
-    ("udplite", 136),
-];
-
-/// Protocols without ports, by name; others are written `proto/47`.
-pub const BARE_PROTOCOLS: [(&str, u8); 12] = [
-    ("igmp", 2),
-    ("ipip", 4),
-    ("egp", 8),
-    ("ip6ip", 41),
-    ("rsvp", 46),
-    ("gre", 47),
-    ("esp", 50),
-    ("ah", 51),
-    ("eigrp", 88),
-    ("ospf", 89),
-    ("pim", 103),
-    ("l2tp", 115),
-];
-
-/// Built-in services, each with its parts in the language's own words. One table: `ringwall policy services`
-/// prints it. Files may define a service of the same name, which then counts for them.
-pub const BUILT_IN: &[(&str, &str)] = &[
-    (
-        "active-directory",
-        "udp/53 tcp/53 udp/88 tcp/88 tcp/135 udp/389 tcp/389 tcp/445 udp/464 tcp/464 tcp/636 tcp/3268-3269 tcp/9389 tcp/49152-65535",
-    ),
-    ("alertmanager", "tcp/9093"),
-    ("amqp", "tcp/5672"),
-    ("amqps", "tcp/5671"),
-    ("bacula", "tcp/9101-9103"),
-    ("bfd", "udp/3784-3785 udp/4784"),
-    ("bgp", "tcp/179"),
-    ("cassandra", "tcp/9042"),
-    ("ceph", "tcp/3300 tcp/6789 tcp/6800-7568"),
-    ("chrony-control", "udp/323"),
-    ("clickhouse", "tcp/8123 tcp/9000"),
-    (
-        "consul",
-        "tcp/8300-8302 udp/8301-8302 tcp/8500-8503 tcp/8600 udp/8600",
-    ),
-    ("coap", "udp/5683"),
-    ("corosync", "udp/5404-5412"),
-    ("cups", "tcp/631"),
-    ("dhcp-client", "udp/68"),
-    ("dhcp-server", "udp/67"),
-    ("dhcpv6-client", "udp/546"),
-    ("dhcpv6-server", "udp/547"),
-    ("dns", "udp/53 tcp/53"),
-    ("dns-over-quic", "udp/853"),
-    ("dns-over-tls", "tcp/853"),
-    ("docker", "tcp/2376"),
-    ("docker-swarm", "tcp/2377 tcp/7946 udp/7946 udp/4789"),
-    ("elasticsearch", "tcp/9200 tcp/9300"),
-    ("etcd", "tcp/2379-2380"),
-    ("ftp", "tcp/21"),
-    ("geneve", "udp/6081"),
-    ("git", "tcp/9418"),
-    ("grafana", "tcp/3000"),
-    ("http", "tcp/80"),
-    ("http-alt", "tcp/8080"),
-    ("http3", "udp/443"),
-    ("https", "tcp/443"),
-    ("icinga", "tcp/5665"),
-    ("imap", "tcp/143"),
-    ("imaps", "tcp/993"),
-    ("influxdb", "tcp/8086"),
-    ("ipmi", "udp/623"),
-    ("ipsec", "udp/500 udp/4500 esp ah"),
-    ("iperf3", "tcp/5201 udp/5201"),
-    ("iscsi", "tcp/3260"),
-    ("kafka", "tcp/9092"),
-    ("kerberos", "udp/88 tcp/88"),
-    ("kpasswd", "udp/464 tcp/464"),
-    ("kube-apiserver", "tcp/6443"),
-    ("kube-controller-manager", "tcp/10257"),
-    ("kube-nodeport", "tcp/30000-32767 udp/30000-32767"),
-    ("kube-scheduler", "tcp/10259"),
-    ("kubelet", "tcp/10250"),
-    ("l2tp-ipsec", "udp/1701"),
-    ("ldap", "tcp/389 udp/389"),
-    ("ldaps", "tcp/636"),
-    ("llmnr", "udp/5355 tcp/5355"),
-    ("loki", "tcp/3100"),
-    ("mdns", "udp/5353"),
-    ("memcached", "tcp/11211"),
-    ("minio", "tcp/9000-9001"),
-    ("mongodb", "tcp/27017"),
-    ("mosh", "udp/60000-61000"),
-    ("mountd", "tcp/20048 udp/20048"),
-    ("mqtt", "tcp/1883"),
-    ("mqtts", "tcp/8883"),
-    ("mssql", "tcp/1433"),
-    ("munin", "tcp/4949"),
-    ("mysql", "tcp/3306"),
-    ("nats", "tcp/4222"),
-    ("nbd", "tcp/10809"),
-    ("netbios", "udp/137-138 tcp/139"),
-    ("netconf", "tcp/830"),
-    ("nfs", "tcp/2049"),
-    (
-        "nfs3",
-        "tcp/2049 udp/2049 tcp/111 udp/111 tcp/20048 udp/20048",
-    ),
-    ("node-exporter", "tcp/9100"),
-    ("nomad", "tcp/4646-4648 udp/4648"),
-    ("nrpe", "tcp/5666"),
-    ("ntp", "udp/123"),
-    ("nts", "tcp/4460 udp/123"),
-    ("opentelemetry", "tcp/4317-4318"),
-    ("openvpn", "udp/1194 tcp/1194"),
-    ("oracle", "tcp/1521"),
-    ("ping", "icmp/8 icmpv6/128"),
-    ("pop3", "tcp/110"),
-    ("pop3s", "tcp/995"),
-    ("postgres", "tcp/5432"),
-    ("prometheus", "tcp/9090"),
-    ("proxmox", "tcp/8006"),
-    ("ptp", "udp/319-320"),
-    ("puppet", "tcp/8140"),
-    ("rabbitmq-management", "tcp/15672"),
-    ("radius", "udp/1812-1813"),
-    ("rdp", "tcp/3389 udp/3389"),
-    ("redis", "tcp/6379"),
-    ("redis-sentinel", "tcp/26379"),
-    ("rpcbind", "tcp/111 udp/111"),
-    ("rsync", "tcp/873"),
-    ("rtp", "udp/16384-32767"),
-    ("salt-master", "tcp/4505-4506"),
-    ("sflow", "udp/6343"),
-    ("sip", "udp/5060 tcp/5060"),
-    ("sips", "tcp/5061"),
-    ("slp", "udp/427 tcp/427"),
-    ("smb", "tcp/445"),
-    ("smtp", "tcp/25"),
-    ("smtps", "tcp/465"),
-    ("snmp", "udp/161"),
-    ("snmp-trap", "udp/162"),
-    ("spice", "tcp/5930"),
-    ("squid", "tcp/3128"),
-    ("ssdp", "udp/1900"),
-    ("ssh", "tcp/22"),
-    ("stun", "udp/3478 tcp/3478"),
-    ("submission", "tcp/587"),
-    ("submissions", "tcp/465"),
-    ("syslog", "udp/514 tcp/514"),
-    ("syslog-tls", "tcp/6514"),
-    ("tacacs", "tcp/49"),
-    ("teleport", "tcp/3022-3026 tcp/3080"),
-    ("telnet", "tcp/23"),
-    ("tempo", "tcp/3200"),
-    ("tftp", "udp/69"),
-    ("traceroute", "udp/33434-33534"),
-    ("turn", "udp/3478 tcp/3478 tcp/5349"),
-    ("vault", "tcp/8200-8201"),
-    ("vnc", "tcp/5900-5903"),
-    ("vrrp", "proto/112"),
-    ("vxlan", "udp/4789"),
-    ("winrm", "tcp/5985-5986"),
-    ("wireguard", "udp/51820"),
-    ("ws-discovery", "udp/3702 tcp/3702"),
-    ("xmpp", "tcp/5222 tcp/5269"),
-    ("zabbix-agent", "tcp/10050"),
-    ("zabbix-server", "tcp/10051"),
-    ("zookeeper", "tcp/2181 tcp/2888 tcp/3888"),
-];
-
-/// ICMPv4 types by name.
-pub const ICMP_TYPES: &[(&str, u8)] = &[
-    ("echo-reply", 0),
-    ("destination-unreachable", 3),
-    ("source-quench", 4),
-    ("redirect", 5),
-    ("echo-request", 8),
-    ("router-advertisement", 9),
-    ("router-solicitation", 10),
-    ("time-exceeded", 11),
-    ("parameter-problem", 12),
-    ("timestamp-request", 13),
-    ("timestamp-reply", 14),
-    ("address-mask-request", 17),
-    ("address-mask-reply", 18),
-    ("extended-echo-request", 42),
-    ("extended-echo-reply", 43),
-];
-
-/// ICMPv6 types by name.
-pub const ICMPV6_TYPES: &[(&str, u8)] = &[
-    ("destination-unreachable", 1),
-    ("packet-too-big", 2),
-    ("time-exceeded", 3),
-    ("parameter-problem", 4),
-    ("echo-request", 128),
-    ("echo-reply", 129),
-    ("mld-query", 130),
-    ("mld-report", 131),
-    ("mld-done", 132),
-    ("router-solicitation", 133),
-    ("router-advertisement", 134),
-    ("neighbour-solicitation", 135),
-    ("neighbor-solicitation", 135),
-    ("neighbour-advertisement", 136),
-    ("neighbor-advertisement", 136),
-    ("redirect", 137),
-    ("mld2-report", 143),
-    ("extended-echo-request", 160),
-    ("extended-echo-reply", 161),
-];
 
 /// Why a word is no service, and what to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -476,4 +266,85 @@ fn not_a_protocol(
         return Err(error.help(help));
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_service_reads_and_the_table_is_in_order() {
+        let names: Vec<&str> = built_in_names().collect();
+        assert!(
+            names.windows(2).all(|pair| pair[0] < pair[1]),
+            "sorted, none twice"
+        );
+        for name in names {
+            assert!(
+                built_in(name).is_some_and(|parts| !parts.is_empty()),
+                "{name}"
+            );
+            assert!(crate::policy::text::walk::is_name(name), "{name}");
+            assert!(!is_protocol_word(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_services_the_language_names_are_there() {
+        for name in "ssh dns http https http3 ntp postgres mysql redis kube-apiserver etcd vrrp wireguard smtp \
+            submission imap imaps ldap ldaps kerberos smb nfs syslog snmp prometheus node-exporter grafana ping"
+            .split_whitespace()
+        {
+            assert!(built_in(name).is_some(), "{name}");
+        }
+        let echo = [(false, 8), (true, 128)];
+        let echo = echo.map(|(v6, kind)| Service::Icmp {
+            v6,
+            kind: Some(kind),
+            code: None,
+        });
+        assert_eq!(built_in("ping").unwrap(), echo);
+    }
+
+    #[test]
+    fn words_of_the_language() {
+        let ports = |protocol, low, high| Service::Ports {
+            protocol,
+            low,
+            high,
+        };
+        let icmp = |v6, kind, code| Service::Icmp { v6, kind, code };
+        for (text, service) in [
+            ("tcp/443", ports(6, 443, 443)),
+            ("udp/8000-8100", ports(17, 8000, 8100)),
+            ("tcp/*", ports(6, 0, 65535)),
+            ("sctp/2905", ports(132, 2905, 2905)),
+            ("dccp/1", ports(33, 1, 1)),
+            ("icmp/echo-request", icmp(false, Some(8), None)),
+            ("icmp/3/4", icmp(false, Some(3), Some(4))),
+            (
+                "icmp/destination-unreachable/4",
+                icmp(false, Some(3), Some(4)),
+            ),
+            ("icmpv6/128", icmp(true, Some(128), None)),
+            ("icmpv6/packet-too-big", icmp(true, Some(2), None)),
+            ("icmp", icmp(false, None, None)),
+            ("icmpv6/*", icmp(true, None, None)),
+            ("gre", Service::Protocol(47)),
+            ("proto/47", Service::Protocol(47)),
+            ("proto/112", Service::Protocol(112)),
+            ("proto/6", ports(6, 0, 65535)),
+            ("proto/58", icmp(true, None, None)),
+        ] {
+            assert_eq!(word(text), Ok(Some(service)), "{text}");
+        }
+        assert_eq!(word("ssh"), Ok(None), "can only be a name");
+    }
+
+    #[test]
+    fn protocols_have_words_both_ways() {
+        for number in 0..=255 {
+            assert_eq!(protocol(&protocol_word(number)), Some(number));
+        }
+    }
 }

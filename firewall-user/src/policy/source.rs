@@ -1,4 +1,8 @@
 //! Policy text from files: each opened once, checked on the open file and read once.
+#![expect(
+    clippy::result_large_err,
+    reason = "a fault of a file is told once and ends the reading: its size costs nothing"
+)]
 
 use std::fs::{File, OpenOptions};
 use std::io::Read;
@@ -152,6 +156,12 @@ pub fn read_open(file: File, path: &Path, most: u64) -> Result<Vec<u8>, Diagnost
     Ok(bytes)
 }
 
+/// The text of a list file that is open already.
+pub fn read_text(file: File, path: &Path) -> Result<String, Diagnostic> {
+    let bytes = read_open(file, path, MAX_BYTES)?;
+    String::from_utf8(bytes).map_err(|error| not_utf8(path, &error))
+}
+
 /// What the system said about a file.
 #[must_use]
 pub fn io_error(path: &Path, error: &std::io::Error) -> Diagnostic {
@@ -185,7 +195,7 @@ pub fn trusted(path: &Path) -> Result<(), Diagnostic> {
     trusted_by(path, 0)
 }
 
-fn trusted_by(path: &Path, owner: u32) -> Result<(), Diagnostic> {
+pub(super) fn trusted_by(path: &Path, owner: u32) -> Result<(), Diagnostic> {
     let absolute = std::path::absolute(path).map_err(|e| io_error(path, &e))?;
     let real = walk(&absolute, owner)?;
     if !real.is_dir() {

@@ -59,112 +59,45 @@ policy: {path: /etc/ringwall/policy.d, watch: false}
     assert!(!config.policy.watch);
 }
 
+#[rustfmt::skip]
+const FAULTS: &[(&str, usize, usize, &str)] = &[
+    ("guard: [eth0]", 1, 1, "unknown key `guard`"),
+    ("interfaces: {guard: [eth0, \"a b\"]}", 1, 28, "no interface name"),
+    ("interfaces: {late: ignore}", 1, 20, "`late: ignore` is not supported"),
+    ("roles: {Storage: [eth0]}", 1, 9, "no name for a role"),
+    ("roles: {a: [eth0], a: [eth1]}", 1, 20, "already"),
+    ("hook: xdp", 1, 7, "`hook: xdp` is not supported by this version of Ringwall yet"),
+    ("hook: {default: auto}", 1, 7, "not supported"),
+    ("hook: nfq", 1, 7, "no hook"),
+    ("labels: [a]", 1, 9, "expected a mapping"),
+    ("own_address_from: []", 1, 1, "`own_address_from` is not supported"),
+    ("flows: {}", 1, 1, "`flows` is not supported"),
+    ("history: {}", 1, 1, "`history` is not supported"),
+    ("sessions: {reserve: 5}", 1, 12, "`reserve` is not supported"),
+    ("sessions: {half_open_per_source: 5}", 1, 12, "not supported"),
+    ("sessions: {stray: reset}", 1, 19, "`stray: reset` is not supported"),
+    ("sessions: {stray: accept}", 1, 19, "`accept`"),
+    ("sessions: {max: 0}", 1, 17, "at least 1"),
+    ("sessions: {max: 99999999999}", 1, 17, "whole number"),
+    ("sessions: {max: 10, half_open_max: 11}", 1, 21, "above `max`"),
+    ("sessions: {timeouts: {udp: 30}}", 1, 28, "no duration"),
+    ("sessions: {timeouts: {udp: 0s}}", 1, 28, "no duration"),
+    ("sessions: {timeouts: {udp: 1y}}", 1, 28, "no duration"),
+    ("sessions: {timeouts: {udp: 99999999999999999999d}}", 1, 28, "no duration"),
+    ("sessions: {timeouts: {upd: 1s}}", 1, 23, "unknown key `upd`"),
+    ("metrics: {listen: 10933}", 1, 19, "no address with a port"),
+    ("failsafe: [{sources: [lan], services: [ssh]}]", 1, 23, "`lan` is no address"),
+    ("failsafe: [{services: [ssh]}]", 1, 12, "needs the key `sources`"),
+    ("failsafe: [{sources: [10.0.0.0/8]}]", 1, 12, "needs the key `services`"),
+    ("failsafe: [{sources: [10.0.0.0/8], services: [sshd]}]", 1, 47, "unknown service `sshd`"),
+    ("policy: {path: policy.yaml}", 1, 16, "relative"),
+    ("policy: {watch: yes}", 1, 17, "`true` or `false`"),
+    ("a: [", 1, 4, "not YAML"),
+];
+
 #[test]
 fn faults_have_a_place_and_words() {
-    for (text, line, column, expected) in [
-        ("guard: [eth0]", 1, 1, "unknown key `guard`"),
-        (
-            "interfaces: {guard: [eth0, \"a b\"]}",
-            1,
-            28,
-            "no interface name",
-        ),
-        (
-            "interfaces: {late: ignore}",
-            1,
-            20,
-            "`late: ignore` is not supported",
-        ),
-        ("roles: {Storage: [eth0]}", 1, 9, "no name for a role"),
-        ("roles: {a: [eth0], a: [eth1]}", 1, 20, "already"),
-        (
-            "hook: xdp",
-            1,
-            7,
-            "`hook: xdp` is not supported by this version of Ringwall yet",
-        ),
-        ("hook: {default: auto}", 1, 7, "not supported"),
-        ("hook: nfq", 1, 7, "no hook"),
-        ("labels: [a]", 1, 9, "expected a mapping"),
-        (
-            "own_address_from: []",
-            1,
-            1,
-            "`own_address_from` is not supported",
-        ),
-        ("flows: {}", 1, 1, "`flows` is not supported"),
-        ("history: {}", 1, 1, "`history` is not supported"),
-        (
-            "sessions: {reserve: 5}",
-            1,
-            12,
-            "`reserve` is not supported",
-        ),
-        (
-            "sessions: {half_open_per_source: 5}",
-            1,
-            12,
-            "not supported",
-        ),
-        (
-            "sessions: {stray: reset}",
-            1,
-            19,
-            "`stray: reset` is not supported",
-        ),
-        ("sessions: {stray: accept}", 1, 19, "`accept`"),
-        ("sessions: {max: 0}", 1, 17, "at least 1"),
-        ("sessions: {max: 99999999999}", 1, 17, "whole number"),
-        (
-            "sessions: {max: 10, half_open_max: 11}",
-            1,
-            21,
-            "above `max`",
-        ),
-        ("sessions: {timeouts: {udp: 30}}", 1, 28, "no duration"),
-        ("sessions: {timeouts: {udp: 0s}}", 1, 28, "no duration"),
-        ("sessions: {timeouts: {udp: 1y}}", 1, 28, "no duration"),
-        (
-            "sessions: {timeouts: {udp: 99999999999999999999d}}",
-            1,
-            28,
-            "no duration",
-        ),
-        (
-            "sessions: {timeouts: {upd: 1s}}",
-            1,
-            23,
-            "unknown key `upd`",
-        ),
-        ("metrics: {listen: 10933}", 1, 19, "no address with a port"),
-        (
-            "failsafe: [{sources: [lan], services: [ssh]}]",
-            1,
-            23,
-            "`lan` is no address",
-        ),
-        (
-            "failsafe: [{services: [ssh]}]",
-            1,
-            12,
-            "needs the key `sources`",
-        ),
-        (
-            "failsafe: [{sources: [10.0.0.0/8]}]",
-            1,
-            12,
-            "needs the key `services`",
-        ),
-        (
-            "failsafe: [{sources: [10.0.0.0/8], services: [sshd]}]",
-            1,
-            47,
-            "unknown service `sshd`",
-        ),
-        ("policy: {path: policy.yaml}", 1, 16, "relative"),
-        ("policy: {watch: yes}", 1, 17, "`true` or `false`"),
-        ("a: [", 1, 4, "not YAML"),
-    ] {
+    for (text, line, column, expected) in FAULTS {
         let refusal = read(text).expect_err(text);
         let found = refusal
             .diagnostics
@@ -173,7 +106,7 @@ fn faults_have_a_place_and_words() {
         let found = found.unwrap_or_else(|| panic!("{text}: {refusal}"));
         assert_eq!(
             (found.line, found.column),
-            (Some(line), Some(column)),
+            (Some(*line), Some(*column)),
             "{text}: {refusal}"
         );
     }

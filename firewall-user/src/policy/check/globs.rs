@@ -64,10 +64,11 @@ fn steps(glob: &str) -> Vec<Step> {
 
 /// What is not ASCII could be anything.
 fn bit(c: char) -> u128 {
-    u32::try_from(c)
-        .ok()
-        .filter(|code| *code < 128)
-        .map_or(EVERY, |code| 1 << code)
+    if c.is_ascii() {
+        1 << u32::from(c)
+    } else {
+        EVERY
+    }
 }
 
 /// `[a-c0]`, `[!a-c]`, behind its opening bracket.

@@ -14,8 +14,20 @@ const SSH: u16 = 22;
 /// So long before it expires a rule is spoken of.
 const NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
+/// More rules than this are refused by the compiler; comparing them would only take time.
+const MOST_RULES: usize = 4096;
+
 /// Warns about what is legal and probably not meant.
 pub fn lint(policy: &Policy, host: &HostContext, now: Timestamp, report: &mut Report<'_>) {
+    if policy
+        .blocks
+        .iter()
+        .map(|block| block.rules.len())
+        .sum::<usize>()
+        > MOST_RULES
+    {
+        return;
+    }
     for block in &policy.blocks {
         for rule in &block.rules {
             nameless_purpose(block, rule, report);

@@ -9,6 +9,7 @@ pub mod rules;
 pub mod services;
 pub mod sets;
 pub mod walk;
+pub mod words;
 pub mod yaml;
 pub mod zones;
 
@@ -39,6 +40,9 @@ const KEYS: [&str; 12] = [
 ];
 /// Keys that only one file of a directory holds.
 const ONCE: [&str; 5] = ["metadata", "mode", "unmatched", "essentials", "hosts"];
+
+/// The largest number that JSON keeps exactly: room for dates and times as revisions.
+const MOST_REVISION: u64 = (1 << 53) - 1;
 
 /// A policy, the warnings about it, and whether it is for the host.
 pub type Converted = (Policy, Vec<Diagnostic>, bool);
@@ -180,7 +184,7 @@ fn metadata(main: &Fields<'_>, policy: &mut Policy, cx: &mut Cx<'_>) {
         policy.name = policy_name(node, report).unwrap_or_default();
     }
     if let Some(node) = fields.require("revision", "`metadata`", report) {
-        policy.revision = walk::number(node, "revision", u64::from(u32::MAX), report).unwrap_or(0);
+        policy.revision = walk::number(node, "revision", MOST_REVISION, report).unwrap_or(0);
     }
     policy.owner = fields.text("owner", report);
     policy.description = fields.text("description", report);

@@ -168,12 +168,7 @@ fn read_list(
     path: PathBuf,
     report: &mut Report<'_>,
 ) -> Option<(Option<PathBuf>, Vec<IpNet>)> {
-    let text = source::read_open(file, &path, source::MAX_BYTES).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|_| {
-            Diagnostic::error("not-utf8", "this is not UTF-8 text").in_file(path.to_string_lossy())
-        })
-    });
-    let members = match text {
+    let members = match source::read_text(file, &path) {
         Ok(text) => list_members(&text, &path, report),
         Err(diagnostic) => {
             report.push(diagnostic);

@@ -6,6 +6,8 @@ use crate::policy::diagnostic::Report;
 use crate::policy::model::Span;
 use crate::policy::text::yaml::{Kind, Node};
 
+pub use crate::policy::text::words::{close, decimal, is_name, suggestion};
+
 /// Words that no zone, set, service, policy or rule may take.
 pub const RESERVED: [&str; 6] = [
     "host",
@@ -149,18 +151,23 @@ pub fn text<'n>(node: &'n Node, what: &str, report: &mut Report<'_>) -> Option<&
         report.error_help(node.span, "quotes", message, format!("write \"{address}\""));
         return None;
     }
-    let found = node
-        .text()
-        .filter(|text| !node.is_null() && !text.trim().is_empty());
+    let good = |text: &&str| !text.trim().is_empty() && !text.contains(steers);
+    let found = node.text().filter(|text| !node.is_null() && good(text));
     if found.is_none() {
-        let message = format!("expected {what}, found {}", describe_empty(node));
+        let message = format!("expected {what}, found {}", describe_bad(node));
         report.error(node.span, "wrong-type", message);
     }
     found
 }
 
-fn describe_empty(node: &Node) -> &'static str {
+/// Characters that could steer a terminal a listing is shown on.
+fn steers(c: char) -> bool {
+    c.is_control() && !matches!(c, '\n' | '\t')
+}
+
+fn describe_bad(node: &Node) -> &'static str {
     match node.text() {
+        Some(text) if text.contains(steers) => "control characters",
         Some(text) if !node.is_null() && text.trim().is_empty() => "empty text",
         _ => node.describe(),
     }
@@ -217,14 +224,6 @@ pub fn number(node: &Node, key: &str, most: u64, report: &mut Report<'_>) -> Opt
     found
 }
 
-/// Digits only, no sign, no leading zeros.
-#[must_use]
-pub fn decimal(text: &str) -> Option<u64> {
-    let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let canonical = text == "0" || !text.starts_with('0');
-    (digits && canonical).then(|| text.parse().ok()).flatten()
-}
-
 /// A name of the language: `[a-z0-9][a-z0-9._-]{0,62}`, and no reserved word.
 pub fn name<'n>(node: &'n Node, what: &str, report: &mut Report<'_>) -> Option<&'n str> {
     let word = text(node, &format!("the name of {what}"), report)?;
@@ -241,47 +240,6 @@ pub fn name<'n>(node: &'n Node, what: &str, report: &mut Report<'_>) -> Option<&
         return None;
     }
     Some(word)
-}
-
-/// `[a-z0-9][a-z0-9._-]{0,62}`
-#[must_use]
-pub fn is_name(word: &str) -> bool {
-    let first = word.bytes().next();
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-    first.is_some_and(letter)
-        && word.len() <= 63
-        && word
-            .bytes()
-            .all(|b| letter(b) || matches!(b, b'.' | b'_' | b'-'))
-}
-
-/// The known word close enough to have been meant.
-pub fn close<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
-    if word.len() > 64 {
-        return None;
-    }
-    let lower = word.to_lowercase();
-    let distance = |other: &str| strsim::damerau_levenshtein(&lower, other);
-    let best = known
-        .into_iter()
-        .map(|other| (distance(other), other))
-        .min()?;
-    (best.0 <= (word.len() / 3).clamp(1, 3)).then_some(best.1)
-}
-
-/// `did you mean …`, or the words there are, if they are few.
-pub fn suggestion<'w>(word: &str, known: impl IntoIterator<Item = &'w str>) -> String {
-    let known: Vec<&str> = known.into_iter().collect();
-    match close(word, known.iter().copied()) {
-        Some(best) => format!("did you mean `{best}`?"),
-        None if known.is_empty() => "none is defined".to_owned(),
-        None if known.len() <= 24 => format!("known here: {}", known.join(", ")),
-        None => format!(
-            "known here: {}, … ({} in all)",
-            known[..20].join(", "),
-            known.len()
-        ),
-    }
 }
 
 fn key_text<'n>(key: &'n Node, report: &mut Report<'_>) -> Option<&'n str> {

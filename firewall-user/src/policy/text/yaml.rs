@@ -101,17 +101,51 @@ pub fn parse(file: usize, text: &str, report: &mut Report<'_>) -> Option<Node> {
 
 fn syntax_error(file: usize, error: &ScanError, text: &str, report: &mut Report<'_>) {
     let span = place(file, *error.marker());
-    if char_at(text, *error.marker()) == Some('@') {
-        let message = "`@` begins no word here: a set is named by its bare name";
-        let help = "write `sources: [office]` for the set `office`";
-        return report.error_help(span, "syntax", message, help);
+    let rest = rest_at(text, *error.marker());
+    if let Some(name) = rest.strip_prefix('@') {
+        let name = name
+            .split([',', ' ', ']', '}', '\n'])
+            .next()
+            .unwrap_or_default();
+        let message = format!("`@{name}`: a set is named by its bare name");
+        return report.error_help(span, "syntax", message, format!("write `{name}`"));
     }
     let message = format!("this is not YAML: {}", error.info());
-    report.error(span, "syntax", message);
+    match syntax_help(rest, text, span.line).or_else(|| colon_help(&message)) {
+        Some(help) => report.error_help(span, "syntax", message, help),
+        None => report.error(span, "syntax", message),
+    }
 }
 
-fn char_at(text: &str, marker: Marker) -> Option<char> {
-    text.get(marker.byte_offset()?..)?.chars().next()
+/// Advice for the usual ways to leave YAML.
+fn syntax_help(rest: &str, text: &str, line: usize) -> Option<&'static str> {
+    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
+    let indent = line.len() - line.trim_start().len();
+    match rest.chars().next() {
+        _ if line
+            .get(..indent)
+            .is_some_and(|indent| indent.contains('\t')) =>
+        {
+            Some("indent with spaces: YAML takes no tabs")
+        }
+        Some('*' | '&' | '%' | '`' | '?' | '|' | '>') => {
+            Some("put a word that begins with this character in quotes: \"*\"")
+        }
+        _ => None,
+    }
+}
+
+/// `sources: fe80::` and `reason: see: above`.
+fn colon_help(message: &str) -> Option<&'static str> {
+    let colon = message.contains("mapping values are not allowed");
+    colon.then_some("put text that holds `: ` or ends in a colon, such as \"fe80::\", in quotes")
+}
+
+fn rest_at(text: &str, marker: Marker) -> &str {
+    marker
+        .byte_offset()
+        .and_then(|offset| text.get(offset..))
+        .unwrap_or_default()
 }
 
 /// The text with the `@` at the marker made a letter, so that reading can go on.
@@ -165,6 +199,8 @@ impl<'r, 't> Builder<'r, 't> {
         for step in Parser::<StrInput<'_>>::new_from_str_with_options(text, options) {
             let (event, span) = step?;
             let at = place(self.file, span.start);
+            let tag_at = span.tag_start().map_or(at, |mark| place(self.file, mark));
+            self.tag(event.tag(), tag_at);
             self.event(event, at);
             if self.nodes > MAX_NODES || self.open.len() + self.alias_depth > MAX_DEPTH {
                 self.too_large(at);
@@ -176,18 +212,15 @@ impl<'r, 't> Builder<'r, 't> {
 
     fn event(&mut self, event: Event<'_>, at: Span) {
         match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                self.tag(tag.as_deref(), at);
+            Event::Scalar(text, style, anchor, _) => {
                 let plain = style == ScalarStyle::Plain;
                 let text = text.into_owned();
                 self.add(at, Kind::Scalar { text, plain }, anchor);
             }
-            Event::SequenceStart(_, anchor, tag) => {
-                self.tag(tag.as_deref(), at);
+            Event::SequenceStart(_, anchor, _) => {
                 self.open.push((at, anchor, Open::Seq(Vec::new())));
             }
-            Event::MappingStart(_, anchor, tag) => {
-                self.tag(tag.as_deref(), at);
+            Event::MappingStart(_, anchor, _) => {
                 let map = Open::Map(Vec::new(), None);
                 self.open.push((at, anchor, map));
             }

@@ -189,7 +189,7 @@ pub fn ends(node: &Node, key: &str, cx: &mut Cx<'_>) -> Option<Ends> {
     };
     let items = walk::filled_list(node, key, &mut cx.report)?;
     match items {
-        [one] => ends(one, key, cx),
+        [one] if one.text().is_some() => ends(one, key, cx),
         items => several(items, key, cx),
     }
 }

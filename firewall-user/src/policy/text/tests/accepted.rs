@@ -134,3 +134,89 @@ fn every_field_of_a_rule() {
     assert_eq!(rule.review_by.unwrap().to_string(), "2127-01-31T10:00:00Z");
     assert!(!rule.active());
 }
+
+#[test]
+fn heads_and_selectors() {
+    let text = format!(
+        "{HEAD}mode: monitor\nessentials: {{dhcp: false, arp: true}}\nhosts: {{labels: {{role: db}}, names: [\"web-*\"], percent: 10}}\n"
+    );
+    let checked = read(&text).unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert!(!checked.for_this_host, "the label differs");
+    assert_eq!(checked.policy.mode, Mode::Monitor);
+    assert!(!checked.policy.essentials.dhcp && checked.policy.essentials.ra);
+    let hosts = checked.policy.hosts.unwrap();
+    assert_eq!(hosts.labels, [("role".to_owned(), "db".to_owned())]);
+    assert_eq!(
+        (hosts.names, hosts.percent),
+        (vec!["web-*".to_owned()], Some(10))
+    );
+}
+
+#[test]
+fn an_unknown_role_only_matters_where_the_policy_does() {
+    let zones = HEAD.replace("{cidrs: [10.0.0.0/8]}", "{interfaces: [role/nowhere]}");
+    let other = format!("{zones}hosts: {{labels: {{role: db}}}}\n");
+    let policy = read(&other)
+        .unwrap_or_else(|refusal| panic!("{refusal}"))
+        .policy;
+    assert!(policy.zones[0].has_interfaces && policy.zones[0].interfaces.is_empty());
+    assert!(read(&zones).is_err());
+}
+
+#[test]
+fn services_name_services_in_any_order() {
+    let policy =
+        policy("services: {all: [web, dns, both], both: [web, tcp/22], web: [tcp/80, tcp/443]}\n");
+    assert_eq!(policy.services[0].parts.len(), 5, "flattened, none twice");
+}
+
+#[test]
+fn zones_that_cannot_meet_stand_side_by_side() {
+    let text = HEAD.replace(
+        "{lan: {cidrs: [10.0.0.0/8]}",
+        "{a: {interfaces: [\"eth[0-3]\"]}, b: {interfaces: [\"eth[4-7]\"]}, \
+         c: {interfaces: [wg0], cidrs: [10.0.0.0/8]}, d: {interfaces: [wg1], cidrs: [10.0.0.0/8]}",
+    );
+    assert!(read(&text).is_ok());
+}
+
+#[test]
+fn ends_of_policies() {
+    let policy =
+        policy("policies: [{name: p, from: [any], to: [lan, multicast], default: deny}]\n");
+    assert_eq!(policy.blocks[0].from, Ends::Any);
+    assert_eq!(
+        policy.blocks[0].to,
+        Ends::Zones {
+            zones: [0].into(),
+            multicast: true
+        }
+    );
+}
+
+#[test]
+fn anchors_and_aliases_are_yaml() {
+    let policy = policy(
+        "policies:\n- {name: p, from: lan, to: host, rules: [{name: a, action: deny, sources: &s [office]}, {name: b, action: deny, sources: *s}]}\n",
+    );
+    let rules = &policy.blocks[0].rules;
+    assert_eq!(rules[0].sources, rules[1].sources);
+}
+
+#[test]
+fn tests_name_rules_times_and_what_is_built_in() {
+    let policy = policy(
+        "policies: [{name: p, from: lan, to: host, rules: [{name: a, action: deny}], default: allow}]
+tests:
+- {packet: tcp lan -> host, expect: deny, rule: p/a, at: 2030-01-01}
+- {packet: tcp lan -> host, expect: allow, rule: p/default, at: 2030-01-01T12:00:00Z}
+- {packet: tcp lan -> host, expect: allow, rule: essentials/dhcp}
+- {packet: tcp lan -> host, expect: allow, rule: failsafe/1}
+",
+    );
+    assert_eq!(
+        policy.tests[0].at.unwrap().to_string(),
+        "2030-01-01T00:00:00Z"
+    );
+    assert_eq!(policy.tests[3].rule.as_deref(), Some("failsafe/1"));
+}

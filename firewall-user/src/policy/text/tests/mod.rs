@@ -1,6 +1,9 @@
 //! Whole policies through the reading: what parses, what is refused, where and why.
 
 mod accepted;
+mod files;
+mod fuzz;
+mod linted;
 mod refused;
 
 use crate::policy::{Checked, HostContext, Refusal, read_bytes};
