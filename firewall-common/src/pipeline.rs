@@ -174,7 +174,10 @@ fn framing<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> {
     }
     let unspecified = source.is_unspecified() && !may_be_unspecified(packet);
     let group = source.is_multicast() || source.is_class_e();
-    let martian = unspecified || group || destination.is_loopback();
+    // An IPv6 packet with a mapped address would be taken for the IPv4 one (ip6_rcv_core of
+    // net/ipv6/ip6_input.c drops those too).
+    let mapped = packet.family == 6 && (source.is_v4() || destination.is_v4());
+    let martian = unspecified || group || mapped || destination.is_loopback();
     if martian || is_broadcast(tables, packet, source) {
         return Some(Decision::plain(Reason::Martian));
     }

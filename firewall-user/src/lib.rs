@@ -5,5 +5,10 @@
 )]
 
 pub mod agent;
+pub mod api;
+pub mod cli;
 pub mod dataplane;
+pub mod log;
+pub mod metrics;
 pub mod policy;
+pub mod sessions;

@@ -1,2 +1,7 @@
 //! `ringwall`: the agent and the command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    firewall_user::cli::main()
+}

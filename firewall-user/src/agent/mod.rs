@@ -1,3 +1,27 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+pub mod apply;
+pub mod candidate;
+pub mod clock;
 pub mod config;
+mod cut;
+mod explain;
+pub mod history;
+pub mod interfaces;
+pub mod kernel;
+mod lists;
+pub mod lock;
+pub mod net;
+pub mod notify;
+pub mod owner;
+pub mod paths;
+pub mod plane;
+pub mod report;
+mod restore;
+pub mod revision;
+mod rollback;
+pub mod run;
+pub mod state;
+pub mod store;
+pub mod submit;
+pub mod watch;

@@ -13,11 +13,15 @@ pub mod frame;
 pub mod hosts;
 pub mod lint;
 pub mod model;
+pub mod oracle;
 pub mod packet;
 pub mod prove;
 pub mod services;
 pub mod show;
 pub mod source;
+pub mod space;
+#[cfg(test)]
+pub(crate) mod testing;
 pub mod text;
 
 use std::path::{Path, PathBuf};

@@ -195,11 +195,8 @@ impl Clock {
     #[must_use]
     pub fn boot_time(&self, moment: Timestamp) -> u64 {
         let ahead = moment.as_nanosecond() - self.wall.as_nanosecond();
-        let since_boot = i128::from(self.boot) + ahead;
-        if ahead <= 0 {
-            return 1;
-        }
-        u64::try_from(since_boot).unwrap_or(u64::MAX).max(1)
+        let since_boot = (i128::from(self.boot) + ahead).max(1);
+        u64::try_from(since_boot).unwrap_or(u64::MAX)
     }
 }
 

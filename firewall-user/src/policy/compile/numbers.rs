@@ -10,14 +10,14 @@ use super::{CompileError, Place};
 use crate::policy::compiled::Numbers;
 use crate::policy::model::Policy;
 
-/// Gives every rule and zone of the policy a number.
+/// Gives every rule and zone of the policy a number, new ones in the order of the policy.
 pub(super) fn give(
     policy: &Policy,
     places: &[Place<'_>],
     numbers: &mut Numbers,
 ) -> Result<(), CompileError> {
-    let zones: BTreeSet<&str> = policy.zones.iter().map(|zone| zone.name.as_str()).collect();
-    let rules: BTreeSet<&str> = places.iter().map(|place| place.id.as_str()).collect();
+    let zones: Vec<&str> = policy.zones.iter().map(|zone| zone.name.as_str()).collect();
+    let rules: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
     let zone_numbers = ZoneId::FIRST..ZONES as u8;
     let rule_numbers = FIRST_RULE_COUNTER..RULE_COUNTERS;
     fits("zones", zones.len(), zone_numbers.len())?;
@@ -42,7 +42,7 @@ fn fits(what: &str, count: usize, most: usize) -> Result<(), CompileError> {
 
 fn assign<N: Copy + Ord>(
     given: &mut BTreeMap<String, N>,
-    names: &BTreeSet<&str>,
+    names: &[&str],
     all: impl Iterator<Item = N>,
 ) {
     let missing: Vec<&str> = names
@@ -50,16 +50,38 @@ fn assign<N: Copy + Ord>(
         .copied()
         .filter(|name| !given.contains_key(*name))
         .collect();
+    let present: BTreeSet<&str> = names.iter().copied().collect();
     let taken: BTreeSet<N> = given.values().copied().collect();
     let free: Vec<N> = all.filter(|number| !taken.contains(number)).collect();
     let short = missing.len().saturating_sub(free.len());
     let gone: Vec<String> = given
         .keys()
-        .filter(|name| !names.contains(name.as_str()))
+        .filter(|name| !present.contains(name.as_str()))
         .take(short)
         .cloned()
         .collect();
     let freed: Vec<N> = gone.iter().filter_map(|name| given.remove(name)).collect();
     let numbers = free.into_iter().chain(freed);
     given.extend(missing.into_iter().map(str::to_owned).zip(numbers));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn given(names: &[(&str, u8)]) -> BTreeMap<String, u8> {
+        names
+            .iter()
+            .map(|(name, number)| ((*name).to_owned(), *number))
+            .collect()
+    }
+
+    #[test]
+    fn names_keep_their_numbers_and_old_ones_go_only_where_room_is_short() {
+        let mut numbers = given(&[("gone", 3), ("here", 5)]);
+        assign(&mut numbers, &["new", "here"], 3..8);
+        assert_eq!(numbers, given(&[("gone", 3), ("here", 5), ("new", 4)]));
+        assign(&mut numbers, &["here", "x", "y", "z"], 3..7);
+        assert_eq!(numbers, given(&[("here", 5), ("x", 6), ("y", 3), ("z", 4)]));
+    }
 }

@@ -1,11 +1,16 @@
 //! A policy's own `tests` and `assertions`, run and proved.
 
+mod assertions;
+mod examples;
+
+use firewall_common::config::GENERATION_MONITOR;
 use serde::Serialize;
 
-use super::compile::CompileError;
-use super::compiled::Clock;
+use super::compile::{CompileError, compile};
+use super::compiled::{Clock, Numbers};
 use super::diagnostic::Diagnostic;
-use super::model::{Policy, Span};
+use super::model::{Action, Policy, Span};
+use super::space::Space;
 
 /// What became of the tests and assertions.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -81,17 +86,115 @@ impl ProofReport {
         tests.chain(assertions).all(|o| o != Outcome::Failed)
     }
 
-    /// What failed, as errors.
+    /// What failed, as errors at their places.
     #[must_use]
-    pub fn diagnostics(&self, _policy: &Policy) -> Vec<Diagnostic> {
-        Vec::new()
+    pub fn diagnostics(&self, policy: &Policy) -> Vec<Diagnostic> {
+        let failed = |outcome| outcome == Outcome::Failed;
+        let tests = self.tests.iter().filter(|test| failed(test.outcome));
+        let claims = self.assertions.iter().filter(|claim| failed(claim.outcome));
+        let tests = tests.map(|test| (test.span, test.diagnostic()));
+        let claims = claims.map(|claim| (claim.span, claim.diagnostic()));
+        let placed = |(span, diagnostic): (Span, Diagnostic)| at(policy, span, diagnostic);
+        tests.chain(claims).map(placed).collect()
     }
 }
 
-/// Runs the tests and proves the assertions of a policy.
+/// A diagnostic at a place of the policy's files. The line's text is left to who has it.
+#[must_use]
+pub fn at(policy: &Policy, span: Span, mut diagnostic: Diagnostic) -> Diagnostic {
+    let file = policy.files.get(span.file);
+    diagnostic.file = file.map(|file| file.to_string_lossy().into_owned());
+    if span.line > 0 {
+        diagnostic.line = Some(span.line);
+        diagnostic.column = Some(span.column);
+    }
+    diagnostic
+}
+
+/// "by `policy/rule`", or what decides where no rule does.
+fn by(rule: Option<&String>) -> String {
+    rule.map_or_else(
+        || "by `unmatched`".to_owned(),
+        |rule| format!("by `{rule}`"),
+    )
+}
+
+impl TestResult {
+    fn diagnostic(&self) -> Diagnostic {
+        let rule = self.expected_rule.as_ref();
+        let wanted = rule.map_or_else(String::new, |rule| format!(" by `{rule}`"));
+        let found = match (&self.action, &self.note) {
+            (Some(action), _) => {
+                let reason = self.reason.as_deref().unwrap_or_default();
+                format!("found {action} {} ({reason})", by(self.rule.as_ref()))
+            }
+            (None, Some(note)) => note.clone(),
+            (None, None) => "it could not be judged".to_owned(),
+        };
+        let message = format!(
+            "the test `{}` expects {}{wanted}: {found}",
+            self.packet, self.expected
+        );
+        let help = "correct the rule that decides, or the test";
+        Diagnostic::error("test-failed", message).help(help)
+    }
+}
+
+impl AssertionResult {
+    fn diagnostic(&self) -> Diagnostic {
+        let example = self.counterexample.as_deref().unwrap_or_default();
+        let action = self.action.as_deref().unwrap_or_default();
+        let message = format!(
+            "`{}` does not hold: `{example}` gets {action} {}",
+            self.statement,
+            by(self.rule.as_ref())
+        );
+        let help = match self.notes.as_slice() {
+            [] => "correct the rule that decides, or the statement".to_owned(),
+            notes => format!("found {}", notes.join(", ")),
+        };
+        Diagnostic::error("assertion-failed", message).help(help)
+    }
+}
+
+const fn action_word(action: Action) -> &'static str {
+    match action {
+        Action::Allow => "allow",
+        Action::Deny => "deny",
+        Action::Reject => "reject",
+    }
+}
+
+/// Far from the beginning of time, so that tests may look back.
+const BOOT: u64 = 1 << 62;
+
+/// Runs the tests and proves the assertions of a policy, as of the clock's present.
 ///
 /// # Errors
 /// The policy does not compile.
-pub fn run(_policy: &Policy, _clock: &Clock) -> Result<ProofReport, Vec<CompileError>> {
-    Ok(ProofReport::default())
+pub fn run(policy: &Policy, clock: &Clock) -> Result<ProofReport, Vec<CompileError>> {
+    if policy.tests.is_empty() && policy.assertions.is_empty() {
+        return Ok(ProofReport::default());
+    }
+    let clock = Clock {
+        boot: BOOT,
+        wall: clock.wall,
+    };
+    let mut compiled = compile(policy, &mut Numbers::default(), &clock)?;
+    // What is only monitored would be decided all the same.
+    compiled.head.flags &= !GENERATION_MONITOR;
+    let space = Space::new(&compiled);
+    let tests = policy.tests.iter();
+    let claims = policy.assertions.iter();
+    Ok(ProofReport {
+        tests: tests
+            .map(|test| examples::run(policy, &space, test, &clock))
+            .collect(),
+        assertions: claims
+            .map(|claim| assertions::prove(policy, &space, claim, clock.boot))
+            .collect(),
+    })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,288 @@
+//! The last steps of a policy into force, and back: judged by its revision, compiled, put into the tables by
+//! one swap, recorded. All of it runs on the owner's thread.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::candidate::{self, Candidate, Errand};
+use super::clock;
+use super::history::{Outcome, Record, StoredFiles};
+use super::revision::{Identity, Known, No, Step, judge};
+use super::state::{Agent, Current};
+use crate::api::types::{Applied, ApplyReply, Problem, exit};
+use crate::policy::Checked;
+use crate::policy::compiled::{Compiled, Numbers};
+use crate::policy::diff;
+use firewall_common::config::GENERATION_MONITOR;
+
+/// How long to wait between the first write of an apply and the swap: a test aid, so that a crash can be
+/// made to come in between. Documented for developers only.
+const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
+
+impl Agent {
+    /// May a policy come into force, by its name, revision and content?
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn judge(&self, candidate: &Candidate) -> Result<Step, No> {
+        let identity = candidate.identity();
+        let in_force = self.in_force().map(|current| &current.identity);
+        let known = Known {
+            in_force,
+            ..self.history.known(&identity)
+        };
+        judge(&identity, known, candidate.errand.allow)
+    }
+
+    /// What a refusal is answered with, counted and recorded.
+    pub fn refuse(&mut self, candidate: &Candidate, problem: Problem) -> Problem {
+        self.tally.refused += 1;
+        if !candidate.errand.dry_run {
+            let record = self.record_of(&candidate.checked, &candidate.errand);
+            let why = problem.message.lines().next().unwrap_or_default();
+            let noted = self.history.refused(record, why);
+            self.note_history(noted);
+        }
+        problem.refused(Some(&candidate.identity()), self.previous())
+    }
+
+    /// Puts a policy in force: one that was read, checked and proved.
+    ///
+    /// # Errors
+    /// Why not; the policy in force stays.
+    pub fn put(&mut self, candidate: &Candidate) -> Result<ApplyReply, Problem> {
+        let downgrade = match self.judge(candidate) {
+            Err(no) => {
+                return Err(self.refuse(candidate, Problem::new(exit::NO, no.to_string())));
+            }
+            Ok(Step::Unchanged) => return Ok(self.unchanged(candidate)),
+            Ok(Step::Apply { downgrade }) => downgrade,
+        };
+        let mut numbers = self.numbers.clone();
+        let compiled = self
+            .compile(&candidate.checked, &mut numbers)
+            .map_err(|problem| self.refuse(candidate, problem))?;
+        let reply = self.reply(candidate, &compiled);
+        if candidate.errand.dry_run {
+            return Ok(reply);
+        }
+        let mut record = self.record_of(&candidate.checked, &candidate.errand);
+        record.downgrade = downgrade;
+        record.before = self.history.in_force().map(|record| record.id);
+        self.enter(
+            &candidate.checked,
+            record,
+            compiled,
+            numbers,
+            Outcome::Replaced,
+        )
+        .map_err(|problem| problem.refused(Some(&candidate.identity()), reply.applied.previous))?;
+        self.tally.applied += 1;
+        Ok(reply)
+    }
+
+    /// The policy's tables, `--monitor` included.
+    pub(super) fn compile(
+        &self,
+        checked: &Checked,
+        numbers: &mut Numbers,
+    ) -> Result<Compiled, Problem> {
+        let compile = crate::policy::compile::compile;
+        let mut compiled = compile(&checked.policy, numbers, &clock::now())
+            .map_err(|errors| Problem::from(&candidate::unfit(&errors, checked)))?;
+        if self.settings.monitor {
+            compiled.head.flags |= GENERATION_MONITOR;
+        }
+        Ok(compiled)
+    }
+
+    /// Files, record, numbers, tables, record again: in this order, so that a crash anywhere leaves the old
+    /// or the new, and tells which.
+    pub(super) fn enter(
+        &mut self,
+        checked: &Checked,
+        mut record: Record,
+        compiled: Compiled,
+        numbers: Numbers,
+        before: Outcome,
+    ) -> Result<(), Problem> {
+        let files = StoredFiles::of(checked);
+        if record.lists.is_empty() {
+            record.lists.clone_from(&files.places);
+        }
+        record.context = self.settings.context();
+        let (identity, applied) = (record.identity.clone(), record.at);
+        let begun = self.history.begin(record, &files);
+        let id = begun.map_err(|error| self.no_state(&error))?;
+        if let Err(error) = self.keep_numbers(numbers) {
+            let problem = self.no_state(&error);
+            self.withdraw(id, &problem);
+            return Err(problem);
+        }
+        if let Err(error) = self.fill(&compiled, &identity) {
+            let problem = Problem::new(
+                exit::NO,
+                format!("the tables cannot take the policy, and the one in force stays: {error:#}"),
+            );
+            self.withdraw(id, &problem);
+            return Err(problem);
+        }
+        self.current = Some(Current {
+            record: id,
+            identity,
+            policy: checked.policy.clone(),
+            compiled,
+            applied,
+        });
+        let kept = self.history.in_force_now(id, before);
+        self.note_history(kept);
+        self.after_change();
+        Ok(())
+    }
+
+    /// Swaps the tables.
+    pub(super) fn fill(&mut self, compiled: &Compiled, identity: &Identity) -> anyhow::Result<()> {
+        let pause = std::env::var(PAUSE).ok().and_then(|ms| ms.parse().ok());
+        let pause = pause.map(Duration::from_millis);
+        self.plane()?.apply(compiled, identity, pause)
+    }
+
+    /// The tables hold another policy: interfaces that a detach let go are guarded again.
+    pub(super) fn after_change(&mut self) {
+        self.note("detached", None);
+        let links = self.links.clone();
+        self.reconcile(links);
+    }
+
+    pub(super) fn keep_numbers(&mut self, numbers: Numbers) -> std::io::Result<()> {
+        if numbers != self.numbers {
+            self.history.keep_numbers(&numbers)?;
+            self.numbers = numbers;
+        }
+        Ok(())
+    }
+
+    fn no_state(&self, error: &std::io::Error) -> Problem {
+        let state = self.settings.paths.state.display();
+        let text = format!(
+            "nothing was applied and the policy in force stays: {state} cannot be written: {error}"
+        );
+        Problem::new(exit::NO, text)
+    }
+
+    fn withdraw(&mut self, id: u64, problem: &Problem) {
+        let why = problem.message.lines().next().unwrap_or_default();
+        let noted = self.history.failed(id, Outcome::Refused, why);
+        self.note_history(noted);
+        self.tally.refused += 1;
+    }
+
+    pub(super) fn note_history(&mut self, written: std::io::Result<()>) {
+        let failed = |e| format!("the history cannot be written (enforcement goes on): {e}");
+        self.note("history", written.err().map(failed));
+    }
+
+    pub(super) fn record_of(&self, checked: &Checked, errand: &Errand) -> Record {
+        Record {
+            id: 0,
+            identity: candidate::identity(checked),
+            outcome: Outcome::Applying,
+            downgrade: false,
+            how: errand.how,
+            by: errand.by.clone(),
+            at: Timestamp::now(),
+            before: None,
+            source: errand.source.clone(),
+            directory: checked.directory,
+            files: checked
+                .sources
+                .iter()
+                .map(|(path, _)| path.clone())
+                .collect(),
+            lists: std::collections::BTreeMap::new(),
+            detail: None,
+            context: String::new(),
+        }
+    }
+
+    pub(super) fn previous(&self) -> Option<u64> {
+        self.in_force().map(|current| current.identity.revision)
+    }
+
+    fn unchanged(&mut self, candidate: &Candidate) -> ApplyReply {
+        self.tally.unchanged += 1;
+        let identity = candidate.identity();
+        let lines = vec![format!(
+            "unchanged: {} revision {} is in force",
+            identity.name, identity.revision
+        )];
+        let applied = Applied {
+            changed: false,
+            outcome: "unchanged".to_owned(),
+            revision: Some(identity.revision),
+            previous: Some(identity.revision),
+            digest: Some(identity.digest),
+            sessions_cut: 0,
+        };
+        ApplyReply { applied, lines }
+    }
+
+    pub(super) fn reply(&mut self, candidate: &Candidate, compiled: &Compiled) -> ApplyReply {
+        let identity = candidate.identity();
+        let sessions_cut = self.sessions_cut(compiled);
+        let mut lines = self.changes(&identity, compiled);
+        let warnings = candidate.checked.warnings.len();
+        if warnings > 0 {
+            lines.push(format!("{warnings} warnings: see `ringwall policy check`"));
+        }
+        let word = if candidate.errand.dry_run {
+            "would apply"
+        } else {
+            "applied"
+        };
+        let ends = match sessions_cut {
+            0 => String::new(),
+            1 => "; 1 live session is not allowed any more".to_owned(),
+            more => format!("; {more} live sessions are not allowed any more"),
+        };
+        let (name, revision) = (&identity.name, identity.revision);
+        lines.push(format!("{word}: {name} revision {revision}{ends}"));
+        let applied = Applied {
+            changed: true,
+            outcome: "applied".to_owned(),
+            revision: Some(revision),
+            previous: self.previous(),
+            digest: Some(identity.digest),
+            sessions_cut,
+        };
+        ApplyReply { applied, lines }
+    }
+
+    /// The change by meaning, a rule a line.
+    fn changes(&self, identity: &Identity, compiled: &Compiled) -> Vec<String> {
+        let Some(current) = self.in_force() else {
+            let rules = compiled.listing.len();
+            return vec![format!("the first policy in force here: {rules} rules")];
+        };
+        let (old, new) = (&current.identity, identity);
+        let mut lines = vec![format!(
+            "{} revision {} -> {} revision {}",
+            old.name, old.revision, new.name, new.revision
+        )];
+        let summary = diff::summary(&current.compiled.listing, &compiled.listing);
+        for (sign, ids) in [
+            ('+', &summary.added),
+            ('-', &summary.removed),
+            ('~', &summary.changed),
+            ('^', &summary.moved),
+        ] {
+            lines.extend(ids.iter().map(|id| format!("  {sign} {id}")));
+        }
+        let unmatched = current.compiled.head.unmatched != compiled.head.unmatched;
+        if unmatched {
+            lines.push("  ~ unmatched".to_owned());
+        }
+        lines
+    }
+}

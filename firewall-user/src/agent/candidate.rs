@@ -1,0 +1,144 @@
+//! A policy on its way into force, before the tables: read, checked, proved. Needs no owner, so that a long
+//! proof holds up nobody.
+
+use std::path::Path;
+
+use super::clock;
+use super::history::{How, Who};
+use super::revision::{Allow, Identity};
+use crate::api::types::{Applied, Problem, exit};
+use crate::policy::compile::CompileError;
+use crate::policy::{self, Checked, Diagnostic, HostContext, Refusal};
+
+/// Who brought a policy, how, and what may be done all the same.
+#[derive(Debug, Clone)]
+pub struct Errand {
+    /// What brought it.
+    pub how: How,
+    /// Who did.
+    pub by: Who,
+    /// The place it was read from.
+    pub source: String,
+    /// What may be done all the same.
+    pub allow: Allow,
+    /// Only say what would be done.
+    pub dry_run: bool,
+}
+
+/// A policy that was read without an error, and whose errand it is.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The policy, its warnings and its files.
+    pub checked: Checked,
+    /// Whose errand it is.
+    pub errand: Errand,
+}
+
+impl Candidate {
+    /// What it is known by.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        identity(&self.checked)
+    }
+
+    /// Runs its tests and proves its assertions.
+    ///
+    /// # Errors
+    /// What failed (exit status 1), or that it does not fit the tables (2).
+    pub fn prove(&self) -> Result<(), Problem> {
+        prove(&self.checked).map_err(|problem| problem.refused(Some(&self.identity()), None))
+    }
+}
+
+/// What a policy is known by.
+#[must_use]
+pub fn identity(checked: &Checked) -> Identity {
+    let policy = &checked.policy;
+    Identity {
+        name: policy.name.clone(),
+        revision: policy.revision,
+        digest: policy.digest.clone(),
+    }
+}
+
+/// Reads the policy at a path.
+///
+/// # Errors
+/// Every fault of it.
+pub fn read(path: &Path, host: &HostContext) -> Result<Checked, Problem> {
+    policy::read(path, host).map_err(|refusal| Problem::from(&refusal))
+}
+
+/// Runs a policy's tests and proves its assertions.
+///
+/// # Errors
+/// What failed (exit status 1), or that it does not fit the tables (2).
+pub fn prove(checked: &Checked) -> Result<(), Problem> {
+    let report = policy::prove::run(&checked.policy, &clock::now())
+        .map_err(|errors| Problem::from(&unfit(&errors, checked)))?;
+    if report.holds() {
+        return Ok(());
+    }
+    let diagnostics = report.diagnostics(&checked.policy);
+    let refusal = Refusal { diagnostics };
+    Err(Problem {
+        exit: exit::NO,
+        ..Problem::from(&refusal)
+    })
+}
+
+/// What the compiler says, as faults of the policy's files.
+#[must_use]
+pub fn unfit(errors: &[CompileError], checked: &Checked) -> Refusal {
+    let diagnostics = errors
+        .iter()
+        .map(|error| diagnostic(error, checked))
+        .collect();
+    Refusal { diagnostics }
+}
+
+fn diagnostic(error: &CompileError, checked: &Checked) -> Diagnostic {
+    let mut diagnostic = Diagnostic::error("does-not-fit", error.message.clone());
+    if let Some(help) = &error.help {
+        diagnostic = diagnostic.help(help.clone());
+    }
+    let Some(span) = error.span else {
+        return diagnostic;
+    };
+    let Some((path, bytes)) = checked.sources.get(span.file) else {
+        return diagnostic;
+    };
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.lines().nth(span.line.saturating_sub(1));
+    diagnostic
+        .in_file(path.to_string_lossy())
+        .at(span.line, span.column, line.unwrap_or_default())
+}
+
+impl From<&Refusal> for Problem {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            exit: exit::INPUT,
+            message: refusal.render(false),
+            coloured: Some(refusal.render(true)),
+            diagnostics: serde_json::to_value(&refusal.diagnostics).unwrap_or_default(),
+            applied: None,
+        }
+    }
+}
+
+impl Problem {
+    /// The same, with the outcome of the apply that it ended.
+    #[must_use]
+    pub fn refused(mut self, candidate: Option<&Identity>, previous: Option<u64>) -> Self {
+        self.applied = Some(Applied {
+            changed: false,
+            outcome: "refused".to_owned(),
+            revision: candidate.map(|c| c.revision),
+            digest: candidate.map(|c| c.digest.clone()),
+            previous,
+            sessions_cut: 0,
+        });
+        self
+    }
+}

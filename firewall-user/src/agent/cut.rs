@@ -1,0 +1,54 @@
+//! Live sessions that a policy about to come would not allow.
+
+use firewall_common::config::GENERATION_MONITOR;
+use firewall_common::flow::Tuple;
+use firewall_common::judge;
+use firewall_common::policy::lookup::Question;
+use firewall_common::session::{Entry, opener_tuple};
+
+use super::clock::boot_now;
+use super::plane::Live;
+use super::state::Agent;
+use crate::dataplane::memory::MemoryTables;
+use crate::policy::compiled::Compiled;
+
+impl Agent {
+    /// How many live sessions a policy does not allow, judged as the packet path will at their next packet.
+    pub(super) fn sessions_cut(&mut self, compiled: &Compiled) -> u64 {
+        if compiled.head.flags & GENERATION_MONITOR != 0 {
+            return 0;
+        }
+        let names: Vec<(u32, String)> = self
+            .links
+            .iter()
+            .map(|link| (link.index, link.name.clone()))
+            .collect();
+        let Some(Ok(sessions)) = self.plane.as_ref().map(|plane| plane.sessions()) else {
+            return 0;
+        };
+        count(compiled, &names, &sessions, boot_now())
+    }
+}
+
+fn count(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u64) -> u64 {
+    if sessions.is_empty() {
+        return 0;
+    }
+    let mut tables = MemoryTables::with(compiled);
+    for (index, name) in names {
+        tables.name_interface(*index, name);
+    }
+    let refused = sessions
+        .iter()
+        .filter(|live| refuses(&tables, compiled, live, now));
+    refused.count() as u64
+}
+
+fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) -> bool {
+    let mut tuple = Tuple::default();
+    let entry: &Entry = &live.entry;
+    opener_tuple(&live.key, entry, &mut tuple);
+    let mut question = Question::default();
+    judge::ask_again(&tuple, entry, now, &mut question);
+    judge::again(tables, tables.active(), &compiled.head, &question, entry).is_err()
+}

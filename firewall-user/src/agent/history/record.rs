@@ -1,0 +1,131 @@
+//! One entry of the history.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::agent::revision::Identity;
+
+/// What became of a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Being put into the tables.
+    Applying,
+    /// In force.
+    InForce,
+    /// Another came after it.
+    Replaced,
+    /// It was gone back from.
+    RolledBack,
+    /// It never came into force.
+    Refused,
+    /// The agent ended before it came into force.
+    Interrupted,
+}
+
+impl Outcome {
+    /// The word users see.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Applying => "applying",
+            Self::InForce => "in-force",
+            Self::Replaced => "replaced",
+            Self::RolledBack => "rolled-back",
+            Self::Refused => "refused",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What brought a revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum How {
+    /// `ringwall apply`.
+    Apply,
+    /// The watched path.
+    Watch,
+    /// `ringwall rollback`.
+    Rollback,
+}
+
+/// Who applied a revision.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Who {
+    /// User id of the process that asked.
+    pub uid: u32,
+    /// Its name, where the system knows one.
+    pub name: Option<String>,
+    /// The user who logged in, before any `sudo`, where the system knows one.
+    pub login: Option<String>,
+}
+
+impl Who {
+    /// The agent itself.
+    #[must_use]
+    pub fn agent() -> Self {
+        Self {
+            uid: 0,
+            name: Some("ringwall".to_owned()),
+            login: None,
+        }
+    }
+
+    /// A word for listings.
+    #[must_use]
+    pub fn word(&self) -> String {
+        let name = self
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("uid {}", self.uid));
+        match &self.login {
+            Some(login) if *login != name => format!("{name} ({login})"),
+            _ => name,
+        }
+    }
+}
+
+/// One entry of the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number; they rise.
+    pub id: u64,
+    /// Name, revision and digest of the policy.
+    #[serde(flatten)]
+    pub identity: Identity,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// It was below the highest revision then.
+    #[serde(default)]
+    pub downgrade: bool,
+    /// What brought it.
+    pub how: How,
+    /// Who applied it.
+    pub by: Who,
+    /// When.
+    pub at: Timestamp,
+    /// The number of the record in force before it, which a rollback goes to.
+    #[serde(default)]
+    pub before: Option<u64>,
+    /// The place it was read from.
+    pub source: String,
+    /// A directory was read.
+    #[serde(default)]
+    pub directory: bool,
+    /// Policy files as named then.
+    #[serde(default)]
+    pub files: Vec<PathBuf>,
+    /// List files: where they are to where the copy is, below the record's directory.
+    #[serde(default)]
+    pub lists: BTreeMap<PathBuf, PathBuf>,
+    /// Why it was refused.
+    #[serde(default)]
+    pub detail: Option<String>,
+    /// What the agent was told when it was put into the tables.
+    #[serde(default)]
+    pub context: String,
+}

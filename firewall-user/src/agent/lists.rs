@@ -1,0 +1,98 @@
+//! List files of the policy in force: their members are outside the revision, and change with the files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::history::StoredFiles;
+use super::state::Agent;
+use crate::policy::source::{MAX_BYTES, read_regular};
+use crate::policy::{self, Checked};
+
+impl Agent {
+    /// The list files to be watched: where they are.
+    #[must_use]
+    pub fn list_files(&self) -> Vec<PathBuf> {
+        self.lists().into_keys().collect()
+    }
+
+    fn lists(&self) -> BTreeMap<PathBuf, PathBuf> {
+        let record = self.in_force().and_then(|c| self.history.record(c.record));
+        record.map(|r| r.lists.clone()).unwrap_or_default()
+    }
+
+    /// Reads the list files again where they changed, and judges live sessions anew. A bad line in one
+    /// refuses the whole reload and keeps the old members.
+    pub fn reload_lists(&mut self) {
+        let changed = self.changed_lists();
+        if changed.is_empty() {
+            return;
+        }
+        match self.take_lists(&changed) {
+            Ok(()) => {
+                let names: Vec<String> = changed
+                    .iter()
+                    .map(|(p, _)| p.display().to_string())
+                    .collect();
+                tracing::info!("read again: {}", names.join(", "));
+                self.note("lists", None);
+            }
+            Err(error) => {
+                let text = format!("list files keep their old members: {error:#}");
+                self.note("lists", Some(text));
+            }
+        }
+    }
+
+    /// Those whose bytes are not the kept copy's. One that cannot be read keeps its members, too.
+    fn changed_lists(&mut self) -> Vec<(PathBuf, Vec<u8>)> {
+        let Some(id) = self.in_force().map(|current| current.record) else {
+            return Vec::new();
+        };
+        let directory = self.history.directory_of(id);
+        let mut changed = Vec::new();
+        let mut unreadable = None;
+        for (path, stored) in self.lists() {
+            let old = std::fs::read(directory.join(stored)).unwrap_or_default();
+            match read_regular(&path, MAX_BYTES) {
+                Ok(new) if new != old => changed.push((path, new)),
+                Ok(_) => {}
+                Err(error) => unreadable = Some(error),
+            }
+        }
+        let text = unreadable.map(|e| format!("list files keep their old members: {e}"));
+        let warn = text.is_some() || changed.is_empty();
+        if warn {
+            self.note("lists", text);
+        }
+        changed
+    }
+
+    fn take_lists(&mut self, changed: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<()> {
+        let Some(id) = self.in_force().map(|current| current.record) else {
+            return Ok(());
+        };
+        let Some(record) = self.history.record(id).cloned() else {
+            return Ok(());
+        };
+        // Read from the originals, so that faults are named where they are; the policy's text is the kept one.
+        let directory = self.history.directory_of(id);
+        let kept = StoredFiles::read_policy(&directory, &record.files)?;
+        let originals = record.files.iter().cloned();
+        let files = originals.zip(kept.into_iter().map(|(_, b)| b)).collect();
+        let checked: Checked =
+            policy::read_sources(files, record.directory, &self.settings.host())?;
+        let mut numbers = self.numbers.clone();
+        let compiled = self.compile(&checked, &mut numbers)?;
+        self.keep_numbers(numbers)?;
+        self.fill(&compiled, &record.identity)?;
+        if let Some(current) = self.current.as_mut() {
+            current.policy = checked.policy;
+            current.compiled = compiled;
+        }
+        for (path, bytes) in changed {
+            let kept = self.history.replace_list(id, Path::new(path), bytes);
+            self.note_history(kept);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! One agent for one set of pins, and one for one state directory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use sha2::{Digest, Sha256};
+
+use super::paths::Paths;
+
+/// Where the locks of pins are: bpffs takes no files.
+const RUN: &str = "/run/ringwall";
+
+/// Held for as long as the agent lives; the kernel lets go however it dies.
+#[derive(Debug)]
+pub struct Locks {
+    _files: [File; 2],
+}
+
+/// Takes both locks.
+pub fn take(paths: &Paths) -> anyhow::Result<Locks> {
+    super::store::make_private_dir(&paths.state)
+        .with_context(|| format!("cannot make {}", paths.state.display()))?;
+    let state = lock(&paths.state.join("agent.lock"), &paths.state)?;
+    std::fs::create_dir_all(RUN).with_context(|| format!("cannot make {RUN}"))?;
+    let pins = lock(&pins_lock(&paths.bpf)?, &paths.bpf)?;
+    Ok(Locks {
+        _files: [state, pins],
+    })
+}
+
+/// Pins are by network namespace, so the lock is, too.
+fn pins_lock(bpf: &Path) -> anyhow::Result<PathBuf> {
+    let namespace = std::fs::read_link("/proc/self/ns/net").context("no /proc/self/ns/net")?;
+    let absolute = std::path::absolute(bpf)?;
+    let mut hash = Sha256::new();
+    hash.update(namespace.as_os_str().as_encoded_bytes());
+    hash.update(absolute.as_os_str().as_encoded_bytes());
+    let word: String = hash
+        .finalize()
+        .iter()
+        .take(8)
+        .map(|b| format!("{b:02x}"))
+        .collect();
+    Ok(Path::new(RUN).join(format!("pins-{word}.lock")))
+}
+
+fn lock(path: &Path, what: &Path) -> anyhow::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("cannot open {}", path.display()))?;
+    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        let mut holder = String::new();
+        file.read_to_string(&mut holder)?;
+        bail!(
+            "another agent (process {}) works with {}: stop it first, or give this one places of its own (RINGWALL_BPF_DIR, RINGWALL_STATE_DIR, RINGWALL_SOCKET)",
+            holder.trim(),
+            what.display()
+        );
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    writeln!(file, "{}", std::process::id())?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_is_told_who_the_first_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent.lock");
+        let held = lock(&path, dir.path()).unwrap();
+        let refused = lock(&path, dir.path()).unwrap_err().to_string();
+        assert!(refused.contains(&format!("process {}", std::process::id())));
+        drop(held);
+        lock(&path, dir.path()).unwrap();
+    }
+}

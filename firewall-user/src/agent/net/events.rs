@@ -1,0 +1,82 @@
+//! Changes of links, addresses and local routes, gathered so that a burst is one change.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use futures::StreamExt;
+use rtnetlink::MulticastGroup;
+use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
+use rtnetlink::packet_route::RouteNetlinkMessage;
+use tokio::sync::mpsc;
+
+/// What may have changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Changed {
+    /// Interfaces came, went or changed.
+    pub links: bool,
+    /// Addresses or local routes did.
+    pub locals: bool,
+}
+
+impl Changed {
+    const fn any(self) -> bool {
+        self.links || self.locals
+    }
+
+    const fn add(&mut self, other: Self) {
+        self.links |= other.links;
+        self.locals |= other.locals;
+    }
+}
+
+/// How long a burst may go on before it is told.
+const GATHER: Duration = Duration::from_millis(20);
+
+/// Tells every change, from now on. The kernel's queue may overflow in a storm; then everything may have
+/// changed, and so it is told.
+pub fn watch() -> anyhow::Result<mpsc::Receiver<Changed>> {
+    let (connection, _handle, mut messages) = rtnetlink::new_multicast_connection(&[
+        MulticastGroup::Link,
+        MulticastGroup::Ipv4Ifaddr,
+        MulticastGroup::Ipv6Ifaddr,
+        MulticastGroup::Ipv4Route,
+        MulticastGroup::Ipv6Route,
+    ])
+    .context("cannot subscribe to changes of interfaces and addresses")?;
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(connection);
+    tokio::spawn(async move {
+        // The handle keeps the connection open for as long as somebody listens.
+        let _handle = _handle;
+        while let Some((message, _)) = messages.next().await {
+            let mut changed = what(&message);
+            if !changed.any() {
+                continue;
+            }
+            let until = tokio::time::Instant::now() + GATHER;
+            while let Ok(Some((message, _))) = tokio::time::timeout_at(until, messages.next()).await
+            {
+                changed.add(what(&message));
+            }
+            if sender.send(changed).await.is_err() {
+                return;
+            }
+        }
+    });
+    Ok(receiver)
+}
+
+fn what(message: &NetlinkMessage<RouteNetlinkMessage>) -> Changed {
+    use RouteNetlinkMessage as M;
+    let (links, locals) = match &message.payload {
+        NetlinkPayload::InnerMessage(inner) => match inner {
+            M::NewLink(_) | M::DelLink(_) => (true, false),
+            M::NewAddress(_) | M::DelAddress(_) => (false, true),
+            M::NewRoute(route) | M::DelRoute(route) => (false, super::locals::is_local(route)),
+            _ => (false, false),
+        },
+        NetlinkPayload::Overrun(_) | NetlinkPayload::Error(_) => (true, true),
+        _ => (false, false),
+    };
+    Changed { links, locals }
+}

@@ -1,0 +1,120 @@
+//! What the agent needs of the data plane: one trait, so that the agent can be tested without a kernel.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use firewall_common::config::{Count, RuleCount};
+use firewall_common::flow::{FlowKey, Hook};
+use firewall_common::reason::Reason;
+use firewall_common::session::Entry;
+use firewall_common::tables::Table;
+use firewall_common::verdict::{Decision, Verdict};
+
+use super::config::{FailsafeRule, SessionConfig};
+use super::net::Local;
+use super::revision::Identity;
+use crate::policy::compiled::{Compiled, InterfacePlan};
+
+/// A guarded interface.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attached {
+    /// Its index.
+    pub index: u32,
+    /// Its name when it was attached to.
+    pub name: String,
+    /// Where the programs sit: `tcx` or `tc`.
+    pub hook: String,
+}
+
+/// The generation that the tables hold in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Which policy it is.
+    pub identity: Identity,
+    /// It only monitors.
+    pub monitor: bool,
+    /// Seconds since 1970 when it was put in force.
+    pub applied: u64,
+}
+
+/// Packets with the same verdict, hook, peer zone and reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketCount {
+    /// What was done.
+    pub verdict: Verdict,
+    /// Where.
+    pub hook: Hook,
+    /// Zone number of the other end.
+    pub zone: u8,
+    /// Why.
+    pub reason: Reason,
+    /// How many.
+    pub count: Count,
+}
+
+/// A live session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Live {
+    /// Both ends.
+    pub key: FlowKey,
+    /// What is kept of it.
+    pub entry: Entry,
+    /// Which table it is in.
+    pub table: Table,
+}
+
+/// Places in the session tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// In the table of verified sessions.
+    pub sessions: u32,
+    /// In the table of half-open ones.
+    pub half_open: u32,
+}
+
+/// The tables and programs in the kernel, or their stand-in.
+pub trait Plane: Send {
+    /// Guards an interface; guarding it already is fine.
+    fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached>;
+    /// Stops guarding one interface that is no longer to be guarded.
+    fn detach(&mut self, index: u32) -> anyhow::Result<()>;
+    /// What is guarded, the pins of an earlier agent included.
+    fn attached(&self) -> Vec<Attached>;
+    /// Puts a policy in force by one swap; the old one stays where it fails.
+    fn apply(
+        &mut self,
+        compiled: &Compiled,
+        identity: &Identity,
+        pause: Option<Duration>,
+    ) -> anyhow::Result<()>;
+    /// What is in force.
+    fn in_force(&self) -> anyhow::Result<Option<InForce>>;
+    /// Stops enforcing and unpins everything.
+    fn detach_all(&mut self) -> anyhow::Result<()>;
+    /// All packet counters that are not zero.
+    fn packet_counts(&self) -> anyhow::Result<Vec<PacketCount>>;
+    /// Rule counters by number; those that are zero may be left out.
+    fn rule_counts(&self) -> anyhow::Result<BTreeMap<u32, RuleCount>>;
+    /// All sessions.
+    fn sessions(&self) -> anyhow::Result<Vec<Live>>;
+    /// Table sizes.
+    fn capacity(&self) -> Capacity;
+    /// Removes sessions that are over; says how many.
+    fn expire(&mut self) -> anyhow::Result<usize>;
+    /// Judges a frame by the live program, leaving no trace.
+    fn explain(&mut self, frame: &[u8], hook: Hook, interface: u32) -> anyhow::Result<Decision>;
+    /// Tells which addresses are delivered here.
+    fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
+    /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.
+    fn set_interfaces(
+        &mut self,
+        plan: Option<&InterfacePlan>,
+        names: &[(u32, String)],
+    ) -> anyhow::Result<()>;
+    /// Tells the host's own settings and failsafe rules.
+    fn set_host(
+        &mut self,
+        sessions: &SessionConfig,
+        failsafe: &[FailsafeRule],
+    ) -> anyhow::Result<()>;
+}

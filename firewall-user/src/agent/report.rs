@@ -1,0 +1,337 @@
+//! What the agent says of itself: the objects of the control socket.
+
+use std::collections::BTreeMap;
+
+use firewall_common::config::{FIRST_FAILSAFE_COUNTER, GENERATION_MONITOR, Generation, RuleCount};
+use firewall_common::essential::Essential;
+use firewall_common::tables::Table;
+use firewall_common::zone::ZoneId;
+
+use super::clock::{self, wall_of};
+use super::config::FailsafeRule;
+use super::history::Record;
+use super::plane::Live;
+use super::state::Agent;
+use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
+use crate::policy::compiled::{Clock, Compiled, Listed};
+use crate::policy::model::Service;
+use crate::policy::services::protocol_word;
+use crate::sessions::{self, Names, Row};
+
+impl Agent {
+    /// Mode and policy alone.
+    #[must_use]
+    pub fn status_line(&self) -> Status {
+        let in_force = self
+            .plane
+            .as_ref()
+            .and_then(|p| p.in_force().ok().flatten());
+        let mode = match &in_force {
+            None => "no-policy",
+            Some(held) if held.monitor => "monitor",
+            Some(_) => "enforce",
+        };
+        let policy = in_force.map(|held| PolicyLine {
+            applied: seconds(held.applied),
+            name: held.identity.name,
+            revision: held.identity.revision,
+            digest: held.identity.digest,
+        });
+        Status {
+            mode: mode.to_owned(),
+            policy,
+            ..Status::default()
+        }
+    }
+
+    /// `GET /v1/status`.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let line = self.status_line();
+        let guarded = self.interfaces.iter().any(|line| line.state == "guarded");
+        let mut warnings: Vec<String> = self.warnings.values().cloned().collect();
+        if !guarded {
+            warnings.push("no interface is guarded: see `interfaces`".to_owned());
+        }
+        if line.policy.is_none() {
+            let text = "no policy is in force: everything passes; begin with `ringwall apply PATH`";
+            warnings.push(text.to_owned());
+        }
+        Status {
+            enforcing: line.mode == "enforce" && guarded,
+            interfaces: self.interfaces.clone(),
+            sessions: self.session_line(),
+            warnings,
+            agent: Some(AgentLine {
+                pid: std::process::id(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                uptime_s: self.started.elapsed().as_secs(),
+            }),
+            ..line
+        }
+    }
+
+    fn session_line(&self) -> SessionLine {
+        let Some(plane) = &self.plane else {
+            return SessionLine::default();
+        };
+        let capacity = plane.capacity();
+        session_line(
+            &plane.sessions().unwrap_or_default(),
+            capacity.sessions,
+            capacity.half_open,
+        )
+    }
+
+    /// `GET /v1/history`, newest first.
+    #[must_use]
+    pub fn history_rows(&self) -> Vec<HistoryRow> {
+        self.history
+            .records()
+            .iter()
+            .rev()
+            .map(history_row)
+            .collect()
+    }
+
+    /// `GET /v1/sessions`.
+    pub fn session_rows(&self) -> anyhow::Result<Vec<Row>> {
+        let names = self.names();
+        let now = clock::boot_now();
+        let live = self.plane.as_ref().map(|plane| plane.sessions());
+        let live = live.transpose()?.unwrap_or_default();
+        Ok(live.iter().map(|l| sessions::row(l, &names, now)).collect())
+    }
+
+    /// `GET /v1/policy`: the list as it decides, with its counters.
+    pub fn rule_rows(&self) -> anyhow::Result<Vec<RuleRow>> {
+        self.rule_rows_at(&clock::now())
+    }
+
+    /// The same, at a time.
+    pub fn rule_rows_at(&self, clock: &Clock) -> anyhow::Result<Vec<RuleRow>> {
+        let Some(current) = self.in_force() else {
+            return Ok(Vec::new());
+        };
+        let counts = self.plane.as_ref().map(|plane| plane.rule_counts());
+        let counts = counts.transpose()?;
+        let failsafe = &self.settings.config.failsafe;
+        Ok(rule_rows(
+            &current.compiled,
+            failsafe,
+            counts.as_ref(),
+            clock,
+        ))
+    }
+
+    /// Names for the numbers in tables.
+    #[must_use]
+    pub fn names(&self) -> Names {
+        let mut names = numbered(&self.numbers.rules, &self.numbers.zones);
+        for link in &self.links {
+            names.interfaces.insert(link.index, link.name.clone());
+        }
+        names
+    }
+}
+
+/// Names for the numbers given out, and for those that are fixed.
+#[must_use]
+pub fn numbered(rules: &BTreeMap<String, u32>, zones: &BTreeMap<String, u8>) -> Names {
+    let mut names = Names::default();
+    names
+        .rules
+        .extend(rules.iter().map(|(name, n)| (*n, name.clone())));
+    for essential in Essential::ALL {
+        let id = format!("essentials/{}", essential.word());
+        names.rules.insert(essential.counter(), id);
+    }
+    for index in 0..firewall_common::config::MAX_FAILSAFE {
+        let id = format!("failsafe/{}", index + 1);
+        names.rules.insert(FIRST_FAILSAFE_COUNTER + index, id);
+    }
+    names
+        .zones
+        .extend(zones.iter().map(|(name, n)| (*n, name.clone())));
+    names.zones.insert(ZoneId::HOST.0, "host".to_owned());
+    names
+        .zones
+        .insert(ZoneId::MULTICAST.0, "multicast".to_owned());
+    names
+}
+
+/// How full the session tables are.
+#[must_use]
+pub fn session_line(live: &[Live], capacity: u32, half_open_capacity: u32) -> SessionLine {
+    let half = live.iter().filter(|l| l.table == Table::HalfOpen).count() as u64;
+    SessionLine {
+        open: live.len() as u64 - half,
+        half_open: half,
+        capacity: u64::from(capacity),
+        half_open_capacity: u64::from(half_open_capacity),
+    }
+}
+
+/// The whole list as it decides: essentials, failsafe, the policies' rules, what is left.
+#[must_use]
+pub fn rule_rows(
+    compiled: &Compiled,
+    failsafe: &[FailsafeRule],
+    counts: Option<&BTreeMap<u32, RuleCount>>,
+    clock: &Clock,
+) -> Vec<RuleRow> {
+    let monitor = compiled.head.flags & GENERATION_MONITOR != 0;
+    let mut rows = Vec::new();
+    for essential in Essential::ALL {
+        let row = RuleRow {
+            id: format!("essentials/{}", essential.word()),
+            active: compiled.head.essentials & essential.bit() != 0,
+            ..fixed("allow", "any", "any")
+        };
+        rows.push(counted(row, essential.counter(), counts, clock));
+    }
+    for (rule, number) in failsafe.iter().zip(0..) {
+        let row = RuleRow {
+            id: format!("failsafe/{}", number + 1),
+            conditions: failsafe_words(rule),
+            ..fixed("allow", "any", "host")
+        };
+        rows.push(counted(row, FIRST_FAILSAFE_COUNTER + number, counts, clock));
+    }
+    for listed in &compiled.listing {
+        let row = listed_row(listed, monitor, clock);
+        rows.push(counted(row, listed.counter, counts, clock));
+    }
+    rows.extend(unmatched(&compiled.head));
+    rows
+}
+
+fn fixed(action: &str, from: &str, to: &str) -> RuleRow {
+    RuleRow {
+        action: action.to_owned(),
+        from: from.to_owned(),
+        to: to.to_owned(),
+        active: true,
+        ..RuleRow::default()
+    }
+}
+
+fn listed_row(listed: &Listed, monitor: bool, clock: &Clock) -> RuleRow {
+    let expiry = listed.expires.as_ref();
+    let expired = expiry
+        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
+        .is_some_and(|at| at <= clock.wall);
+    RuleRow {
+        id: listed.id.clone(),
+        conditions: listed.conditions.clone(),
+        monitor: listed.monitor || monitor,
+        active: listed.index.is_some() && !expired,
+        owner: listed.owner.clone(),
+        reason: listed.reason.clone(),
+        ticket: listed.ticket.clone(),
+        expires: listed.expires.clone(),
+        review_by: listed.review_by.clone(),
+        ..fixed(&listed.action, &listed.from, &listed.to)
+    }
+}
+
+fn counted(
+    mut row: RuleRow,
+    counter: u32,
+    counts: Option<&BTreeMap<u32, RuleCount>>,
+    clock: &Clock,
+) -> RuleRow {
+    let Some(counts) = counts else { return row };
+    let count = counts.get(&counter).copied().unwrap_or_default();
+    row.packets = Some(count.packets);
+    row.bytes = Some(count.bytes);
+    row.would_packets = Some(count.would_packets);
+    row.last_hit = wall_of(count.last_hit, clock).map(|at| at.to_string());
+    row
+}
+
+/// What no rule decided, by where it goes.
+fn unmatched(head: &Generation) -> Vec<RuleRow> {
+    let word = |number: u8| match number {
+        0 => "allow",
+        2 => "reject",
+        3 => "pass",
+        _ => "deny",
+    };
+    let [inbound, outbound, routed, _] = head.unmatched;
+    [
+        ("inbound", inbound, "any", "host"),
+        ("outbound", outbound, "host", "any"),
+        ("routed", routed, "any", "any"),
+    ]
+    .into_iter()
+    .map(|(course, number, from, to)| RuleRow {
+        id: format!("unmatched/{course}"),
+        ..fixed(word(number), from, to)
+    })
+    .collect()
+}
+
+/// A failsafe rule's conditions in words.
+#[must_use]
+pub fn failsafe_words(rule: &FailsafeRule) -> String {
+    let sources: Vec<String> = rule.sources.iter().map(ToString::to_string).collect();
+    let services: Vec<String> = rule.services.iter().map(service_word).collect();
+    format!(
+        "services: [{}] sources: [{}]",
+        services.join(", "),
+        sources.join(", ")
+    )
+}
+
+/// A service as the language writes it.
+#[must_use]
+pub fn service_word(service: &Service) -> String {
+    let dotted = |value: Option<u8>| value.map_or_else(String::new, |v| format!("/{v}"));
+    match service {
+        Service::Ports {
+            protocol,
+            low,
+            high,
+        } if low == high => format!("{}/{low}", protocol_word(*protocol)),
+        Service::Ports {
+            protocol,
+            low,
+            high,
+        } => format!("{}/{low}-{high}", protocol_word(*protocol)),
+        Service::Icmp { v6, kind, code } => {
+            let word = if *v6 { "icmpv6" } else { "icmp" };
+            format!("{word}{}{}", dotted(*kind), dotted(*code))
+        }
+        Service::Protocol(number) => protocol_word(*number),
+    }
+}
+
+fn history_row(record: &Record) -> HistoryRow {
+    let how = serde_json::to_value(record.how).unwrap_or_default();
+    HistoryRow {
+        id: record.id,
+        name: record.identity.name.clone(),
+        revision: record.identity.revision,
+        digest: record.identity.digest.clone(),
+        outcome: record.outcome.word().to_owned(),
+        downgrade: record.downgrade,
+        how: how.as_str().unwrap_or_default().to_owned(),
+        by: record.by.word(),
+        uid: record.by.uid,
+        at: record.at.to_string(),
+        source: record.source.clone(),
+        detail: record.detail.clone(),
+    }
+}
+
+/// RFC 3339 of seconds since 1970.
+#[must_use]
+pub fn seconds(seconds: u64) -> String {
+    let at = i64::try_from(seconds)
+        .ok()
+        .map(jiff::Timestamp::from_second);
+    at.and_then(Result::ok)
+        .map(|at| at.to_string())
+        .unwrap_or_default()
+}

@@ -1,0 +1,212 @@
+//! The agent in the foreground: start, serve, end without letting go.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, mpsc, watch as flag};
+
+use super::config::AgentConfig;
+use super::net::{self, Changed};
+use super::owner::Owner;
+use super::paths::Paths;
+use super::state::{Agent, Opener, Settings};
+use super::{lock, notify, watch};
+use crate::api::types::{Problem, exit};
+use crate::{api, metrics};
+
+/// What the command line says.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// `--policy`.
+    pub policy: Option<PathBuf>,
+    /// `--interface`.
+    pub interfaces: Vec<String>,
+    /// `--monitor`.
+    pub monitor: bool,
+}
+
+/// How often sessions that are over leave the tables.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// Runs the agent until it is told to end; what is pinned goes on enforcing.
+///
+/// # Errors
+/// It could not start, or had to give up.
+pub fn run(paths: Paths, options: Options, open: Opener) -> Result<(), Problem> {
+    let settings = settings(paths, options)?;
+    if !rustix::process::geteuid().is_root() {
+        let text = "the agent must be root: it loads programs into the kernel";
+        return Err(Problem::new(exit::PERMISSION, text));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|e| Problem::new(exit::NO, format!("no event loop: {e}")))?;
+    let ended = runtime.block_on(agent(settings, open));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended.map_err(|error| Problem::new(exit::NO, format!("{error:#}")))
+}
+
+fn settings(paths: Paths, options: Options) -> Result<Settings, Problem> {
+    let config =
+        AgentConfig::read_if_present(&paths.config).map_err(|refusal| Problem::from(&refusal))?;
+    let named = options.policy.or_else(|| config.policy.path.clone());
+    let policy = named.clone().unwrap_or_else(|| paths.default_policy());
+    let policy = std::path::absolute(&policy).unwrap_or(policy);
+    Ok(Settings {
+        policy,
+        policy_named: named.is_some(),
+        only: options.interfaces,
+        monitor: options.monitor,
+        paths,
+        config,
+    })
+}
+
+async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
+    let _locks = lock::take(&settings.paths)?;
+    // Listen to changes before looking, so that none falls in between.
+    let changes = net::watch()?;
+    let socket = api::bind(&settings.paths.socket)?;
+    let scrapes = metrics::listen(settings.config.metrics.listen).await?;
+    let state = tokio::task::spawn_blocking(move || Agent::new(settings, open));
+    let state = state.await.context("the agent could not start")??;
+    let (owner, mut gone) = Owner::start(state)?;
+    begin(&owner).await?;
+
+    let app = api::App {
+        owner: owner.clone(),
+        changed: Arc::new(Notify::new()),
+    };
+    let again = Arc::new(Notify::new());
+    let (stop, stopped) = flag::channel(false);
+    let when = |mut stopped: flag::Receiver<bool>| async move {
+        let _ = stopped.wait_for(|stopped| *stopped).await;
+    };
+    let control = tokio::spawn(api::serve(socket, app.clone(), when(stopped.clone())));
+    tokio::spawn(metrics::serve(scrapes, owner.clone(), when(stopped)));
+    tokio::spawn(watch::watch(
+        owner.clone(),
+        app.changed.clone(),
+        again.clone(),
+    ));
+    tokio::spawn(follow(owner.clone(), changes));
+    tokio::spawn(sweep(owner.clone()));
+    notify::tell("READY=1");
+    tracing::info!("ready");
+
+    let ended = tokio::select! {
+        ended = signals(&owner, &again) => ended,
+        _ = &mut gone => Err(anyhow::anyhow!("the thread that owns the tables ended; what is pinned goes on enforcing")),
+    };
+    notify::tell("STOPPING=1");
+    let _ = stop.send(true);
+    let _ = tokio::time::timeout(Duration::from_secs(2), control).await;
+    ended
+}
+
+/// What was in force is in force again before anything else; then addresses, then interfaces.
+async fn begin(owner: &Owner) -> anyhow::Result<()> {
+    let locals = net::locals().await?;
+    let links = net::links().await?;
+    owner
+        .with(move |agent| {
+            agent.links.clone_from(&links);
+            agent.set_locals(locals);
+            agent.restore()?;
+            agent.reconcile(links);
+            Ok(())
+        })
+        .await?
+}
+
+/// Links and addresses as they change.
+async fn follow(owner: Owner, mut changes: mpsc::Receiver<Changed>) {
+    while let Some(changed) = changes.recv().await {
+        if let Err(error) = look_again(&owner, changed).await {
+            tracing::warn!("a change of interfaces or addresses was not followed: {error:#}");
+        }
+    }
+    tracing::error!("changes of interfaces and addresses are no longer told: restart the agent");
+}
+
+async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
+    if changed.locals {
+        let locals = net::locals().await?;
+        owner.with(move |agent| agent.set_locals(locals)).await?;
+    }
+    if changed.links {
+        let links = net::links().await?;
+        owner
+            .with(move |agent| {
+                if agent.links != links {
+                    agent.reconcile(links);
+                }
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// Expiry, and with it the sign of life: an owner that hangs is one that systemd restarts.
+async fn sweep(owner: Owner) {
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if owner.with(|agent| agent.sweep()).await.is_err() {
+            return;
+        }
+        notify::tell("WATCHDOG=1");
+    }
+}
+
+async fn signals(owner: &Owner, again: &Notify) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => reread(owner, again).await?,
+        }
+    }
+    tracing::info!(
+        "the agent ends; what is pinned goes on enforcing (`ringwall detach` ends that)"
+    );
+    Ok(())
+}
+
+async fn reread(owner: &Owner, again: &Notify) -> anyhow::Result<()> {
+    let path = owner
+        .with(|agent| agent.settings.paths.config.clone())
+        .await?;
+    match AgentConfig::read_if_present(&path) {
+        Ok(config) => {
+            owner
+                .with(move |agent| {
+                    agent.reread(config);
+                    let told = agent.refresh();
+                    agent.note("reread", told.err().map(|e| format!("{e:#}")));
+                })
+                .await?;
+            tracing::info!("read {} again", path.display());
+        }
+        Err(refusal) => {
+            let text = format!(
+                "{} is refused, and the old settings stay:\n{refusal}",
+                path.display()
+            );
+            owner
+                .with(move |agent| agent.note("reread", Some(text)))
+                .await?;
+        }
+    }
+    again.notify_one();
+    Ok(())
+}

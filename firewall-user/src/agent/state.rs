@@ -1,0 +1,265 @@
+//! What the agent holds, all of it owned by one thread ([`super::owner`]).
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::config::AgentConfig;
+use super::history::History;
+use super::net::guard::Wishes;
+use super::net::{Link, Local};
+use super::paths::Paths;
+use super::plane::Plane;
+use super::revision::Identity;
+use crate::api::types::InterfaceLine;
+use crate::policy::HostContext;
+use crate::policy::compiled::{Compiled, Numbers};
+use crate::policy::model::Policy;
+
+/// What the agent was told by its command line and its file.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where things are.
+    pub paths: Paths,
+    /// The agent file.
+    pub config: AgentConfig,
+    /// `--interface`.
+    pub only: Vec<String>,
+    /// `--monitor`.
+    pub monitor: bool,
+    /// The watched policy.
+    pub policy: PathBuf,
+    /// The path was named by somebody, so that its absence is worth a word.
+    pub policy_named: bool,
+}
+
+impl Settings {
+    /// This host, as policies may ask about it.
+    #[must_use]
+    pub fn host(&self) -> HostContext {
+        HostContext::this_host(&self.config)
+    }
+
+    /// Which interfaces are to be guarded.
+    #[must_use]
+    pub fn wishes(&self) -> Wishes {
+        Wishes {
+            only: self.only.clone(),
+            guard: self.config.interfaces.guard.clone(),
+            ignore: self.config.interfaces.ignore.clone(),
+        }
+    }
+
+    /// What a compiled policy depends on besides its text, as one word: if it is the same as when the pinned
+    /// tables were filled, they need no filling.
+    #[must_use]
+    pub fn context(&self) -> String {
+        let version = env!("CARGO_PKG_VERSION");
+        let text = format!("{version} {} {:?}", self.monitor, self.host());
+        let digest = Sha256::digest(text.as_bytes());
+        digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+}
+
+/// The policy in force, as far as the agent knows it.
+#[derive(Debug, Clone)]
+pub struct Current {
+    /// Its record in the history.
+    pub record: u64,
+    /// Name, revision, digest.
+    pub identity: Identity,
+    /// What it means.
+    pub policy: Policy,
+    /// Its tables.
+    pub compiled: Compiled,
+    /// When it was put in force.
+    pub applied: Timestamp,
+}
+
+/// How applies went since the agent started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Put in force.
+    pub applied: u64,
+    /// In force already.
+    pub unchanged: u64,
+    /// Refused.
+    pub refused: u64,
+    /// Meant for others.
+    pub not_for_this_host: u64,
+    /// Gone back from.
+    pub rolled_back: u64,
+}
+
+/// Opens the data plane, reusing what is pinned.
+pub type Opener = Box<dyn Fn(&Settings) -> anyhow::Result<Box<dyn Plane>> + Send>;
+
+/// All that the agent holds.
+pub struct Agent {
+    /// What it was told.
+    pub settings: Settings,
+    /// The tables; `None` after a detach.
+    pub plane: Option<Box<dyn Plane>>,
+    open: Opener,
+    /// The revisions of this host.
+    pub history: History,
+    /// Numbers given out to names.
+    pub numbers: Numbers,
+    /// The policy in force.
+    pub current: Option<Current>,
+    /// Interfaces as last seen.
+    pub links: Vec<Link>,
+    /// Every interface with its state and why.
+    pub interfaces: Vec<InterfaceLine>,
+    locals: Vec<Local>,
+    /// What somebody should look at, by subject.
+    pub warnings: BTreeMap<String, String>,
+    /// How applies went.
+    pub tally: Tally,
+    /// When the agent started.
+    pub started: Instant,
+}
+
+impl Agent {
+    /// Opens the history and the data plane.
+    pub fn new(settings: Settings, open: Opener) -> anyhow::Result<Self> {
+        let state = &settings.paths.state;
+        let cannot = || format!("cannot use the state directory {}", state.display());
+        let history = History::open(state).with_context(cannot)?;
+        let numbers = history.numbers().with_context(cannot)?;
+        let mut agent = Self {
+            settings,
+            plane: None,
+            open,
+            history,
+            numbers,
+            current: None,
+            links: Vec::new(),
+            interfaces: Vec::new(),
+            locals: Vec::new(),
+            warnings: BTreeMap::new(),
+            tally: Tally::default(),
+            started: Instant::now(),
+        };
+        agent.plane()?;
+        Ok(agent)
+    }
+
+    /// Reads what is pinned, beside a history that is only read: for the command line without an agent.
+    pub fn reading(settings: Settings, plane: Box<dyn Plane>) -> anyhow::Result<Self> {
+        let history = History::read_only(&settings.paths.state)?;
+        let numbers = history.numbers()?;
+        let interfaces = plane.attached().into_iter().map(|attached| InterfaceLine {
+            name: attached.name,
+            index: attached.index,
+            hook: Some(attached.hook),
+            state: "guarded".to_owned(),
+            why: "pinned".to_owned(),
+        });
+        let mut agent = Self {
+            interfaces: interfaces.collect(),
+            settings,
+            open: Box::new(|_| anyhow::bail!("the tables are only read here")),
+            history,
+            numbers,
+            current: None,
+            links: Vec::new(),
+            locals: Vec::new(),
+            warnings: BTreeMap::new(),
+            tally: Tally::default(),
+            started: Instant::now(),
+            plane: Some(plane),
+        };
+        agent.recall();
+        Ok(agent)
+    }
+
+    /// The tables, opened again where a detach let them go.
+    pub fn plane(&mut self) -> anyhow::Result<&mut Box<dyn Plane>> {
+        if self.plane.is_none() {
+            let mut plane = (self.open)(&self.settings)?;
+            let config = &self.settings.config;
+            plane.set_host(&config.sessions, &config.failsafe)?;
+            plane.set_locals(&self.locals)?;
+            self.plane = Some(plane);
+        }
+        self.plane.as_mut().context("the data plane is not open")
+    }
+
+    /// The policy in force, unless enforcement was ended by `ringwall detach`.
+    #[must_use]
+    pub fn in_force(&self) -> Option<&Current> {
+        self.current.as_ref().filter(|_| self.plane.is_some())
+    }
+
+    /// The addresses that are delivered here.
+    #[must_use]
+    pub fn locals(&self) -> &[Local] {
+        &self.locals
+    }
+
+    /// Addresses changed.
+    pub fn set_locals(&mut self, locals: Vec<Local>) {
+        if locals == self.locals {
+            return;
+        }
+        self.locals = locals;
+        let Some(plane) = self.plane.as_mut() else {
+            return;
+        };
+        let told = plane.set_locals(&self.locals);
+        self.note("addresses", told.err().map(|e| format!("{e:#}")));
+    }
+
+    /// Notes what somebody should look at, or that it is well again.
+    pub fn note(&mut self, subject: &str, warning: Option<String>) {
+        match warning {
+            Some(text) => {
+                if self.warnings.get(subject) != Some(&text) {
+                    tracing::warn!("{text}");
+                }
+                self.warnings.insert(subject.to_owned(), text);
+            }
+            None => {
+                self.warnings.remove(subject);
+            }
+        }
+    }
+
+    /// Sessions that are over leave the tables.
+    pub fn sweep(&mut self) {
+        let Some(plane) = self.plane.as_mut() else {
+            return;
+        };
+        let swept = plane.expire();
+        let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
+        self.note("sweep", swept.err().map(failed));
+    }
+
+    /// The command line or the agent file were read again.
+    pub fn reread(&mut self, config: AgentConfig) {
+        self.settings.config = config;
+        let config = self.settings.config.clone();
+        if let Some(plane) = self.plane.as_mut() {
+            let told = plane.set_host(&config.sessions, &config.failsafe);
+            self.note("settings", told.err().map(|e| format!("{e:#}")));
+        }
+        let links = self.links.clone();
+        self.reconcile(links);
+    }
+
+    /// Ends enforcement: links and maps unpinned.
+    pub fn detach(&mut self) -> anyhow::Result<()> {
+        self.plane()?.detach_all()?;
+        self.plane = None;
+        let links = self.links.clone();
+        self.reconcile(links);
+        let text = "enforcement was ended by `ringwall detach`: nothing is filtered until the next `ringwall apply` or start of the agent";
+        self.note("detached", Some(text.to_owned()));
+        Ok(())
+    }
+}

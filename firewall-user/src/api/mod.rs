@@ -1,0 +1,11 @@
+//! The control socket: HTTP with JSON over a Unix socket, mode 0660, group `ringwall` where it exists. Its
+//! members may read; only root may change anything. Peer credentials are checked on every request.
+
+pub mod client;
+pub mod peer;
+mod routes;
+mod server;
+pub mod types;
+
+pub use routes::App;
+pub use server::{Socket, bind, serve};

@@ -1,0 +1,278 @@
+//! What goes over the control socket, as JSON; `-o json` prints the same objects. Fields may be added and
+//! never change their meaning.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::agent::revision::Allow;
+
+/// `GET /v1/status`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// A policy decides at one interface at least.
+    pub enforcing: bool,
+    /// `enforce`, `monitor`, or `no-policy`.
+    pub mode: String,
+    /// The policy in force.
+    pub policy: Option<PolicyLine>,
+    /// Every interface, guarded or not.
+    pub interfaces: Vec<InterfaceLine>,
+    /// The session tables.
+    pub sessions: SessionLine,
+    /// What somebody should look at.
+    pub warnings: Vec<String>,
+    /// The agent; `null` where the tables were read without one.
+    pub agent: Option<AgentLine>,
+}
+
+/// The policy in force.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyLine {
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.revision`.
+    pub revision: u64,
+    /// SHA-256 of its files.
+    pub digest: String,
+    /// When it was put in force, RFC 3339.
+    pub applied: String,
+}
+
+/// An interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceLine {
+    /// Name.
+    pub name: String,
+    /// Index.
+    pub index: u32,
+    /// `tcx` or `tc` where it is guarded.
+    pub hook: Option<String>,
+    /// `guarded`, `not-guarded` or `failed`.
+    pub state: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The session tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SessionLine {
+    /// Verified sessions.
+    pub open: u64,
+    /// Openings without an answer yet.
+    pub half_open: u64,
+    /// Places for verified sessions.
+    pub capacity: u64,
+    /// Places for half-open ones.
+    pub half_open_capacity: u64,
+}
+
+/// The agent.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AgentLine {
+    /// Its process.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Seconds since it started.
+    pub uptime_s: u64,
+}
+
+/// A place of the ordered list: a row of `policy show`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleRow {
+    /// `policy/rule`.
+    pub id: String,
+    /// `allow`, `deny`, `reject` or `pass`.
+    pub action: String,
+    /// Who opens.
+    pub from: String,
+    /// Who is addressed.
+    pub to: String,
+    /// The other conditions.
+    pub conditions: String,
+    /// It is counted and does not decide.
+    pub monitor: bool,
+    /// It takes part: not disabled, not expired, for this host.
+    pub active: bool,
+    /// Packets it decided; `null` where nothing counts.
+    pub packets: Option<u64>,
+    /// Their bytes.
+    pub bytes: Option<u64>,
+    /// Packets it would have decided.
+    pub would_packets: Option<u64>,
+    /// The last of either, RFC 3339.
+    pub last_hit: Option<String>,
+    /// `owner`.
+    pub owner: Option<String>,
+    /// `reason`.
+    pub reason: Option<String>,
+    /// `ticket`.
+    pub ticket: Option<String>,
+    /// `expires`, RFC 3339.
+    pub expires: Option<String>,
+    /// `review_by`, RFC 3339.
+    pub review_by: Option<String>,
+}
+
+/// An entry of the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryRow {
+    /// Its number.
+    pub id: u64,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.revision`.
+    pub revision: u64,
+    /// SHA-256 of its files.
+    pub digest: String,
+    /// `in-force`, `replaced`, `rolled-back`, `refused`, `interrupted` or `applying`.
+    pub outcome: String,
+    /// It was below the highest revision then (`--allow-older`).
+    pub downgrade: bool,
+    /// `apply`, `watch` or `rollback`.
+    pub how: String,
+    /// Who applied it.
+    pub by: String,
+    /// Their user id.
+    pub uid: u32,
+    /// When, RFC 3339.
+    pub at: String,
+    /// The place it was read from.
+    pub source: String,
+    /// Why it was refused.
+    pub detail: Option<String>,
+}
+
+/// `POST /v1/apply`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyRequest {
+    /// The policy files: absolute names and texts, in the order they count.
+    pub files: Vec<(PathBuf, String)>,
+    /// A directory was named.
+    #[serde(default)]
+    pub directory: bool,
+    /// The place, as named by the operator.
+    #[serde(default)]
+    pub source: String,
+    /// What may be done all the same.
+    #[serde(flatten)]
+    pub allow: Allow,
+    /// Only say what would be done.
+    #[serde(default)]
+    pub dry_run: bool,
+}
+
+/// `POST /v1/rollback`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RollbackRequest {
+    /// The revision to go back to; absent: the one before.
+    pub revision: Option<u64>,
+}
+
+/// What came of an apply or a rollback.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Applied {
+    /// Something is otherwise than before.
+    pub changed: bool,
+    /// `applied`, `unchanged`, `refused` or `not-for-this-host`.
+    pub outcome: String,
+    /// The policy's revision.
+    pub revision: Option<u64>,
+    /// Its digest.
+    pub digest: Option<String>,
+    /// The revision in force before.
+    pub previous: Option<u64>,
+    /// Live sessions that it does not allow.
+    pub sessions_cut: u64,
+}
+
+/// What came of an apply, and what to tell a person about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApplyReply {
+    /// The outcome.
+    #[serde(flatten)]
+    pub applied: Applied,
+    /// Lines for a person: the change by meaning, warnings, what to do next.
+    #[serde(default)]
+    pub lines: Vec<String>,
+}
+
+/// `POST /v1/explain`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// The packet, as operators write it.
+    pub packet: String,
+}
+
+/// Which rule decides about a packet.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Explained {
+    /// `allow`, `deny` or `reject`.
+    pub action: String,
+    /// `forwarded`, `dropped`, `rejected` or `audit`.
+    pub verdict: String,
+    /// The reason's word.
+    pub reason: String,
+    /// The rule that decides, if one does.
+    pub rule: Option<String>,
+    /// Zone of the sender.
+    pub source_zone: String,
+    /// Zone of the addressee.
+    pub destination_zone: String,
+    /// The packet that was judged.
+    pub packet: String,
+}
+
+/// Why a request was not granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// The exit status of the command line for it.
+    pub exit: u8,
+    /// What is wrong and what to do next, one line or several.
+    pub message: String,
+    /// The same with colours, where there is more than a line.
+    #[serde(default)]
+    pub coloured: Option<String>,
+    /// The faults one by one, for programs.
+    #[serde(default)]
+    pub diagnostics: serde_json::Value,
+    /// What came of an apply that was refused.
+    #[serde(default)]
+    pub applied: Option<Applied>,
+}
+
+impl Problem {
+    /// A problem of one message.
+    #[must_use]
+    pub fn new(exit: u8, message: impl Into<String>) -> Self {
+        let message = message.into();
+        Self {
+            exit,
+            message,
+            ..Self::default()
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Problem {}
+
+/// Exit statuses of the command line.
+pub mod exit {
+    /// Done, also when nothing had to change.
+    pub const DONE: u8 = 0;
+    /// The answer is no.
+    pub const NO: u8 = 1;
+    /// Wrong usage or bad input.
+    pub const INPUT: u8 = 2;
+    /// The agent is not running or cannot be reached.
+    pub const AGENT: u8 = 3;
+    /// Not permitted.
+    pub const PERMISSION: u8 = 4;
+}

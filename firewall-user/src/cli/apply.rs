@@ -1,0 +1,148 @@
+//! `ringwall apply`.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::output::{Format, OutputArgs};
+use super::{Context, Done};
+use crate::agent::revision::Allow;
+use crate::api::types::{Applied, ApplyReply, ApplyRequest, Problem, exit};
+use crate::policy::source;
+
+const LONG: &str = "\
+Checks a policy, runs its tests, proves its assertions, shows the change, and puts it in force by one atomic \
+swap. A policy that fails anything changes nothing. Applying what is in force changes nothing and says so.
+
+  sudo ringwall apply policy.yaml
+  sudo ringwall apply --dry-run policy.d/  # only say what would change
+  generate | sudo ringwall apply -         # from standard input
+  sudo ringwall apply -o json policy.yaml  # {changed, outcome, revision, digest, previous, sessions_cut}";
+
+/// Put a policy in force.
+#[derive(Debug, Args)]
+#[command(long_about = LONG)]
+pub(super) struct Apply {
+    /// A file, a directory of *.yaml files, or - for standard input.
+    path: PathBuf,
+    /// Only say what would be done.
+    #[arg(long)]
+    dry_run: bool,
+    /// Take a lower revision than was in force here before; recorded as a downgrade.
+    #[arg(long)]
+    allow_older: bool,
+    /// Take a policy of another name than the one in force.
+    #[arg(long)]
+    allow_rename: bool,
+    /// Take content that was rolled back before.
+    #[arg(long)]
+    again: bool,
+    /// Go back by itself unless confirmed in time (not there yet).
+    #[arg(long, value_name = "TIME", hide = true)]
+    confirm_within: Option<String>,
+    /// Take a policy that locks this session out (not there yet).
+    #[arg(long, hide = true)]
+    allow_lockout: bool,
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Apply {
+    pub(super) fn go(self, context: &Context) -> Done {
+        self.refuse_what_is_to_come()?;
+        let request = self.request().inspect_err(|problem| {
+            let _ = self.machine(context, &refused(problem));
+        })?;
+        let reply: Result<ApplyReply, Problem> = context.client().post("/v1/apply", &request);
+        answer(context, reply, self.output.output)
+    }
+
+    /// A word of the contract whose effect does not exist yet is refused by name.
+    fn refuse_what_is_to_come(&self) -> Result<(), Problem> {
+        let word = if self.confirm_within.is_some() {
+            "--confirm-within"
+        } else if self.allow_lockout {
+            "--allow-lockout"
+        } else {
+            return Ok(());
+        };
+        let text = format!(
+            "{word} does not work yet: nothing was applied; leave it out, and keep a way back open (`ringwall rollback`, or a `failsafe` in the agent file)"
+        );
+        Err(Problem::new(exit::INPUT, text))
+    }
+
+    fn request(&self) -> Result<ApplyRequest, Problem> {
+        let (files, directory) = if self.path == Path::new("-") {
+            (vec![standard_input()?], false)
+        } else {
+            let read = source::read(&self.path).map_err(|refusal| Problem::from(&refusal))?;
+            let directory = read.directory;
+            (read.into_bytes(), directory)
+        };
+        let text = |(path, bytes): (PathBuf, Vec<u8>)| {
+            let text = String::from_utf8(bytes);
+            let fault = |_| Problem::new(exit::INPUT, format!("{}: not UTF-8", path.display()));
+            text.map(|text| (path.clone(), text)).map_err(fault)
+        };
+        Ok(ApplyRequest {
+            files: files.into_iter().map(text).collect::<Result<_, _>>()?,
+            directory,
+            source: self.path.display().to_string(),
+            allow: Allow {
+                older: self.allow_older,
+                rename: self.allow_rename,
+                again: self.again,
+            },
+            dry_run: self.dry_run,
+        })
+    }
+
+    fn machine(&self, context: &Context, applied: &Applied) -> Result<(), Problem> {
+        match self.output.output {
+            Format::Table => Ok(()),
+            format => context.screen.json(applied, format),
+        }
+    }
+}
+
+/// Its `file:` paths are relative to the working directory.
+fn standard_input() -> Result<(PathBuf, Vec<u8>), Problem> {
+    let mut bytes = Vec::new();
+    let mut input = std::io::stdin().lock().take(source::MAX_BYTES + 1);
+    input
+        .read_to_end(&mut bytes)
+        .map_err(|e| Problem::new(exit::INPUT, format!("standard input: {e}")))?;
+    let name = Path::new("standard-input");
+    let path = std::path::absolute(name).unwrap_or_else(|_| name.to_owned());
+    Ok((path, bytes))
+}
+
+fn refused(problem: &Problem) -> Applied {
+    problem.applied.clone().unwrap_or_else(|| Applied {
+        outcome: "refused".to_owned(),
+        ..Applied::default()
+    })
+}
+
+/// Shows what came of an apply or a rollback.
+pub(super) fn answer(
+    context: &Context,
+    reply: Result<ApplyReply, Problem>,
+    format: Format,
+) -> Done {
+    match (reply, format) {
+        (Ok(reply), Format::Table) => context.screen.lines(&reply.lines)?,
+        (Ok(reply), format) => context.screen.json(&reply.applied, format)?,
+        (Err(problem), Format::Table) => return Err(problem),
+        (Err(problem), format) => {
+            // Without an answer of the agent there is no outcome.
+            if !matches!(problem.exit, exit::AGENT | exit::PERMISSION) {
+                context.screen.json(&refused(&problem), format)?;
+            }
+            return Err(problem);
+        }
+    }
+    Ok(exit::DONE)
+}

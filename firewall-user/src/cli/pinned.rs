@@ -1,0 +1,71 @@
+//! Without an agent, as root: what the pinned tables hold.
+
+use super::Context;
+use crate::agent::config::AgentConfig;
+use crate::agent::kernel;
+use crate::agent::state::{Agent, Settings};
+use crate::api::types::{Problem, RuleRow, Status, exit};
+use crate::sessions::Row;
+
+/// Opens the pinned tables; where that cannot be, `problem` (no agent) is the answer.
+fn open(context: &Context, problem: &Problem) -> Result<Agent, Problem> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(problem.clone());
+    }
+    let paths = context.paths.clone();
+    let config = AgentConfig::read_if_present(&paths.config).unwrap_or_default();
+    let settings = Settings {
+        policy: paths.default_policy(),
+        policy_named: false,
+        only: Vec::new(),
+        monitor: false,
+        paths,
+        config,
+    };
+    let plane = kernel::from_pins(&settings).map_err(|error| {
+        let text = format!(
+            "{}; the pinned tables cannot be read: {error:#}",
+            problem.message
+        );
+        Problem::new(exit::AGENT, text)
+    })?;
+    let Some(plane) = plane else {
+        let text = format!(
+            "{}; nothing is pinned either: this host is not filtered",
+            problem.message
+        );
+        return Err(Problem::new(exit::AGENT, text));
+    };
+    Agent::reading(settings, plane).map_err(fault)
+}
+
+/// What the pins enforce.
+pub(super) fn status(context: &Context, problem: &Problem) -> Result<Status, Problem> {
+    let mut status = open(context, problem)?.status();
+    status.agent = None;
+    Ok(status)
+}
+
+/// The live sessions.
+pub(super) fn sessions(context: &Context, problem: Problem) -> Result<Vec<Row>, Problem> {
+    open(context, &problem)?.session_rows().map_err(fault)
+}
+
+/// The list with its counters.
+pub(super) fn rules(context: &Context, problem: Problem) -> Result<Vec<RuleRow>, Problem> {
+    open(context, &problem)?.rule_rows().map_err(fault)
+}
+
+/// Ends enforcement. Where nothing is pinned there is nothing to end.
+pub(super) fn detach(context: &Context, problem: Problem) -> Result<(), Problem> {
+    if !rustix::process::geteuid().is_root() {
+        let text = "only root may end enforcement: try again with sudo";
+        return Err(Problem::new(exit::PERMISSION, text));
+    }
+    let mut agent = open(context, &problem)?;
+    agent.detach().map_err(fault)
+}
+
+fn fault(error: anyhow::Error) -> Problem {
+    Problem::new(exit::NO, format!("{error:#}"))
+}

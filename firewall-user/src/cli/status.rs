@@ -1,0 +1,95 @@
+//! `ringwall status`.
+
+use clap::Args;
+
+use super::output::{Format, OutputArgs, cell};
+use super::{Context, Done, pinned};
+use crate::api::types::{self, InterfaceLine, Problem, exit};
+
+const LONG: &str = "\
+Shows what is enforced: the policy, every interface with its state and why, the session tables, and what \
+somebody should look at. Without an agent, as root, what the pinned tables enforce is shown; the exit status is \
+3 then.
+
+  ringwall status
+  ringwall status -o json | jq .enforcing";
+
+/// Show what is enforced.
+#[derive(Debug, Args)]
+#[command(long_about = LONG)]
+pub(super) struct Status {
+    #[command(flatten)]
+    output: OutputArgs,
+}
+
+impl Status {
+    pub(super) fn go(self, context: &Context) -> Done {
+        let asked: Result<types::Status, Problem> = context.client().get("/v1/status");
+        let (status, problem) = match asked {
+            Ok(status) => (status, None),
+            Err(problem) if problem.exit == exit::AGENT => {
+                (pinned::status(context, &problem)?, Some(problem))
+            }
+            Err(problem) => return Err(problem),
+        };
+        match self.output.output {
+            Format::Table => show(context, &status)?,
+            format => context.screen.json(&status, format)?,
+        }
+        match problem {
+            None => Ok(exit::DONE),
+            Some(problem) => Err(problem),
+        }
+    }
+}
+
+fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
+    let enforcing = match (status.enforcing, status.mode.as_str()) {
+        (true, _) => "enforcing",
+        (false, "monitor") => "MONITORING: judged and counted, nothing is dropped",
+        (false, "no-policy") => "NOT ENFORCING: no policy is in force",
+        _ => "NOT ENFORCING: no interface is guarded",
+    };
+    let mut lines = vec![enforcing.to_owned()];
+    if let Some(policy) = &status.policy {
+        lines.push(format!(
+            "policy    {} revision {}, applied {}",
+            policy.name, policy.revision, policy.applied
+        ));
+        lines.push(format!("digest    {}", policy.digest));
+    }
+    let sessions = &status.sessions;
+    lines.push(format!(
+        "sessions  {} of {}, half-open {} of {}",
+        sessions.open, sessions.capacity, sessions.half_open, sessions.half_open_capacity
+    ));
+    lines.push(match &status.agent {
+        Some(agent) => format!(
+            "agent     {} (process {}), up {} s",
+            agent.version, agent.pid, agent.uptime_s
+        ),
+        None => "agent     not running: this is what the pinned tables enforce".to_owned(),
+    });
+    lines.extend(
+        status
+            .warnings
+            .iter()
+            .map(|warning| format!("WARNING   {warning}")),
+    );
+    lines.push(String::new());
+    context.screen.lines(&lines)?;
+    let header = ["INTERFACE", "INDEX", "HOOK", "STATE", "WHY"];
+    let cells = |line: &InterfaceLine| {
+        vec![
+            line.name.clone(),
+            line.index.to_string(),
+            cell(line.hook.as_ref()),
+            line.state.clone(),
+            line.why.clone(),
+        ]
+    };
+    let interfaces = &status.interfaces;
+    context
+        .screen
+        .rows(interfaces, Format::Table, &header, cells)
+}

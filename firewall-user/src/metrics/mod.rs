@@ -1,0 +1,16 @@
+//! `/metrics`: a snapshot of the tables at each scrape, as families, as text.
+
+mod collector;
+mod family;
+mod policy;
+mod process;
+mod server;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod text;
+mod traffic;
+
+pub use server::{listen, serve};
+pub use snapshot::Snapshot;
+pub use text::{classic, open_metrics};

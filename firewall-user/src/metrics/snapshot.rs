@@ -1,0 +1,140 @@
+//! What one scrape shows, taken from the tables at once.
+
+use std::collections::BTreeMap;
+
+use firewall_common::session::State;
+use firewall_common::tables::Table;
+
+use super::family::{self, Family};
+use super::process::Process;
+use super::{policy, traffic};
+use crate::agent::clock;
+use crate::agent::plane::PacketCount;
+use crate::agent::state::{Agent, Tally};
+use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine};
+use crate::policy::services::protocol_word;
+use crate::sessions::{Names, direction};
+
+/// What one scrape shows.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Packet counters that are not zero.
+    pub packets: Vec<PacketCount>,
+    /// Names of zones.
+    pub names: Names,
+    /// Zones of the policy in force, by number.
+    pub zones: Vec<u8>,
+    /// The list with its counters, and each place's last hit in seconds since 1970.
+    pub rules: Vec<(RuleRow, Option<f64>)>,
+    /// Bytes that each place would have decided about.
+    pub would_bytes: BTreeMap<String, u64>,
+    /// A policy decides.
+    pub enforcing: bool,
+    /// `enforce` or `monitor`, or `no-policy`.
+    pub mode: String,
+    /// Every interface.
+    pub interfaces: Vec<InterfaceLine>,
+    /// Sessions by protocol and state.
+    pub sessions: BTreeMap<(String, String), u64>,
+    /// Half-open sessions by direction.
+    pub half_open: BTreeMap<String, u64>,
+    /// How full the tables are.
+    pub tables: SessionLine,
+    /// The policy in force.
+    pub policy: Option<PolicyLine>,
+    /// How applies went.
+    pub tally: Tally,
+    /// Entries of sets.
+    pub sets: Vec<(String, u64)>,
+    /// The agent's own process.
+    pub process: Process,
+    /// Series there may be.
+    pub max_series: usize,
+}
+
+impl Snapshot {
+    /// Takes a snapshot.
+    ///
+    /// # Errors
+    /// The tables cannot be read.
+    pub fn take(agent: &Agent) -> anyhow::Result<Self> {
+        let mut snapshot = Self {
+            names: agent.names(),
+            interfaces: agent.interfaces.clone(),
+            tally: agent.tally,
+            process: Process::read(),
+            max_series: agent.settings.config.metrics.max_series as usize,
+            ..Self::default()
+        };
+        snapshot.take_policy(agent)?;
+        snapshot.take_tables(agent)?;
+        Ok(snapshot)
+    }
+
+    fn take_policy(&mut self, agent: &Agent) -> anyhow::Result<()> {
+        let status = agent.status_line();
+        self.mode = status.mode;
+        self.enforcing = self.mode == "enforce";
+        self.policy = status.policy;
+        let clock = clock::now();
+        let hit = |row: &RuleRow| {
+            let at: jiff::Timestamp = row.last_hit.as_deref()?.parse().ok()?;
+            Some(at.as_millisecond() as f64 / 1000.0)
+        };
+        let rows = agent.rule_rows_at(&clock)?;
+        self.rules = rows
+            .into_iter()
+            .map(|row| (hit(&row), row))
+            .map(|(h, r)| (r, h))
+            .collect();
+        if let Some(current) = agent.in_force() {
+            let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
+            self.zones = zones.filter(|zone| *zone != 0).collect();
+            let members = |n: usize| n as u64;
+            let sets = current.policy.sets.iter();
+            self.sets = sets
+                .map(|s| (s.name.clone(), members(s.members.len())))
+                .collect();
+        }
+        Ok(())
+    }
+
+    fn take_tables(&mut self, agent: &Agent) -> anyhow::Result<()> {
+        let Some(plane) = &agent.plane else {
+            return Ok(());
+        };
+        self.packets = plane.packet_counts()?;
+        let counts = plane.rule_counts()?;
+        for (number, count) in counts.iter().filter(|(_, count)| count.would_bytes > 0) {
+            if let Some(name) = self.names.rules.get(number) {
+                self.would_bytes.insert(name.clone(), count.would_bytes);
+            }
+        }
+        let live = plane.sessions()?;
+        let capacity = plane.capacity();
+        self.tables =
+            crate::agent::report::session_line(&live, capacity.sessions, capacity.half_open);
+        for session in &live {
+            let state = State::from_number(session.entry.track.state)
+                .word()
+                .to_owned();
+            let key = (protocol_word(session.key.protocol), state);
+            *self.sessions.entry(key).or_default() += 1;
+            if session.table == Table::HalfOpen {
+                let word = direction(session.entry.course()).to_owned();
+                *self.half_open.entry(word).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// All families, within the ceiling.
+    pub(super) fn families(&self) -> Vec<Family> {
+        let mut families = self.process.families();
+        families.extend(policy::families(self));
+        families.extend(traffic::families(self));
+        families.extend(policy::rule_families(self));
+        family::limit(&mut families, self.max_series);
+        families
+    }
+}

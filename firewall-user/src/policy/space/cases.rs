@@ -1,0 +1,319 @@
+//! Pieces of the space of packets, and the rule that decides in each.
+
+use std::collections::HashMap;
+
+use firewall_common::config::{AddressEntry, GENERATION_INTERFACES, VECTOR_ALL, Vector};
+use firewall_common::packet::protocol;
+use firewall_common::policy::rule::{MONITOR, Rule};
+use firewall_common::zone::{Course, INTERFACE_CLASSES, ZoneId};
+use ipnet::IpNet;
+
+use super::services::{self, ServiceClass};
+use super::{Class, Space};
+use crate::policy::frame::Concrete;
+use crate::policy::model::Service;
+
+/// One end of what is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Target {
+    /// Every address, in whatever zone.
+    All,
+    /// The addresses of a zone, by its number.
+    Zone(u8),
+    /// The addresses of a prefix.
+    Net(IpNet),
+    /// Multicast and the limited broadcast.
+    Groups,
+}
+
+/// What is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Query<'q> {
+    /// To this host, from it, or neither.
+    pub course: Course,
+    /// Who sends; of outbound packets every address is this host's.
+    pub source: Target,
+    /// Who is addressed; of inbound packets every address is this host's.
+    pub destination: Target,
+    /// Which services; `None` for all.
+    pub services: Option<&'q [Service]>,
+}
+
+/// A piece of the space of packets, by one packet of it.
+#[derive(Debug, Clone)]
+pub struct Case {
+    /// Every rule that matches the packets of this piece.
+    pub rules: Vector,
+    /// The packet.
+    pub packet: Concrete,
+    /// The interface that it is judged at, by name, where that may matter.
+    pub interface: Option<String>,
+    /// Is that the one it leaves by?
+    pub leaving: bool,
+}
+
+/// Interfaces as a packet meets them.
+#[derive(Debug, Clone)]
+struct Setting {
+    class_in: u32,
+    class_out: u32,
+    vector: u32,
+    name: String,
+    leaving: bool,
+}
+
+/// Vectors that are left, each with an example of how it comes about.
+type Left<T> = Vec<(Vector, T)>;
+
+fn both(a: &Vector, b: &Vector) -> Vector {
+    let mut words = a.words;
+    words
+        .iter_mut()
+        .zip(b.words)
+        .for_each(|(word, other)| *word &= other);
+    Vector { words }
+}
+
+/// Keeps one example for each different vector.
+fn joined<T>(all: impl IntoIterator<Item = (Vector, T)>) -> Left<T> {
+    let mut known = HashMap::new();
+    let mut left = Vec::new();
+    for (vector, example) in all {
+        known
+            .entry(vector)
+            .or_insert_with(|| left.push((vector, example)));
+    }
+    left
+}
+
+impl Space<'_> {
+    /// The rules that may decide at a time: neither expired nor in monitor mode.
+    #[must_use]
+    pub fn deciding(&self, now: u64) -> Vector {
+        let mut vector = Vector::default();
+        let decides =
+            |rule: &Rule| rule.flags & MONITOR == 0 && (rule.expires == 0 || now < rule.expires);
+        for (index, _) in self
+            .compiled
+            .rules
+            .iter()
+            .enumerate()
+            .filter(|(_, r)| decides(r))
+        {
+            if let Some(word) = vector.words.get_mut(index / 64) {
+                *word |= 1 << (index % 64);
+            }
+        }
+        vector
+    }
+
+    /// The pieces of what is asked about, as far as rules of `mask` tell them apart. `None` past
+    /// `most` pieces.
+    #[must_use]
+    pub fn cases(&self, query: &Query<'_>, mask: &Vector, most: usize) -> Option<Vec<Case>> {
+        let mut cases = Vec::new();
+        for setting in self.settings(query.course) {
+            for v6 in [false, true] {
+                cases.extend(self.of_setting(query, &setting, v6, mask, most)?);
+                if cases.len() > most {
+                    return None;
+                }
+            }
+        }
+        Some(joined_cases(cases))
+    }
+
+    /// The different combinations of interfaces.
+    fn settings(&self, course: Course) -> Vec<Setting> {
+        let ways: &[bool] = match course {
+            Course::Inbound => &[false],
+            Course::Outbound => &[true],
+            Course::Routed => &[false, true],
+        };
+        let named = self.compiled.head.flags & GENERATION_INTERFACES != 0;
+        let mut known = HashMap::new();
+        let mut settings = Vec::new();
+        for leaving in ways {
+            for (name_in, name_out) in self.pairs(course) {
+                let entry = |name: &str| self.compiled.interfaces.entry(name);
+                let (judged, name) = if *leaving {
+                    (entry(name_out), name_out)
+                } else {
+                    (entry(name_in), name_in)
+                };
+                let setting = Setting {
+                    class_in: entry(name_in).class,
+                    class_out: entry(name_out).class,
+                    vector: if named { judged.vector } else { VECTOR_ALL },
+                    name: name.to_owned(),
+                    leaving: *leaving,
+                };
+                let key = (setting.class_in, setting.class_out, setting.vector);
+                known.entry(key).or_insert_with(|| settings.push(setting));
+            }
+        }
+        settings
+    }
+
+    fn pairs(&self, course: Course) -> Vec<(&str, &str)> {
+        let names = || self.interfaces.iter().map(String::as_str);
+        match course {
+            Course::Routed => names().flat_map(|a| names().map(move |b| (a, b))).collect(),
+            _ => names().map(|name| (name, name)).collect(),
+        }
+    }
+
+    fn of_setting(
+        &self,
+        query: &Query<'_>,
+        setting: &Setting,
+        v6: bool,
+        mask: &Vector,
+        most: usize,
+    ) -> Option<Vec<Case>> {
+        let start = both(mask, &self.vector(setting.vector));
+        let sources = self.sources(query, setting, v6, &start);
+        let destinations = self.destinations(query, setting, v6);
+        let ends = meet(&sources, &destinations, most, |a, b| (*a, *b))?;
+        let services = services::classes(self.compiled, query.services, v6);
+        let mut cases = Vec::new();
+        for ported in [true, false] {
+            let matching = services
+                .iter()
+                .filter(|s| protocol::has_ports(s.protocol) == ported);
+            let vectors = joined(matching.map(|class| (self.vector(class.vector), *class)));
+            let asked = meet(&ends, &vectors, most, |ends, class| (*ends, *class))?;
+            let Some((_, first)) = vectors.first() else {
+                continue;
+            };
+            let ports = services::source_ports(self.compiled, first.protocol);
+            let ports = joined(ports.into_iter().map(|(port, v)| (self.vector(v), port)));
+            let all = meet(&asked, &ports, most, |asked, port| (*asked, *port))?;
+            cases.extend(all.into_iter().map(|(rules, ((ends, class), port))| Case {
+                rules,
+                packet: packet(ends, class, port),
+                interface: self.matters(setting),
+                leaving: setting.leaving,
+            }));
+        }
+        Some(cases)
+    }
+
+    /// The interface's name, where a policy can tell interfaces apart.
+    fn matters(&self, setting: &Setting) -> Option<String> {
+        (self.interfaces.len() > 1).then(|| setting.name.clone())
+    }
+
+    fn sources(
+        &self,
+        query: &Query<'_>,
+        setting: &Setting,
+        v6: bool,
+        start: &Vector,
+    ) -> Left<Class> {
+        let head = &self.compiled.head;
+        let classes = self.classes(&query.source, v6);
+        joined(classes.into_iter().filter_map(|class| {
+            let zone = match query.course {
+                Course::Outbound => ZoneId::HOST.0,
+                _ => zone(&class.entry, setting.class_in),
+            };
+            let wanted = wanted(&query.source, zone) || query.course == Course::Outbound;
+            let by_zone = self.vector(head.source_zones + u32::from(zone));
+            let by_address = self.vector(class.entry.source);
+            wanted.then(|| (both(start, &both(&by_zone, &by_address)), class))
+        }))
+    }
+
+    fn destinations(&self, query: &Query<'_>, setting: &Setting, v6: bool) -> Left<Class> {
+        let head = &self.compiled.head;
+        let classes = self.classes(&query.destination, v6);
+        joined(classes.into_iter().filter_map(|class| {
+            let group = is_group(&class);
+            let zone = match query.course {
+                Course::Inbound => ZoneId::HOST.0,
+                _ if group => ZoneId::MULTICAST.0,
+                _ => zone(&class.entry, setting.class_out),
+            };
+            let wanted = wanted(&query.destination, zone) || query.course == Course::Inbound;
+            let by_zone = self.vector(head.destination_zones + u32::from(zone));
+            let by_address = self.vector(class.entry.destination);
+            wanted.then(|| (both(&by_zone, &by_address), class))
+        }))
+    }
+
+    fn classes(&self, target: &Target, v6: bool) -> Vec<Class> {
+        let all = match target {
+            Target::Net(net) => self.within(net),
+            Target::Groups => self.groups.clone(),
+            Target::All | Target::Zone(_) => self.unicast.clone(),
+        };
+        all.into_iter().filter(|class| class.v6 == v6).collect()
+    }
+}
+
+fn is_group(class: &Class) -> bool {
+    let address = super::known(class.example);
+    address.is_multicast() || address.is_limited_broadcast()
+}
+
+fn zone(entry: &AddressEntry, class: u32) -> u8 {
+    let class = class as usize & (INTERFACE_CLASSES - 1);
+    entry.zones.get(class).copied().unwrap_or(0)
+}
+
+fn wanted(target: &Target, zone: u8) -> bool {
+    match target {
+        Target::Zone(number) => *number == zone,
+        _ => true,
+    }
+}
+
+/// What two lists of vectors leave together; `None` past `most`.
+fn meet<A, B, C>(
+    left: &[(Vector, A)],
+    right: &[(Vector, B)],
+    most: usize,
+    join: impl Fn(&A, &B) -> C,
+) -> Option<Left<C>> {
+    if left.len().saturating_mul(right.len()) > most.saturating_mul(64) {
+        return None;
+    }
+    let pairs = left.iter().flat_map(|l| right.iter().map(move |r| (l, r)));
+    let met = joined(pairs.map(|((v, a), (w, b))| (both(v, w), (a, b))));
+    let together = met.into_iter().map(|(vector, (a, b))| (vector, join(a, b)));
+    Some(together.collect())
+}
+
+fn packet((source, destination): (Class, Class), class: ServiceClass, port: u16) -> Concrete {
+    let [kind, code] = class.low.to_be_bytes();
+    Concrete {
+        source: source.example,
+        destination: destination.example,
+        source_port: port,
+        destination_port: class.low,
+        protocol: class.protocol,
+        icmp: (kind, code),
+        tcp_flags: firewall_common::parse::tcp::SYN,
+        tcp_numbers: (crate::policy::frame::SEQUENCE, 0),
+        hop_limit: 64,
+        payload: Vec::new(),
+    }
+}
+
+fn joined_cases(cases: Vec<Case>) -> Vec<Case> {
+    let all = cases.into_iter().map(|case| (case.rules, case));
+    joined(all).into_iter().map(|(_, case)| case).collect()
+}
+
+impl Case {
+    /// The rules that match, in order.
+    pub fn matching(&self) -> impl Iterator<Item = u32> {
+        let words = (0..).step_by(64).zip(self.rules.words);
+        words.flat_map(|(base, word)| {
+            (0..64)
+                .filter(move |bit| word >> bit & 1 == 1)
+                .map(move |bit| base + bit)
+        })
+    }
+}

@@ -1,0 +1,289 @@
+//! The space of all packets, cut where a compiled policy makes a difference.
+//!
+//! Inside a piece (an address class for each end, a service class, a source port class, an interface
+//! class) every packet meets the same rules, so looking at one packet of each piece is looking at all.
+//! Pieces that leave the same rules are joined on the way, which keeps their number small.
+
+mod cases;
+mod names;
+mod services;
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use firewall_common::addr::Addr;
+use firewall_common::config::{AddressEntry, Vector};
+use ipnet::IpNet;
+
+use super::compiled::Compiled;
+pub use cases::{Case, Query, Target};
+
+/// Addresses that examples are best made of: documentation ranges (RFC 5737, RFC 3849).
+const NICE: [&str; 6] = [
+    "203.0.113.9",
+    "198.51.100.7",
+    "192.0.2.9",
+    "10.0.0.9",
+    "2001:db8::9",
+    "fd00::9",
+];
+
+/// A run of addresses, both ends included, of which the table says the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Region {
+    first: u128,
+    last: u128,
+    entry: AddressEntry,
+}
+
+/// All addresses of one family of which the table says the same; one of them stands for all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Class {
+    /// Of IPv6.
+    pub v6: bool,
+    /// What the table says.
+    pub entry: AddressEntry,
+    /// An example.
+    pub example: IpAddr,
+}
+
+/// A run of addresses, both ends included.
+type Range = (u128, u128);
+
+/// A compiled policy's view of all packets.
+#[derive(Debug)]
+pub struct Space<'c> {
+    /// The policy.
+    pub compiled: &'c Compiled,
+    regions: Vec<Region>,
+    /// Names of interfaces, one for each kind that there can be; that of no pattern first.
+    pub interfaces: Vec<String>,
+    unicast: Vec<Class>,
+    groups: Vec<Class>,
+}
+
+const fn host_bits(length: u32) -> u128 {
+    match length {
+        0 => u128::MAX,
+        1..128 => (1 << (128 - length)) - 1,
+        _ => 0,
+    }
+}
+
+const MAPPED: Range = (0xffff_0000_0000, 0xffff_ffff_ffff);
+
+const fn is_v6(address: u128) -> bool {
+    address < MAPPED.0 || address > MAPPED.1
+}
+
+fn address(bits: u128) -> IpAddr {
+    if is_v6(bits) {
+        IpAddr::V6(bits.into())
+    } else {
+        IpAddr::V4((bits as u32).into())
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => MAPPED.0 | u128::from(u32::from(v4)),
+        IpAddr::V6(v6) => v6.into(),
+    }
+}
+
+/// The addresses of a prefix.
+fn range(net: &IpNet) -> Range {
+    (bits(net.network()), bits(net.broadcast()))
+}
+
+const fn v4_net(a: u8, length: u32) -> Range {
+    let first = MAPPED.0 | (a as u128) << 24;
+    (first, first | host_bits(96 + length))
+}
+
+const MULTICAST: [Range; 2] = [v4_net(224, 4), (0xff << 120, u128::MAX)];
+const LIMITED_BROADCAST: Range = (MAPPED.1, MAPPED.1);
+
+/// Whom a packet on a wire can be addressed to, groups aside: neither loopback nor unspecified.
+fn unicast() -> Vec<Range> {
+    let never = [
+        (0, 1),
+        v4_net(0, 8),
+        v4_net(127, 8),
+        v4_net(224, 3),
+        MULTICAST[1],
+    ];
+    without(&never)
+}
+
+/// The runs between others, which are in order.
+fn without(never: &[Range]) -> Vec<Range> {
+    let mut next = Some(0);
+    let mut ranges = Vec::new();
+    for (first, last) in never {
+        if let Some(start) = next.filter(|start| start < first) {
+            ranges.push((start, first - 1));
+        }
+        next = last.checked_add(1);
+    }
+    ranges.extend(next.map(|start| (start, u128::MAX)));
+    ranges
+}
+
+impl<'c> Space<'c> {
+    /// Cuts the space of packets.
+    #[must_use]
+    pub fn new(compiled: &'c Compiled) -> Self {
+        let regions = regions(compiled);
+        let unicast = distinct(&regions, &unicast());
+        let [v4, v6] = MULTICAST;
+        let groups = distinct(&regions, &[v4, LIMITED_BROADCAST, v6]);
+        Self {
+            compiled,
+            interfaces: names::examples(&compiled.interfaces),
+            unicast,
+            groups,
+            regions,
+        }
+    }
+
+    /// Classes of unicast addresses.
+    #[must_use]
+    pub fn unicast(&self) -> &[Class] {
+        &self.unicast
+    }
+
+    /// Some address of a family.
+    #[must_use]
+    pub fn unicast_example(&self, v6: bool) -> Option<IpAddr> {
+        let mut classes = self.unicast.iter();
+        classes
+            .find(|class| class.v6 == v6)
+            .map(|class| class.example)
+    }
+
+    /// The classes of the addresses of a prefix that a packet can have.
+    #[must_use]
+    pub fn within(&self, net: &IpNet) -> Vec<Class> {
+        distinct(&self.regions, &[range(net)])
+    }
+
+    /// The vector with a number.
+    fn vector(&self, number: u32) -> Vector {
+        let vector = self.compiled.vectors.get(number as usize);
+        vector.copied().unwrap_or_default()
+    }
+}
+
+/// Flattens the table: runs of addresses by their longest prefix, in order.
+fn regions(compiled: &Compiled) -> Vec<Region> {
+    let prefix = |(length, bytes, entry): &(u32, [u8; 16], AddressEntry)| {
+        let first = u128::from_be_bytes(*bytes);
+        Region {
+            first,
+            last: first | host_bits(*length),
+            entry: *entry,
+        }
+    };
+    let mut prefixes: Vec<Region> = compiled.addresses.iter().map(prefix).collect();
+    prefixes.sort_unstable_by_key(|p| (p.first, std::cmp::Reverse(p.last)));
+    let mut sweep = Sweep::default();
+    for prefix in prefixes {
+        sweep.close_before(prefix.first);
+        sweep.until(prefix.first);
+        sweep.covering.push(prefix);
+    }
+    sweep.close_before(u128::MAX);
+    sweep.finish()
+}
+
+/// The way from the first address to the last, with the prefixes around the present one.
+#[derive(Default)]
+struct Sweep {
+    next: u128,
+    covering: Vec<Region>,
+    regions: Vec<Region>,
+}
+
+impl Sweep {
+    /// Leaves the prefixes that end before an address.
+    fn close_before(&mut self, address: u128) {
+        while let Some(ended) = self.covering.pop_if(|prefix| prefix.last < address) {
+            if self.next <= ended.last {
+                self.push(ended.last, ended.entry);
+                self.next = ended.last + 1;
+            }
+        }
+    }
+
+    /// What is left up to an address belongs to the innermost prefix.
+    fn until(&mut self, address: u128) {
+        if let Some(entry) = self.covering.last().map(|prefix| prefix.entry) {
+            if self.next < address {
+                self.push(address - 1, entry);
+            }
+        }
+        self.next = self.next.max(address);
+    }
+
+    fn push(&mut self, last: u128, entry: AddressEntry) {
+        let first = self.next;
+        self.regions.push(Region { first, last, entry });
+    }
+
+    /// Prefixes that hold the last address: the innermost has it.
+    fn finish(mut self) -> Vec<Region> {
+        if let Some(entry) = self.covering.last().map(|prefix| prefix.entry) {
+            self.push(u128::MAX, entry);
+        }
+        self.regions
+    }
+}
+
+/// The different classes among the regions within some ranges, each with an example.
+fn distinct(regions: &[Region], ranges: &[Range]) -> Vec<Class> {
+    let nice: Vec<u128> = NICE
+        .iter()
+        .filter_map(|a| a.parse().ok())
+        .map(bits)
+        .collect();
+    let mut numbers: HashMap<(bool, AddressEntry), usize> = HashMap::new();
+    let mut found: Vec<(Class, bool)> = Vec::new();
+    for (first, last) in ranges {
+        let start = regions.partition_point(|region| region.last < *first);
+        let touching = regions
+            .iter()
+            .skip(start)
+            .take_while(|region| region.first <= *last);
+        for region in touching {
+            let run = (region.first.max(*first), region.last.min(*last));
+            let v6 = is_v6(run.0);
+            let number = *numbers.entry((v6, region.entry)).or_insert(found.len());
+            let is_known_nice = found.get(number).is_some_and(|(_, nice)| *nice);
+            if number < found.len() && is_known_nice {
+                continue;
+            }
+            let best = nice.iter().find(|a| (run.0..=run.1).contains(*a));
+            let class = |example| Class {
+                v6,
+                entry: region.entry,
+                example: address(example),
+            };
+            match (best, found.get_mut(number)) {
+                (Some(best), Some(known)) => *known = (class(*best), true),
+                (None, Some(_)) => {}
+                (best, None) => {
+                    let plain = if run.0 < run.1 { run.0 + 1 } else { run.0 };
+                    found.push((class(*best.unwrap_or(&plain)), best.is_some()));
+                }
+            }
+        }
+    }
+    found.into_iter().map(|(class, _)| class).collect()
+}
+
+/// An address as tables know it.
+#[must_use]
+pub fn known(address: IpAddr) -> Addr {
+    crate::dataplane::memory::mapped(address)
+}

@@ -1,0 +1,6 @@
+//! Live sessions as rows, and the filter that picks some of them.
+
+pub mod filter;
+mod row;
+
+pub use row::{Names, Row, Traffic, address, direction, row};
