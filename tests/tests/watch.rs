@@ -76,7 +76,7 @@ fn a_policy_that_others_may_write_is_not_taken() {
     std::fs::write(&new, policy(1, &[allow("web", "tcp/443")])).unwrap();
     std::fs::set_permissions(&new, Permissions::from_mode(0o666)).unwrap();
     std::fs::rename(&new, &file).unwrap();
-    let told = || scene.host.log().contains("policy.yaml").then_some(());
+    let told = || scene.host.log().contains("is refused").then_some(());
     assert!(
         wait_until(2 * PATIENCE, told).is_some(),
         "{}",
