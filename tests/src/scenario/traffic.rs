@@ -141,3 +141,43 @@ pub fn syn_retransmissions(ns: &Netns) -> Result<u64> {
     let (_, value) = found.context("a counter TCPSynRetrans")?;
     Ok(value.parse()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::Lab;
+    use crate::net::sock::Echo;
+    use crate::scenario::{Door, at_lan, at_wan};
+
+    /// With no firewall at all, what judges one must find fault.
+    #[test]
+    fn the_judges_notice_an_open_host() {
+        crate::need_root!();
+        let lab = Lab::quiet().unwrap();
+        let doors = [
+            Door::tcp(lab.host(), 22).unwrap(),
+            Door::udp(lab.host(), 161).unwrap(),
+        ];
+        let both = |port| vec![at_wan(false, port), at_wan(true, port)];
+        let knocks = probe(&lab.stranger.ns, both(22), both(161));
+        let calls = call(&lab.trusted.ns, vec![at_lan(false, 443)]);
+        std::thread::sleep(Duration::from_millis(200));
+        let (knocked, called) = (knocks.finish(), calls.finish());
+        assert!(doors.iter().all(|door| door.entered() > 10));
+        assert!(!knocked.answered.is_empty() && !called.failed.is_empty());
+    }
+
+    #[test]
+    fn a_conversation_that_is_cut_is_told() {
+        crate::need_root!();
+        let lab = Lab::quiet().unwrap();
+        let echo = Echo::tcp(lab.host(), at_lan(true, 443)).unwrap();
+        let stream = sock::connect(&lab.trusted.ns, at_lan(true, 443), PATIENCE).unwrap();
+        let talking = talk(stream);
+        std::thread::sleep(Duration::from_millis(100));
+        drop(echo);
+        std::thread::sleep(Duration::from_millis(200));
+        let talked = talking.finish();
+        assert!(talked.bytes > 1000 && talked.error.is_some(), "{talked:?}");
+    }
+}
