@@ -1,8 +1,6 @@
 //! The last steps of a policy into force, and back: judged by its revision, compiled, put into the tables by
 //! one swap, recorded. All of it runs on the owner's thread.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
 use super::candidate::{self, Candidate, Errand};
@@ -15,10 +13,6 @@ use crate::policy::Checked;
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::diff;
 use firewall_common::config::GENERATION_MONITOR;
-
-/// How long to wait between the first write of an apply and the swap: a test aid, so that a crash can be
-/// made to come in between. Documented for developers only.
-const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
 
 impl Agent {
     /// May a policy come into force, by its name, revision and content?
@@ -143,9 +137,8 @@ impl Agent {
 
     /// Swaps the tables.
     pub(super) fn fill(&mut self, compiled: &Compiled, identity: &Identity) -> anyhow::Result<()> {
-        let pause = std::env::var(PAUSE).ok().and_then(|ms| ms.parse().ok());
-        let pause = pause.map(Duration::from_millis);
-        self.plane()?.apply(compiled, identity, pause)
+        let names = self.interface_names();
+        self.plane()?.apply(compiled, identity, &names)
     }
 
     /// The tables hold another policy: interfaces that a detach let go are guarded again.

@@ -21,14 +21,3 @@ pub fn now() -> Clock {
         wall: Timestamp::now(),
     }
 }
-
-/// The wall-clock time of a moment since boot; `None` for 0, which means never.
-#[must_use]
-pub fn wall_of(boot: u64, clock: &Clock) -> Option<Timestamp> {
-    if boot == 0 {
-        return None;
-    }
-    let ago = i64::try_from(clock.boot.saturating_sub(boot)).ok()?;
-    let moment = clock.wall - jiff::SignedDuration::from_nanos(ago);
-    moment.round(jiff::Unit::Millisecond).ok()
-}

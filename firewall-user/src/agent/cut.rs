@@ -18,11 +18,7 @@ impl Agent {
         if compiled.head.flags & GENERATION_MONITOR != 0 {
             return 0;
         }
-        let names: Vec<(u32, String)> = self
-            .links
-            .iter()
-            .map(|link| (link.index, link.name.clone()))
-            .collect();
+        let names = self.interface_names();
         let Some(Ok(sessions)) = self.plane.as_ref().map(|plane| plane.sessions()) else {
             return 0;
         };

@@ -56,7 +56,8 @@ impl Agent {
         let Some(plane) = self.plane.as_mut() else {
             return line(link, "not-guarded", why);
         };
-        let there = plane.attached().iter().any(|a| a.index == link.index);
+        let attached = plane.attached().unwrap_or_default();
+        let there = attached.iter().any(|a| a.index == link.index);
         if there {
             tracing::warn!("no longer guarding {}: {why}", link.name);
             if let Err(error) = plane.detach(link.index) {
@@ -66,13 +67,15 @@ impl Agent {
         line(link, "not-guarded", why)
     }
 
+    /// All interfaces, guarded or not.
+    pub(super) fn interface_names(&self) -> Vec<(u32, String)> {
+        let name = |link: &Link| (link.index, link.name.clone());
+        self.links.iter().map(name).collect()
+    }
+
     /// Tells the tables which class each interface is of, guarded or not: what is routed leaves by any.
     pub(super) fn name_interfaces(&mut self) {
-        let names: Vec<(u32, String)> = self
-            .links
-            .iter()
-            .map(|link| (link.index, link.name.clone()))
-            .collect();
+        let names = self.interface_names();
         let plan = self.current.as_ref().map(|c| &c.compiled.interfaces);
         let Some(plane) = self.plane.as_mut() else {
             return;

@@ -6,6 +6,8 @@ pub mod clock;
 pub mod config;
 mod cut;
 mod explain;
+#[cfg(test)]
+pub(crate) mod fake;
 pub mod history;
 pub mod interfaces;
 pub mod kernel;
@@ -24,4 +26,6 @@ pub mod run;
 pub mod state;
 pub mod store;
 pub mod submit;
+#[cfg(test)]
+pub(crate) mod tests;
 pub mod watch;

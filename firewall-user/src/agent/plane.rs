@@ -1,7 +1,6 @@
 //! What the agent needs of the data plane: one trait, so that the agent can be tested without a kernel.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use firewall_common::config::{Count, RuleCount};
 use firewall_common::flow::{FlowKey, Hook};
@@ -63,6 +62,19 @@ pub struct Live {
     pub table: Table,
 }
 
+/// A frame to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'f> {
+    /// The frame, from its Ethernet header on.
+    pub frame: &'f [u8],
+    /// Where it is seen.
+    pub hook: Hook,
+    /// Interface of the hook.
+    pub interface: u32,
+    /// Leaving: the interface it came in by; 0: from this host.
+    pub came_by: u32,
+}
+
 /// Places in the session tables.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capacity {
@@ -79,18 +91,18 @@ pub trait Plane: Send {
     /// Stops guarding one interface that is no longer to be guarded.
     fn detach(&mut self, index: u32) -> anyhow::Result<()>;
     /// What is guarded, the pins of an earlier agent included.
-    fn attached(&self) -> Vec<Attached>;
-    /// Puts a policy in force by one swap; the old one stays where it fails.
+    fn attached(&self) -> anyhow::Result<Vec<Attached>>;
+    /// Puts a policy in force by one swap; the old one stays where it fails. `names` are all interfaces.
     fn apply(
         &mut self,
         compiled: &Compiled,
         identity: &Identity,
-        pause: Option<Duration>,
+        names: &[(u32, String)],
     ) -> anyhow::Result<()>;
     /// What is in force.
     fn in_force(&self) -> anyhow::Result<Option<InForce>>;
     /// Stops enforcing and unpins everything.
-    fn detach_all(&mut self) -> anyhow::Result<()>;
+    fn detach_all(self: Box<Self>) -> anyhow::Result<()>;
     /// All packet counters that are not zero.
     fn packet_counts(&self) -> anyhow::Result<Vec<PacketCount>>;
     /// Rule counters by number; those that are zero may be left out.
@@ -102,7 +114,7 @@ pub trait Plane: Send {
     /// Removes sessions that are over; says how many.
     fn expire(&mut self) -> anyhow::Result<usize>;
     /// Judges a frame by the live program, leaving no trace.
-    fn explain(&mut self, frame: &[u8], hook: Hook, interface: u32) -> anyhow::Result<Decision>;
+    fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
     /// Tells which addresses are delivered here.
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
     /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.

@@ -2,20 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use firewall_common::config::{FIRST_FAILSAFE_COUNTER, GENERATION_MONITOR, Generation, RuleCount};
+use firewall_common::config::{FIRST_FAILSAFE_COUNTER, RuleCount};
 use firewall_common::essential::Essential;
 use firewall_common::tables::Table;
 use firewall_common::zone::ZoneId;
 
-use super::clock::{self, wall_of};
+use super::clock;
 use super::config::FailsafeRule;
 use super::history::Record;
 use super::plane::Live;
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
-use crate::policy::compiled::{Clock, Compiled, Listed};
+use crate::policy::compiled::{Clock, Compiled};
 use crate::policy::model::Service;
 use crate::policy::services::protocol_word;
+use crate::policy::show::{self, State};
 use crate::sessions::{self, Names, Row};
 
 impl Agent {
@@ -180,96 +181,33 @@ pub fn rule_rows(
     counts: Option<&BTreeMap<u32, RuleCount>>,
     clock: &Clock,
 ) -> Vec<RuleRow> {
-    let monitor = compiled.head.flags & GENERATION_MONITOR != 0;
-    let mut rows = Vec::new();
-    for essential in Essential::ALL {
-        let row = RuleRow {
-            id: format!("essentials/{}", essential.word()),
-            active: compiled.head.essentials & essential.bit() != 0,
-            ..fixed("allow", "any", "any")
-        };
-        rows.push(counted(row, essential.counter(), counts, clock));
-    }
-    for (rule, number) in failsafe.iter().zip(0..) {
-        let row = RuleRow {
-            id: format!("failsafe/{}", number + 1),
-            conditions: failsafe_words(rule),
-            ..fixed("allow", "any", "host")
-        };
-        rows.push(counted(row, FIRST_FAILSAFE_COUNTER + number, counts, clock));
-    }
-    for listed in &compiled.listing {
-        let row = listed_row(listed, monitor, clock);
-        rows.push(counted(row, listed.counter, counts, clock));
-    }
-    rows.extend(unmatched(&compiled.head));
-    rows
+    let failsafe: Vec<String> = failsafe.iter().map(failsafe_words).collect();
+    let rows = show::rows(compiled, &failsafe, counts, clock);
+    rows.into_iter().map(rule_row).collect()
 }
 
-fn fixed(action: &str, from: &str, to: &str) -> RuleRow {
+fn rule_row(row: show::Row) -> RuleRow {
+    let hits = row.hits;
     RuleRow {
-        action: action.to_owned(),
-        from: from.to_owned(),
-        to: to.to_owned(),
-        active: true,
-        ..RuleRow::default()
+        id: row.id,
+        action: row.action,
+        from: row.from,
+        to: row.to,
+        conditions: row.conditions,
+        monitor: row.state == State::Monitor,
+        active: matches!(row.state, State::Active | State::Monitor),
+        state: row.state.word().to_owned(),
+        packets: hits.map(|hits| hits.packets),
+        bytes: hits.map(|hits| hits.bytes),
+        would_packets: hits.map(|hits| hits.would_packets),
+        would_bytes: hits.map(|hits| hits.would_bytes),
+        last_hit: hits.and_then(|hits| hits.last_hit).map(|at| at.to_string()),
+        owner: row.owner,
+        reason: row.reason,
+        ticket: row.ticket,
+        expires: row.expires,
+        review_by: row.review_by,
     }
-}
-
-fn listed_row(listed: &Listed, monitor: bool, clock: &Clock) -> RuleRow {
-    let expiry = listed.expires.as_ref();
-    let expired = expiry
-        .and_then(|text| text.parse::<jiff::Timestamp>().ok())
-        .is_some_and(|at| at <= clock.wall);
-    RuleRow {
-        id: listed.id.clone(),
-        conditions: listed.conditions.clone(),
-        monitor: listed.monitor || monitor,
-        active: listed.index.is_some() && !expired,
-        owner: listed.owner.clone(),
-        reason: listed.reason.clone(),
-        ticket: listed.ticket.clone(),
-        expires: listed.expires.clone(),
-        review_by: listed.review_by.clone(),
-        ..fixed(&listed.action, &listed.from, &listed.to)
-    }
-}
-
-fn counted(
-    mut row: RuleRow,
-    counter: u32,
-    counts: Option<&BTreeMap<u32, RuleCount>>,
-    clock: &Clock,
-) -> RuleRow {
-    let Some(counts) = counts else { return row };
-    let count = counts.get(&counter).copied().unwrap_or_default();
-    row.packets = Some(count.packets);
-    row.bytes = Some(count.bytes);
-    row.would_packets = Some(count.would_packets);
-    row.last_hit = wall_of(count.last_hit, clock).map(|at| at.to_string());
-    row
-}
-
-/// What no rule decided, by where it goes.
-fn unmatched(head: &Generation) -> Vec<RuleRow> {
-    let word = |number: u8| match number {
-        0 => "allow",
-        2 => "reject",
-        3 => "pass",
-        _ => "deny",
-    };
-    let [inbound, outbound, routed, _] = head.unmatched;
-    [
-        ("inbound", inbound, "any", "host"),
-        ("outbound", outbound, "host", "any"),
-        ("routed", routed, "any", "any"),
-    ]
-    .into_iter()
-    .map(|(course, number, from, to)| RuleRow {
-        id: format!("unmatched/{course}"),
-        ..fixed(word(number), from, to)
-    })
-    .collect()
 }
 
 /// A failsafe rule's conditions in words.

@@ -153,7 +153,7 @@ impl Agent {
     pub fn reading(settings: Settings, plane: Box<dyn Plane>) -> anyhow::Result<Self> {
         let history = History::read_only(&settings.paths.state)?;
         let numbers = history.numbers()?;
-        let interfaces = plane.attached().into_iter().map(|attached| InterfaceLine {
+        let interfaces = plane.attached()?.into_iter().map(|attached| InterfaceLine {
             name: attached.name,
             index: attached.index,
             hook: Some(attached.hook),
@@ -254,8 +254,11 @@ impl Agent {
 
     /// Ends enforcement: links and maps unpinned.
     pub fn detach(&mut self) -> anyhow::Result<()> {
-        self.plane()?.detach_all()?;
-        self.plane = None;
+        self.plane()?;
+        // Where it fails the pins are still there, and the next look opens them again.
+        if let Some(plane) = self.plane.take() {
+            plane.detach_all()?;
+        }
         let links = self.links.clone();
         self.reconcile(links);
         let text = "enforcement was ended by `ringwall detach`: nothing is filtered until the next `ringwall apply` or start of the agent";

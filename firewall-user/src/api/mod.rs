@@ -5,6 +5,8 @@ pub mod client;
 pub mod peer;
 mod routes;
 mod server;
+#[cfg(test)]
+mod tests;
 pub mod types;
 
 pub use routes::App;

@@ -95,12 +95,16 @@ pub struct RuleRow {
     pub monitor: bool,
     /// It takes part: not disabled, not expired, for this host.
     pub active: bool,
+    /// `active`, `monitor`, `off` or `expired`.
+    pub state: String,
     /// Packets it decided; `null` where nothing counts.
     pub packets: Option<u64>,
     /// Their bytes.
     pub bytes: Option<u64>,
     /// Packets it would have decided.
     pub would_packets: Option<u64>,
+    /// Their bytes.
+    pub would_bytes: Option<u64>,
     /// The last of either, RFC 3339.
     pub last_hit: Option<String>,
     /// `owner`.

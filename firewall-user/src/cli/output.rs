@@ -106,6 +106,7 @@ impl Screen {
         let coloured = problem.coloured.as_ref().filter(|_| self.colour);
         self.say(match coloured {
             Some(text) => text.clone(),
+            None if problem.coloured.is_some() => problem.message.clone(),
             None => format!("ringwall: {}", problem.message),
         });
     }

@@ -9,6 +9,16 @@ use crate::sessions::Row;
 
 /// Opens the pinned tables; where that cannot be, `problem` (no agent) is the answer.
 fn open(context: &Context, problem: &Problem) -> Result<Agent, Problem> {
+    open_if_there(context, problem)?.ok_or_else(|| {
+        let text = format!(
+            "{}; nothing is pinned either: this host is not filtered",
+            problem.message
+        );
+        Problem::new(exit::AGENT, text)
+    })
+}
+
+fn open_if_there(context: &Context, problem: &Problem) -> Result<Option<Agent>, Problem> {
     if !rustix::process::geteuid().is_root() {
         return Err(problem.clone());
     }
@@ -29,14 +39,9 @@ fn open(context: &Context, problem: &Problem) -> Result<Agent, Problem> {
         );
         Problem::new(exit::AGENT, text)
     })?;
-    let Some(plane) = plane else {
-        let text = format!(
-            "{}; nothing is pinned either: this host is not filtered",
-            problem.message
-        );
-        return Err(Problem::new(exit::AGENT, text));
-    };
-    Agent::reading(settings, plane).map_err(fault)
+    plane
+        .map(|plane| Agent::reading(settings, plane).map_err(fault))
+        .transpose()
 }
 
 /// What the pins enforce.
@@ -62,8 +67,10 @@ pub(super) fn detach(context: &Context, problem: Problem) -> Result<(), Problem>
         let text = "only root may end enforcement: try again with sudo";
         return Err(Problem::new(exit::PERMISSION, text));
     }
-    let mut agent = open(context, &problem)?;
-    agent.detach().map_err(fault)
+    match open_if_there(context, &problem)? {
+        Some(mut agent) => agent.detach().map_err(fault),
+        None => Ok(()),
+    }
 }
 
 fn fault(error: anyhow::Error) -> Problem {

@@ -121,7 +121,7 @@ pub(super) fn rule_families(snapshot: &Snapshot) -> Vec<Family> {
     let mut bytes = Vec::new();
     for (row, _) in counted() {
         let would = format!("would-{}", row.action);
-        let would_bytes = snapshot.would_bytes.get(&row.id).copied().unwrap_or(0);
+        let would_bytes = row.would_bytes.unwrap_or(0);
         let would_packets = row.would_packets.unwrap_or(0);
         packets.push(by_action(row, &row.action, row.packets.unwrap_or(0)));
         bytes.push(by_action(row, &row.action, row.bytes.unwrap_or(0)));

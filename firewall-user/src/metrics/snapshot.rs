@@ -26,8 +26,6 @@ pub struct Snapshot {
     pub zones: Vec<u8>,
     /// The list with its counters, and each place's last hit in seconds since 1970.
     pub rules: Vec<(RuleRow, Option<f64>)>,
-    /// Bytes that each place would have decided about.
-    pub would_bytes: BTreeMap<String, u64>,
     /// A policy decides.
     pub enforcing: bool,
     /// `enforce` or `monitor`, or `no-policy`.
@@ -104,12 +102,6 @@ impl Snapshot {
             return Ok(());
         };
         self.packets = plane.packet_counts()?;
-        let counts = plane.rule_counts()?;
-        for (number, count) in counts.iter().filter(|(_, count)| count.would_bytes > 0) {
-            if let Some(name) = self.names.rules.get(number) {
-                self.would_bytes.insert(name.clone(), count.would_bytes);
-            }
-        }
         let live = plane.sessions()?;
         let capacity = plane.capacity();
         self.tables =

@@ -31,7 +31,9 @@ pub enum State {
 }
 
 impl State {
-    const fn word(self) -> &'static str {
+    /// The word users see.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Monitor => "monitor",

@@ -82,11 +82,6 @@ fn of_file(context: &Context, path: &std::path::Path) -> Result<Vec<RuleRow>, Pr
 }
 
 fn cells(row: &RuleRow) -> Vec<String> {
-    let state = match (row.active, row.monitor) {
-        (false, _) => "inactive",
-        (true, true) => "monitor",
-        (true, false) => "active",
-    };
     let packets = match (row.packets, row.would_packets) {
         (Some(packets), Some(would)) if would > 0 => format!("{packets} (would {would})"),
         (packets, _) => cell(packets),
@@ -97,7 +92,7 @@ fn cells(row: &RuleRow) -> Vec<String> {
         row.from.clone(),
         row.to.clone(),
         row.conditions.clone(),
-        state.to_owned(),
+        row.state.clone(),
         packets,
         cell(row.bytes),
         cell(row.last_hit.as_ref()),

@@ -13,6 +13,8 @@ mod order;
 mod services;
 mod zones;
 
+pub use services::prefixes as service_prefixes;
+
 pub use interfaces::is_glob;
 pub use mutation::Mutation;
 #[cfg(test)]

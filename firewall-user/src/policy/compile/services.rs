@@ -94,8 +94,8 @@ fn answers(
     }
 }
 
-/// The prefixes of keys that a service is.
-fn prefixes(service: &Service) -> Vec<(u32, u32)> {
+/// The prefixes of keys that a service is: key, and length in bits.
+pub fn prefixes(service: &Service) -> Vec<(u32, u32)> {
     match *service {
         Service::Ports {
             protocol,

@@ -1,0 +1,151 @@
+//! A data plane in memory that outlives its agents, for tests.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use anyhow::bail;
+use firewall_common::config::{GENERATION_MONITOR, RuleCount};
+use firewall_common::verdict::Decision;
+
+use super::config::{FailsafeRule, SessionConfig};
+use super::net::Local;
+use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Plane, Question};
+use super::revision::Identity;
+use crate::dataplane::memory::MemoryTables;
+use crate::policy::compiled::{Compiled, InterfacePlan};
+
+/// What would be pinned.
+#[derive(Debug, Default)]
+pub(crate) struct Pins {
+    pub(crate) in_force: Option<InForce>,
+    pub(crate) compiled: Option<Compiled>,
+    pub(crate) names: Vec<(u32, String)>,
+    pub(crate) attached: Vec<Attached>,
+    pub(crate) locals: Vec<Local>,
+    pub(crate) sessions: Vec<Live>,
+    pub(crate) applies: u32,
+    pub(crate) full: bool,
+}
+
+/// A handle on the pins.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Fake(Arc<Mutex<Pins>>);
+
+impl Fake {
+    pub(crate) fn pins(&self) -> MutexGuard<'_, Pins> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Plane for Fake {
+    fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached> {
+        let mut pins = self.pins();
+        let hook = "tcx".to_owned();
+        let name = name.to_owned();
+        let attached = Attached { index, name, hook };
+        if !pins.attached.contains(&attached) {
+            pins.attached.push(attached.clone());
+        }
+        Ok(attached)
+    }
+
+    fn detach(&mut self, index: u32) -> anyhow::Result<()> {
+        self.pins().attached.retain(|a| a.index != index);
+        Ok(())
+    }
+
+    fn attached(&self) -> anyhow::Result<Vec<Attached>> {
+        Ok(self.pins().attached.clone())
+    }
+
+    fn apply(
+        &mut self,
+        compiled: &Compiled,
+        identity: &Identity,
+        names: &[(u32, String)],
+    ) -> anyhow::Result<()> {
+        let mut pins = self.pins();
+        if pins.full {
+            bail!("no room");
+        }
+        pins.applies += 1;
+        names.clone_into(&mut pins.names);
+        pins.compiled = Some(compiled.clone());
+        pins.in_force = Some(InForce {
+            identity: identity.clone(),
+            monitor: compiled.head.flags & GENERATION_MONITOR != 0,
+            applied: 1_700_000_000,
+        });
+        Ok(())
+    }
+
+    fn in_force(&self) -> anyhow::Result<Option<InForce>> {
+        Ok(self.pins().in_force.clone())
+    }
+
+    fn detach_all(self: Box<Self>) -> anyhow::Result<()> {
+        *self.pins() = Pins::default();
+        Ok(())
+    }
+
+    fn packet_counts(&self) -> anyhow::Result<Vec<PacketCount>> {
+        Ok(Vec::new())
+    }
+
+    fn rule_counts(&self) -> anyhow::Result<BTreeMap<u32, RuleCount>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn sessions(&self) -> anyhow::Result<Vec<Live>> {
+        Ok(self.pins().sessions.clone())
+    }
+
+    fn capacity(&self) -> Capacity {
+        Capacity {
+            sessions: 1000,
+            half_open: 100,
+        }
+    }
+
+    fn expire(&mut self) -> anyhow::Result<usize> {
+        Ok(0)
+    }
+
+    fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {
+        let pins = self.pins();
+        let Some(compiled) = &pins.compiled else {
+            bail!("nothing is in force");
+        };
+        let mut tables = MemoryTables::with(compiled);
+        for (index, name) in &pins.names {
+            tables.name_interface(*index, name);
+        }
+        for local in &pins.locals {
+            tables.add_local(local.net.addr());
+        }
+        let (hook, interface) = (question.hook, question.interface);
+        Ok(tables.decide(question.frame, hook, interface, question.came_by, 1))
+    }
+
+    fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {
+        locals.clone_into(&mut self.pins().locals);
+        Ok(())
+    }
+
+    fn set_interfaces(
+        &mut self,
+        _plan: Option<&InterfacePlan>,
+        names: &[(u32, String)],
+    ) -> anyhow::Result<()> {
+        names.clone_into(&mut self.pins().names);
+        Ok(())
+    }
+
+    fn set_host(
+        &mut self,
+        _sessions: &SessionConfig,
+        _failsafe: &[FailsafeRule],
+    ) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
