@@ -207,6 +207,22 @@ pub struct Settings {
     pub reserved: [u64; 3],
 }
 
+/// Seconds of silence after which a session is over, by [`crate::session::State`]: as nf_conntrack has them.
+const TIMEOUTS: [u64; 16] = [
+    0, 120, 60, 432_000, 120, 120, 10, 30, 120, 30, 600, 0, 0, 0, 0, 0,
+];
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            timeouts: TIMEOUTS.map(|seconds| seconds * 1_000_000_000),
+            failsafe: 0,
+            mark: 0,
+            reserved: [0; 3],
+        }
+    }
+}
+
 /// A counter of packets and bytes; per CPU in the kernel.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -253,9 +269,36 @@ pub struct Name {
     pub bytes: [u8; 128],
 }
 
+impl Default for Name {
+    fn default() -> Self {
+        Self { bytes: [0; 128] }
+    }
+}
+
+impl Name {
+    /// From text, cut after the last character that fits.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        let mut name = Self::default();
+        let fits = text.floor_char_boundary(name.bytes.len());
+        for (to, from) in name.bytes.iter_mut().zip(&text.as_bytes()[..fits]) {
+            *to = *from;
+        }
+        name
+    }
+
+    /// The text; empty where the bytes are none.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        let end = self.bytes.iter().position(|byte| *byte == 0);
+        let bytes = &self.bytes[..end.unwrap_or(self.bytes.len())];
+        core::str::from_utf8(bytes).unwrap_or("")
+    }
+}
+
 /// What a slot holds, for people; the packet path does not read it.
 #[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct PolicyInfo {
     /// `metadata.name`.
     pub name: Name,
@@ -274,3 +317,17 @@ const _: () = assert!(size_of::<Vector>() == 128);
 const _: () = assert!(size_of::<Settings>() == 160);
 const _: () = assert!(size_of::<PolicyInfo>() == 176);
 const _: () = assert!(PACKET_COUNTERS == 32_768);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_cut_between_characters() {
+        assert_eq!(Name::new("web/https").text(), "web/https");
+        let long = "ä".repeat(65);
+        assert_eq!(Name::new(&long).text(), "ä".repeat(64));
+        let odd = std::format!("x{long}");
+        assert_eq!(Name::new(&odd).text(), std::format!("x{}", "ä".repeat(63)));
+    }
+}

@@ -78,23 +78,25 @@ pub fn own_source<T: Tables>(tables: T, hook: Hook, source: &Addr) -> bool {
     matches!(hook, Hook::Ingress) && tables.local(source) == LOCAL_UNICAST
 }
 
-/// What the list says of a packet without a session.
+/// What the list says of a packet without a session, and whether it opens one. The answer it was read
+/// from is left in `scratch`.
 #[inline(always)]
 pub fn judge<T: Tables>(
     tables: T,
     slot: u32,
     head: &Generation,
     scratch: &mut Scratch,
-) -> (Decision, Opening) {
-    let answer = lookup(tables, slot, head, &scratch.question);
+) -> (Decision, bool) {
+    lookup(tables, slot, head, &scratch.question, &mut scratch.search);
+    let answer = &scratch.search.answer;
     let mut decision = match scratch.packet.role {
-        Role::Opens => of_opening(head, &scratch.question, &answer),
-        Role::Continues | Role::Error => of_stray(head, &scratch.question, &answer),
-        Role::Stateless => of_stateless(head, &scratch.question, &answer),
+        Role::Opens => of_opening(head, &scratch.question, answer),
+        Role::Continues | Role::Error => of_stray(head, &scratch.question, answer),
+        Role::Stateless => of_stateless(head, &scratch.question, answer),
     };
     decision.source_zone = answer.source_zone;
     decision.destination_zone = answer.destination_zone;
-    if let Some(rule) = answer.rule {
+    if let Some(rule) = answer.rule() {
         // A stray that a stateful allow does not take was decided by no rule.
         if !matches!(decision.reason, Reason::NoSession) {
             decision.rule = rule.counter;
@@ -104,37 +106,15 @@ pub fn judge<T: Tables>(
     }
     let opens = matches!(scratch.packet.role, Role::Opens);
     decision.answer = opens && matches!(decision.verdict, Verdict::Rejected);
-    (
-        decision,
-        Opening {
-            wanted: opens && opens_session(head, &decision),
-            answer,
-        },
-    )
-}
-
-/// Whether a packet opens a session, and by which rule.
-#[derive(Debug, Clone, Copy)]
-pub struct Opening {
-    /// It does.
-    pub wanted: bool,
-    answer: Answer,
-}
-
-impl Opening {
-    /// What the session remembers of the policy.
-    #[inline(always)]
-    #[must_use]
-    pub const fn permit(&self, epoch: u32) -> Permit {
-        permit(&self.answer, epoch)
-    }
+    let session = opens && opens_session(head, &decision);
+    (decision, session)
 }
 
 /// What a session remembers of the answer that let it in.
 #[inline(always)]
 #[must_use]
 pub const fn permit(answer: &Answer, epoch: u32) -> Permit {
-    match answer.rule {
+    match answer.rule() {
         Some(rule) => Permit {
             epoch,
             rule: rule.counter,
@@ -179,7 +159,7 @@ const fn fallback(head: &Generation, course: u8) -> Fallback {
 
 #[inline(always)]
 fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decision {
-    if let Some(rule) = answer.rule {
+    if let Some(rule) = answer.rule() {
         return Decision::plain(reason_of(Action::from_number(rule.action), rule.flags));
     }
     match fallback(head, question.course) {
@@ -200,7 +180,7 @@ fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decisi
 /// stateful allow or the end of the list is `no-session`.
 #[inline(always)]
 fn of_stray(head: &Generation, question: &Question, answer: &Answer) -> Decision {
-    if let Some(rule) = answer.rule {
+    if let Some(rule) = answer.rule() {
         let reason = reason_of(Action::from_number(rule.action), rule.flags);
         return Decision::plain(match reason {
             Reason::RuleAllow | Reason::DefaultAllow => Reason::NoSession,
@@ -218,7 +198,7 @@ fn of_stray(head: &Generation, question: &Question, answer: &Answer) -> Decision
 /// ICMP messages without sessions: an allow passes whatever it says of state.
 #[inline(always)]
 fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Decision {
-    if let Some(rule) = answer.rule {
+    if let Some(rule) = answer.rule() {
         let reason = reason_of(Action::from_number(rule.action), rule.flags);
         return Decision::plain(match reason {
             Reason::RuleAllow => Reason::Stateless,
@@ -232,31 +212,30 @@ fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Deci
     }
 }
 
-/// Judges a session anew after a change, by its opener's question. `Ok` with the new permit; else why it ends.
+/// Judges a session anew after a change, by the answer to its opener's question. `Ok` with the new
+/// permit; else why it ends.
 ///
 /// # Errors
 /// `revoked`, or `rule-expired` where the expiry of its rule was the cause.
 #[inline(always)]
-pub fn again<T: Tables>(
-    tables: T,
-    slot: u32,
+pub fn again(
     head: &Generation,
-    question: &Question,
+    answer: &Answer,
     entry: &Entry,
+    now: u64,
 ) -> Result<Permit, Reason> {
-    let answer = lookup(tables, slot, head, question);
     let allowed = match answer.action() {
         Some(Action::Allow) => true,
         Some(_) => false,
         None => matches!(
-            fallback(head, question.course),
+            fallback(head, entry.course),
             Fallback::Allow | Fallback::Pass
         ),
     };
     if allowed {
-        return Ok(permit(&answer, head.epoch));
+        return Ok(permit(answer, head.epoch));
     }
-    let expired = entry.permit.expires != 0 && question.now >= entry.permit.expires;
+    let expired = entry.permit.expires != 0 && now >= entry.permit.expires;
     Err(if expired {
         Reason::RuleExpired
     } else {

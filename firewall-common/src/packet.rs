@@ -126,7 +126,7 @@ impl Packet {
     #[inline(always)]
     #[must_use]
     pub const fn bpdu(&self) -> bool {
-        self.family == 0 && self.ethertype <= 1500 && self.fragment_id == 0x4242_03
+        self.family == 0 && self.ethertype <= 1500 && self.fragment_id == 0x0042_4203
     }
 
     /// Bytes of transport payload.

@@ -4,13 +4,15 @@
 //! [`Scratch`], since the kernel's stack is 512 bytes.
 
 use crate::addr::Addr;
-use crate::config::{GENERATION_MONITOR, Generation, KIND_DESTINATION, LOCAL_BROADCAST};
+use crate::config::{
+    FIRST_FAILSAFE_COUNTER, GENERATION_MONITOR, Generation, KIND_DESTINATION, LOCAL_BROADCAST,
+};
 use crate::essential::{self, Essential};
 use crate::flow::{FlowKey, FragmentKey, Hook, Side, Tuple};
 use crate::judge;
 use crate::packet::{FIRST, LATER, Packet, Role, protocol};
 use crate::parse::{self, quoted};
-use crate::policy::lookup::Question;
+use crate::policy::lookup::{Answer, Question, Search, lookup};
 use crate::reason::{Outcome, Reason};
 use crate::session::{self, Entry, GROUP, LEAVING, MONITORED, Step};
 use crate::source::PacketSource;
@@ -32,18 +34,22 @@ pub struct At {
     pub packets: u32,
     /// Bytes on the wire; set by [`decide`].
     pub bytes: u32,
+    /// Slot of the generation it is judged by; set by [`decide`].
+    pub slot: u32,
     /// Which hook.
     pub hook: Hook,
 }
 
 /// Working memory of one decision; zeroed parts are zeroed by [`decide`].
 #[repr(C)]
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub struct Scratch {
     /// The packet.
     pub packet: Packet,
     /// What is asked of the policy.
     pub question: Question,
+    /// The search of the policy, and its answer.
+    pub search: Search,
     /// A session's tuple.
     pub tuple: Tuple,
     /// A session's key.
@@ -52,6 +58,29 @@ pub struct Scratch {
     pub entry: Entry,
     /// A fragment's key.
     pub fragment: FragmentKey,
+    /// What was decided.
+    pub decision: Decision,
+    /// [`Scratch::tuple`] is that of the packet which an ICMP error quotes.
+    pub quoted: bool,
+    /// Zero.
+    pub pad: [u8; 3],
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self {
+            packet: Packet::default(),
+            question: Question::default(),
+            search: Search::default(),
+            tuple: Tuple::default(),
+            key: FlowKey::default(),
+            entry: Entry::default(),
+            fragment: FragmentKey::default(),
+            decision: Decision::plain(Reason::InternalError),
+            quoted: false,
+            pad: [0; 3],
+        }
+    }
 }
 
 /// Decides about one packet and counts it.
@@ -74,15 +103,19 @@ pub fn decide<S: PacketSource, T: Tables>(
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
     at.bytes += wire_overhead(at.packets, &scratch.packet);
-    let slot = tables.slot();
-    let decision = match tables.generation(slot) {
+    at.slot = tables.slot();
+    let decision = match tables.generation(at.slot) {
         None => Decision::plain(Reason::NoPolicyLoaded),
         Some(head) => {
-            let decision = match parsed {
-                Err(reason) => Decision::plain(reason),
-                Ok(()) => stages(source, tables, at, slot, &head, scratch),
-            };
-            settle(&head, decision)
+            match parsed {
+                Err(reason) => scratch.decision = Decision::plain(reason),
+                Ok(()) => {
+                    scratch.quoted = matches!(scratch.packet.role, Role::Error)
+                        && quoted::parse(source, &scratch.packet, &mut scratch.tuple).is_some();
+                    run(tables, at, &head, scratch);
+                }
+            }
+            settle(&head, scratch.decision)
         }
     };
     count(tables, at, &decision);
@@ -95,15 +128,14 @@ fn wire_overhead(packets: u32, packet: &Packet) -> u32 {
     packets.saturating_sub(1) * (packet.payload & 0x3ff)
 }
 
+// Not inlined, so that the kernel gives it a stack frame of its own, in the place of the parsers'.
+#[inline(never)]
+fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) {
+    scratch.decision = stages(tables, at, head, scratch);
+}
+
 #[inline(always)]
-fn stages<S: PacketSource, T: Tables>(
-    source: &S,
-    tables: T,
-    at: &At,
-    slot: u32,
-    head: &Generation,
-    scratch: &mut Scratch,
-) -> Decision {
+fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
     if let Some(decision) = framing(tables, at, &scratch.packet) {
         return decision;
     }
@@ -113,26 +145,30 @@ fn stages<S: PacketSource, T: Tables>(
     if scratch.packet.family == 0 {
         return Decision::plain(Reason::UnsupportedEthertype);
     }
-    if tables.has_failsafe() {
-        if let Some(decision) = failsafe(tables, at, &scratch.packet) {
-            return decision;
-        }
-    }
     if scratch.packet.fragment == LATER {
         return later_fragment(tables, at, scratch);
     }
-    let decision = match scratch.packet.role {
-        Role::Error => related(source, tables, at, scratch),
-        _ => match sessions(tables, at, slot, head, scratch) {
-            Some(decision) => decision,
-            None => list(tables, at, slot, head, scratch),
-        },
-    };
+    let decision = whole(tables, at, head, scratch);
     if scratch.packet.fragment == FIRST && (decision.passes() || monitors(head)) {
         fragment_key(&scratch.packet, &mut scratch.fragment);
         tables.remember_fragment(&scratch.fragment, at.now);
     }
     decision
+}
+
+/// A packet with its transport header: the host's own way in, then sessions, then the list.
+#[inline(always)]
+fn whole<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
+    if let Some(decision) = failsafe(tables, at, &scratch.packet) {
+        return decision;
+    }
+    match scratch.packet.role {
+        Role::Error => related(tables, at, scratch),
+        _ => match sessions(tables, at, head, scratch) {
+            Some(decision) => decision,
+            None => list(tables, at, head, scratch),
+        },
+    }
 }
 
 #[inline(always)]
@@ -238,7 +274,7 @@ fn essentials<T: Tables>(
 /// The host's own way in: both directions of what its agent file lists, before the policy and any session.
 #[inline(always)]
 fn failsafe<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> {
-    if packet.fragment == LATER {
+    if !tables.has_failsafe() || at.came_by != 0 {
         return None;
     }
     let tuple = &packet.tuple;
@@ -246,29 +282,58 @@ fn failsafe<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> 
         Hook::Ingress => (&tuple.source, tuple.destination_port),
         Hook::Egress => (&tuple.destination, tuple.source_port),
     };
-    let from_peer = tables.failsafe_address(peer);
-    if from_peer == 0 || at.came_by != 0 || judge::own_source(tables, at.hook, &tuple.source) {
-        return None;
-    }
     let port = if packet.is_icmp() {
         failsafe_icmp(packet)
     } else {
         port
-    }
-    .to_be_bytes();
-    let key = [tuple.protocol, KIND_DESTINATION, port[0], port[1]];
-    let matching = from_peer & tables.failsafe_service(key);
-    let own = tables.local(&tuple.destination) != 0;
-    if matching == 0 || (matches!(at.hook, Hook::Ingress) && !own) {
+    };
+    let counter = failsafe_rule(tables, tuple.protocol, peer, port)?;
+    if matches!(at.hook, Hook::Ingress) && !comes_here(tables, at, tuple) {
         return None;
     }
-    let counter = crate::config::FIRST_FAILSAFE_COUNTER + (matching.trailing_zeros() & 63);
     tables.hit(counter, at.packets, at.bytes, at.now);
     let plain = Decision::plain(Reason::Failsafe);
     Some(Decision {
         rule: counter,
         ..plain
     })
+}
+
+/// The counter of the first failsafe rule that names a peer and a service of this host.
+#[inline(always)]
+fn failsafe_rule<T: Tables>(tables: T, protocol: u8, peer: &Addr, port: u16) -> Option<u32> {
+    let of_peer = tables.failsafe_address(peer);
+    if of_peer == 0 {
+        return None;
+    }
+    let port = port.to_be_bytes();
+    let key = [protocol, KIND_DESTINATION, port[0], port[1]];
+    let matching = of_peer & tables.failsafe_service(key);
+    if matching == 0 {
+        return None;
+    }
+    Some(FIRST_FAILSAFE_COUNTER + (matching.trailing_zeros() & 63))
+}
+
+/// From another machine and for this one, by the tables or, on a miss, by the kernel's routing.
+#[inline(always)]
+fn comes_here<T: Tables>(tables: T, at: &At, tuple: &Tuple) -> bool {
+    !judge::own_source(tables, at.hook, &tuple.source)
+        && (tables.local(&tuple.destination) != 0 || tables.route(tuple, at.interface).here)
+}
+
+/// Is the quoted packet, which went the other way, one that a failsafe rule lets through? Then errors
+/// about it pass, so that path MTU discovery works there too.
+#[inline(always)]
+fn about_failsafe<T: Tables>(tables: T, at: &At, quoted: &Tuple) -> bool {
+    if !tables.has_failsafe() || !protocol::has_ports(quoted.protocol) {
+        return false;
+    }
+    let (peer, port) = match at.hook {
+        Hook::Ingress => (&quoted.destination, quoted.source_port),
+        Hook::Egress => (&quoted.source, quoted.destination_port),
+    };
+    failsafe_rule(tables, quoted.protocol, peer, port).is_some()
 }
 
 /// Requests and their replies are known by the request's type.
@@ -303,21 +368,16 @@ fn later_fragment<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decis
 /// An ICMP error passes only if it quotes a packet of a live session that went the other way, and goes
 /// to that packet's sender (RFC 5927). It changes nothing about the session.
 #[inline(always)]
-fn related<S: PacketSource, T: Tables>(
-    source: &S,
-    tables: T,
-    at: &At,
-    scratch: &mut Scratch,
-) -> Decision {
+fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
     let stray = Decision::plain(Reason::NoSession);
-    if quoted::parse(source, &scratch.packet, &mut scratch.tuple).is_none() {
-        return stray;
-    }
-    if scratch.packet.tuple.destination != scratch.tuple.source {
+    if !scratch.quoted || scratch.packet.tuple.destination != scratch.tuple.source {
         return stray;
     }
     let side = scratch.tuple.key(&mut scratch.key);
-    let Some((handle, _)) = find(tables, &scratch.key) else {
+    let Some((handle, _)) = tables.find(&scratch.key) else {
+        if about_failsafe(tables, at, &scratch.tuple) {
+            return Decision::plain(Reason::Related);
+        }
         return stray;
     };
     tables.read(handle, &mut scratch.entry);
@@ -358,18 +418,10 @@ fn in_session(reason: Reason, entry: &Entry) -> Decision {
     }
 }
 
-/// Looks in both tables. A session moves from one to the other by being in both for a moment, so a miss
-/// in both can only be a move between the two look-ups: one more look settles it.
-#[inline(always)]
-fn find<T: Tables>(tables: T, key: &FlowKey) -> Option<(T::Handle, Table)> {
-    tables.find(key)
-}
-
 #[inline(always)]
 fn sessions<T: Tables>(
     tables: T,
     at: &At,
-    slot: u32,
     head: &Generation,
     scratch: &mut Scratch,
 ) -> Option<Decision> {
@@ -379,11 +431,12 @@ fn sessions<T: Tables>(
         key,
         entry,
         question,
+        search,
         ..
     } = scratch;
     packet.session_tuple(tuple);
     let side = tuple.key(key);
-    let (handle, table) = find(tables, key)?;
+    let (handle, table) = tables.find(key)?;
     tables.read(handle, entry);
     if entry.is_over(at.now, tables.timeout(entry.track.state)) || !crosses(at, entry, side) {
         return None;
@@ -397,7 +450,8 @@ fn sessions<T: Tables>(
     if stale(head, entry, at.now) {
         key.tuple(entry.opener_side(), tuple);
         judge::ask_again(tuple, entry, at.now, question);
-        if let Some(refusal) = renew(tables, slot, head, key, handle, question, entry) {
+        lookup(tables, at.slot, head, question, search);
+        if let Some(refusal) = renew(tables, head, key, handle, at.now, &search.answer, entry) {
             return Some(refusal);
         }
     }
@@ -418,14 +472,14 @@ const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
 #[inline(always)]
 fn renew<T: Tables>(
     tables: T,
-    slot: u32,
     head: &Generation,
     key: &FlowKey,
     handle: T::Handle,
-    question: &Question,
+    now: u64,
+    answer: &Answer,
     entry: &mut Entry,
 ) -> Option<Decision> {
-    match judge::again(tables, slot, head, question, entry) {
+    match judge::again(head, answer, entry, now) {
         Ok(permit) => {
             entry.permit = permit;
             tables.permit(handle, &permit);
@@ -478,27 +532,21 @@ fn crosses(at: &At, entry: &Entry, side: Side) -> bool {
 
 /// No session: the ordered list decides, and what it allows opens one.
 #[inline(always)]
-fn list<T: Tables>(
-    tables: T,
-    at: &At,
-    slot: u32,
-    head: &Generation,
-    scratch: &mut Scratch,
-) -> Decision {
+fn list<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
     if judge::own_source(tables, at.hook, &scratch.packet.tuple.source) {
         return Decision::plain(Reason::SpoofedSource);
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
-    let (decision, opening) = judge::judge(tables, slot, head, scratch);
+    let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
     let decision = Decision {
         answer: decision.answer && answerable(scratch),
         ..decision
     };
-    if !opening.wanted {
+    if !opens {
         return decision;
     }
     scratch.entry = Entry::default();
-    scratch.entry.permit = opening.permit(head.epoch);
+    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
     match open(tables, at, &decision, scratch) {
         Put::There => decision,
         Put::Full => Decision {

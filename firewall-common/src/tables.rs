@@ -47,9 +47,9 @@ pub enum Sought {
 }
 
 /// Work done step by step, by [`Tables::repeat`].
-pub trait Work {
+pub trait Work<T> {
     /// One step.
-    fn go(&mut self) -> Sought;
+    fn go(&mut self, tables: T) -> Sought;
 }
 
 /// State as the decision needs it. Methods that find nothing say so; none blocks.
@@ -59,6 +59,9 @@ pub trait Tables: Copy {
 
     /// Borrows the head of a generation.
     type Head: core::ops::Deref<Target = Generation> + Copy;
+
+    /// Borrows what is known of an address; copied it would fill the kernel's stack.
+    type Found: core::ops::Deref<Target = AddressEntry> + Copy;
 
     /// The slot of the generation in force; 0 where no policy was ever applied.
     fn slot(self) -> u32;
@@ -70,7 +73,7 @@ pub trait Tables: Copy {
     fn has_failsafe(self) -> bool;
 
     /// Longest-prefix match of an address.
-    fn address(self, slot: u32, address: &Addr) -> Option<AddressEntry>;
+    fn address(self, slot: u32, address: &Addr) -> Option<Self::Found>;
     /// Longest-prefix match of a service.
     fn service(self, slot: u32, key: ServiceKey) -> Option<u32>;
     /// What the generation knows of an interface.
@@ -80,7 +83,7 @@ pub trait Tables: Copy {
     /// A rule of the ordered list.
     fn rule(self, slot: u32, index: u32) -> Option<Rule>;
     /// Does `work` until it is done, at most `limit` steps.
-    fn repeat<W: Work>(self, limit: u32, work: &mut W);
+    fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W);
 
     /// [`crate::config::LOCAL_UNICAST`], [`crate::config::LOCAL_BROADCAST`], or 0 where the address is
     /// not known to be this machine's.

@@ -1,5 +1,6 @@
 //! Types that cross into BPF maps.
 
+use crate::addr::Addr;
 use crate::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
     PolicyInfo, RuleCount, Settings, Vector,
@@ -18,6 +19,7 @@ macro_rules! pod {
 
 pod!(
     Active,
+    Addr,
     AddressEntry,
     Count,
     Generation,

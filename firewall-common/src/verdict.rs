@@ -33,6 +33,18 @@ impl Verdict {
         }
     }
 
+    /// The verdict with this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Forwarded),
+            1 => Some(Self::Dropped),
+            2 => Some(Self::Rejected),
+            3 => Some(Self::Audit),
+            _ => None,
+        }
+    }
+
     /// What a reason becomes by itself.
     #[inline(always)]
     #[must_use]
@@ -67,6 +79,9 @@ pub struct Decision {
     pub rule: u32,
 }
 
+/// The last of [`Decision::to_words`], which tells a decision from memory that nobody wrote.
+const WORDS_VALID: u32 = u32::from_be_bytes(*b"ring");
+
 impl Decision {
     /// A decision without rule and zones.
     #[inline(always)]
@@ -82,6 +97,44 @@ impl Decision {
             pad: 0,
             rule: 0,
         }
+    }
+
+    /// Four words, as the explaining programs leave them for who runs them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_words(&self) -> [u32; 4] {
+        let zones = (self.source_zone.0 as u32) << 16 | (self.destination_zone.0 as u32) << 24;
+        let flags = self.uncounted as u32 | (self.answer as u32) << 1;
+        [
+            self.reason as u32 | (self.verdict as u32) << 8 | zones,
+            self.rule,
+            flags,
+            WORDS_VALID,
+        ]
+    }
+
+    /// The decision that [`Self::to_words`] wrote; `None` where no decision was left.
+    #[must_use]
+    pub const fn from_words(words: [u32; 4]) -> Option<Self> {
+        let [reason, verdict, source, destination] = words[0].to_le_bytes();
+        let (Some(reason), Some(verdict)) =
+            (Reason::from_number(reason), Verdict::from_number(verdict))
+        else {
+            return None;
+        };
+        if words[3] != WORDS_VALID {
+            return None;
+        }
+        Some(Self {
+            reason,
+            verdict,
+            uncounted: words[2] & 1 != 0,
+            answer: words[2] & 2 != 0,
+            source_zone: ZoneId(source),
+            destination_zone: ZoneId(destination),
+            pad: 0,
+            rule: words[1],
+        })
     }
 
     /// Does the packet go on?
@@ -102,5 +155,23 @@ impl Decision {
             Hook::Egress if !to_host => self.destination_zone,
             _ => self.source_zone,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_carry_a_whole_decision() {
+        let decision = Decision {
+            answer: true,
+            source_zone: ZoneId(63),
+            destination_zone: ZoneId::HOST,
+            rule: 4095,
+            ..Decision::plain(Reason::RuleReject)
+        };
+        assert_eq!(Decision::from_words(decision.to_words()), Some(decision));
+        assert_eq!(Decision::from_words([0; 4]), None);
     }
 }

@@ -1,12 +1,25 @@
-//! placeholder
+//! Where Ringwall's decision runs in the kernel. What is decided is in `firewall_common`; here are the
+//! maps, the hooks, and every unsafe access to a packet or a map, behind the two doors
+//! [`firewall_common::source::PacketSource`] and [`firewall_common::tables::Tables`].
 #![no_std]
 #![no_main]
-use aya_ebpf::{macros::classifier, programs::TcContext};
-#[classifier]
-pub fn ringwall_in(_ctx: TcContext) -> i32 {
-    -1
-}
+#![feature(asm_experimental_arch)]
+#![allow(unreachable_pub, reason = "the programs are entry points")]
+
+mod atomics;
+mod emit;
+mod hook;
+mod maps;
+mod route;
+mod source;
+mod tables;
+
 #[panic_handler]
-fn panic(_: &core::panic::PanicInfo) -> ! {
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The kernel lends some helpers only to programs that say they are compatible with its own licence.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "license")]
+static LICENSE: [u8; 4] = *b"GPL\0";

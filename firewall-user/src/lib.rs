@@ -8,6 +8,7 @@ pub mod agent;
 pub mod api;
 pub mod cli;
 pub mod dataplane;
+pub mod diagnose;
 pub mod log;
 pub mod metrics;
 pub mod policy;

@@ -1,44 +1,76 @@
 //! The table of cases, three ways. Each case, family and way is a test of its own.
+#![allow(
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
+
+use std::collections::BTreeSet;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 use ringwall_tests::case::{Case, Family, Way, families};
 use ringwall_tests::run::host::HostBench;
-use ringwall_tests::{cases, run};
+use ringwall_tests::run::kernel;
+use ringwall_tests::{cases, run, skip};
+
+const WAYS: [(Way, &str); 3] = [
+    (Way::Host, "host"),
+    (Way::TestRun, "test-run"),
+    (Way::Wire, "wire"),
+];
 
 fn main() {
     let arguments = Arguments::from_args();
-    let trials = cases::all().into_iter().flat_map(trials).collect();
+    let mut trials: Vec<_> = cases::all().into_iter().flat_map(trials).collect();
+    trials.push(Trial::test("table::is-what-it-promises", || Ok(promises())));
     libtest_mimic::run(&arguments, trials).exit();
 }
 
-fn trials(case: Case) -> Vec<Trial> {
-    let mut trials = Vec::new();
-    for family in families()
+fn over(case: &Case) -> impl Iterator<Item = Family> {
+    families()
         .into_iter()
         .filter(|family| case.runs_over(family))
-    {
-        for way in [Way::Host] {
-            if !case.left_out.iter().any(|(out, _)| *out == way) {
-                trials.push(trial(case.clone(), family, way));
-            }
-        }
-    }
-    trials
 }
 
-fn trial(case: Case, family: Family, way: Way) -> Trial {
-    let version = if family.v6 { "v6" } else { "v4" };
-    let word = match way {
-        Way::Host => "host",
-        Way::TestRun => "test-run",
-        Way::Wire => "wire",
-    };
-    let name = format!("{word}::{}::{version}", case.name);
+fn trials(case: Case) -> Vec<Trial> {
+    let all = over(&case).flat_map(|family| WAYS.map(|way| (family, way)));
+    all.filter(|(_, (way, _))| !case.left_out.iter().any(|(out, _)| out == way))
+        .map(|(family, (way, word))| trial(case.clone(), family, way, word))
+        .collect()
+}
+
+fn trial(case: Case, family: Family, way: Way, word: &str) -> Trial {
+    let name = format!(
+        "{word}::{}::{}",
+        case.name,
+        if family.v6 { "v6" } else { "v4" }
+    );
+    let own = name.clone();
     Trial::test(name, move || {
+        if way != Way::Host && !skip::is_root() {
+            skip::report(&own, "needs root");
+            return Ok(());
+        }
         let result = match way {
             Way::Host => run::run(&mut HostBench::default(), &case, &family),
-            Way::TestRun | Way::Wire => Ok(()),
+            Way::TestRun | Way::Wire => kernel::run(way, &case, &family),
         };
         result.map_err(|error| Failed::from(format!("{error:#}")))
     })
+}
+
+/// At least 150 cases, nine in ten of which run all three ways, and no name twice.
+fn promises() {
+    let cases = cases::all();
+    let names: BTreeSet<_> = cases.iter().map(|case| case.name).collect();
+    assert_eq!(names.len(), cases.len(), "two cases of one name");
+    let count = |wanted: fn(&Case) -> bool| -> usize {
+        cases
+            .iter()
+            .filter(|case| wanted(case))
+            .map(|case| over(case).count())
+            .sum()
+    };
+    let (all, whole) = (count(|_| true), count(|case| case.left_out.is_empty()));
+    assert!(all >= 150, "{all} cases");
+    assert!(whole * 10 >= all * 9, "{whole} of {all} run all three ways");
 }

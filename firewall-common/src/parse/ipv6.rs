@@ -115,7 +115,7 @@ fn fragment(packet: &mut Packet, field: u16, id: u32, next: u8) -> Result<(), Re
         packet.fragment = LATER;
     }
     // Every fragment but the last carries a multiple of eight bytes.
-    if more && packet.end.saturating_sub(packet.l4) % 8 != 0 {
+    if more && !packet.end.saturating_sub(packet.l4).is_multiple_of(8) {
         return Err(Reason::Malformed);
     }
     packet.tuple.protocol = next;

@@ -17,7 +17,8 @@ use crate::source::PacketSource;
 ///
 /// # Errors
 /// The reason for which a packet that cannot be understood is dropped.
-#[inline(always)]
+// Not inlined: the headers read here and the search of the policy never need the kernel's stack at once.
+#[inline(never)]
 pub fn parse<S: PacketSource>(source: &S, packet: &mut Packet) -> Result<(), Reason> {
     eth::parse(source, packet)?;
     match packet.ethertype {

@@ -8,7 +8,8 @@ use crate::source::PacketSource;
 
 /// Reads the session tuple of the packet quoted by the ICMP error `outer`, in the direction it was sent.
 /// `None` where too little is quoted, or a later fragment, or a message that has no session.
-#[inline(always)]
+// Not inlined, for the kernel's stack.
+#[inline(never)]
 pub fn parse<S: PacketSource>(source: &S, outer: &Packet, tuple: &mut Tuple) -> Option<()> {
     let offset = outer.payload;
     let l4 = if outer.family == 4 {

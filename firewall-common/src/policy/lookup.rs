@@ -42,69 +42,75 @@ pub struct Question {
 }
 
 /// The answer: the rule that decides, if one does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Answer {
-    /// The rule; `None` where none matched.
-    pub rule: Option<Rule>,
+    /// The rule; meaningful where [`Self::found`].
+    pub rule: Rule,
+    /// A rule matched.
+    pub found: bool,
     /// Zone of the sender.
     pub source_zone: ZoneId,
     /// Zone of the addressee.
     pub destination_zone: ZoneId,
+    /// Zero.
+    pub pad: [u8; 5],
 }
 
 impl Answer {
-    /// The action of the rule that decided.
+    /// The rule that decides.
+    #[inline(always)]
+    #[must_use]
+    pub const fn rule(&self) -> Option<&Rule> {
+        if self.found { Some(&self.rule) } else { None }
+    }
+
+    /// The action of the rule that decides.
     #[inline(always)]
     #[must_use]
     pub const fn action(&self) -> Option<Action> {
-        match self.rule {
+        match self.rule() {
             Some(rule) => Some(Action::from_number(rule.action)),
             None => None,
         }
     }
 }
 
-/// Searches the list of the generation in `slot`.
-#[inline(always)]
-pub fn lookup<T: Tables>(tables: T, slot: u32, head: &Generation, ask: &Question) -> Answer {
-    let source = tables
-        .address(slot, &ask.tuple.source)
-        .unwrap_or(head.default_address);
-    let destination = tables
-        .address(slot, &ask.tuple.destination)
-        .unwrap_or(head.default_address);
-    let (from, to) = zones(tables, slot, ask, &source, &destination);
-    let mut search = Search {
-        tables,
-        slot,
-        vectors: [
-            source.source,
-            destination.destination,
-            head.source_zones + u32::from(from.0),
-            head.destination_zones + u32::from(to.0),
-            service(tables, slot, head, &ask.tuple),
-            source_port(tables, slot, head, &ask.tuple),
-            interface(tables, slot, head, ask),
-        ],
-        words: head.rules.div_ceil(64).min(VECTOR_WORDS as u32),
-        word: 0,
-        bits: 0,
-        now: ask.now,
-        packets: ask.packets,
-        bytes: ask.bytes,
-        found: u32::MAX,
-    };
-    tables.repeat(MAX_RULES + VECTOR_WORDS as u32 + 1, &mut search);
-    let rule = if search.found == u32::MAX {
-        None
-    } else {
-        tables.rule(slot, search.found)
-    };
-    Answer {
-        rule,
-        source_zone: from,
-        destination_zone: to,
-    }
+/// Searches the list of the generation in `slot`; the answer is left in `search`.
+// Not inlined, and with all that is large in working memory, for the kernel's stack.
+#[inline(never)]
+pub fn lookup<T: Tables>(
+    tables: T,
+    slot: u32,
+    head: &Generation,
+    ask: &Question,
+    search: &mut Search,
+) {
+    let source = tables.address(slot, &ask.tuple.source);
+    let source = source.as_deref().unwrap_or(&head.default_address);
+    let destination = tables.address(slot, &ask.tuple.destination);
+    let destination = destination.as_deref().unwrap_or(&head.default_address);
+    let (from, to) = zones(tables, slot, ask, source, destination);
+    search.vectors = [
+        source.source,
+        destination.destination,
+        head.source_zones + u32::from(from.0),
+        head.destination_zones + u32::from(to.0),
+        service(tables, slot, head, &ask.tuple),
+        source_port(tables, slot, head, &ask.tuple),
+        interface(tables, slot, head, ask),
+    ];
+    search.answer.source_zone = from;
+    search.answer.destination_zone = to;
+    search.answer.found = false;
+    search.slot = slot;
+    search.words = head.rules.div_ceil(64).min(VECTOR_WORDS as u32);
+    search.word = 0;
+    search.bits = 0;
+    search.now = ask.now;
+    search.packets = ask.packets;
+    search.bytes = ask.bytes;
+    tables.repeat(MAX_RULES + VECTOR_WORDS as u32 + 1, search);
 }
 
 #[inline(always)]
@@ -173,29 +179,32 @@ fn interface<T: Tables>(tables: T, slot: u32, head: &Generation, ask: &Question)
 }
 
 /// The intersection of the vectors, walked from the first rule on.
-struct Search<T> {
-    tables: T,
-    slot: u32,
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Search {
+    /// What was found.
+    pub answer: Answer,
+    now: u64,
+    /// Rules of the current word that are still to be looked at.
+    bits: u64,
     vectors: [u32; 7],
+    slot: u32,
     words: u32,
     word: u32,
-    bits: u64,
-    now: u64,
     packets: u32,
     bytes: u32,
-    found: u32,
 }
 
-impl<T: Tables> Search<T> {
+impl Search {
     #[inline(always)]
-    fn next_word(&mut self) -> Sought {
+    fn next_word<T: Tables>(&mut self, tables: T) -> Sought {
         if self.word >= self.words {
             return Sought::Done;
         }
         let mut bits = u64::MAX;
         for vector in self.vectors {
             if vector != VECTOR_ALL {
-                bits &= self.tables.vector_word(self.slot, vector, self.word);
+                bits &= tables.vector_word(self.slot, vector, self.word);
             }
         }
         self.bits = bits;
@@ -205,10 +214,10 @@ impl<T: Tables> Search<T> {
 
     /// Looks at the lowest rule left. One that has expired or only monitors does not decide.
     #[inline(always)]
-    fn next_rule(&mut self) -> Sought {
+    fn next_rule<T: Tables>(&mut self, tables: T) -> Sought {
         let index = (self.word - 1) * 64 + self.bits.trailing_zeros();
         self.bits &= self.bits - 1;
-        let Some(rule) = self.tables.rule(self.slot, index) else {
+        let Some(rule) = tables.rule(self.slot, index) else {
             return Sought::Further;
         };
         if rule.expires != 0 && self.now >= rule.expires {
@@ -216,23 +225,23 @@ impl<T: Tables> Search<T> {
         }
         if rule.flags & MONITOR != 0 {
             if self.packets != 0 {
-                self.tables
-                    .would_hit(rule.counter, self.packets, self.bytes, self.now);
+                tables.would_hit(rule.counter, self.packets, self.bytes, self.now);
             }
             return Sought::Further;
         }
-        self.found = index;
+        self.answer.rule = rule;
+        self.answer.found = true;
         Sought::Done
     }
 }
 
-impl<T: Tables> Work for Search<T> {
+impl<T: Tables> Work<T> for Search {
     #[inline(always)]
-    fn go(&mut self) -> Sought {
+    fn go(&mut self, tables: T) -> Sought {
         if self.bits == 0 {
-            self.next_word()
+            self.next_word(tables)
         } else {
-            self.next_rule()
+            self.next_rule(tables)
         }
     }
 }

@@ -3,7 +3,7 @@
 use firewall_common::config::GENERATION_MONITOR;
 use firewall_common::flow::Tuple;
 use firewall_common::judge;
-use firewall_common::policy::lookup::Question;
+use firewall_common::policy::lookup::{Question, Search, lookup};
 use firewall_common::session::{Entry, opener_tuple};
 
 use super::clock::boot_now;
@@ -46,5 +46,7 @@ fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) ->
     opener_tuple(&live.key, entry, &mut tuple);
     let mut question = Question::default();
     judge::ask_again(&tuple, entry, now, &mut question);
-    judge::again(tables, tables.active(), &compiled.head, &question, entry).is_err()
+    let mut search = Search::default();
+    lookup(tables, tables.active(), &compiled.head, &question, &mut search);
+    judge::again(&compiled.head, &search.answer, entry, now).is_err()
 }

@@ -225,6 +225,7 @@ impl MemoryTables {
             came_by,
             packets: 0,
             bytes: 0,
+            slot: 0,
             hook,
         };
         let (bytes, tag) = (frame, None);

@@ -1,3 +1,423 @@
-//! The tables that a policy is put in force by, and their stand-in for tests and `explain`.
+//! The data plane: programs and tables in the kernel. The only place that uses aya.
+//!
+//! What is pinned outlives the agent: links, tables, programs. Ordinary exit, a crash or a kill leaves
+//! the policy enforcing; [`Dataplane::open`] takes it over again without a gap, and only
+//! [`Dataplane::detach_all`] ends it.
 
+mod attach;
+mod bpffs;
+pub mod clock;
+mod count;
+mod error;
+mod explain;
+pub mod features;
+mod host;
+mod load;
+mod maps;
 pub mod memory;
+mod pin;
+mod raw;
+mod sessions;
+mod swap;
+mod table;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use firewall_common::addr::Addr;
+use firewall_common::config::{Active, Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings};
+use firewall_common::flow::FlowKey;
+use firewall_common::verdict::Decision;
+
+pub use attach::{Attached, Place};
+pub use count::PacketCount;
+pub use error::{Error, Result};
+pub use explain::{Outcome, Trial};
+pub use host::Failsafe;
+pub use sessions::Session;
+pub use swap::{Applied, Info};
+
+use self::load::Programs;
+use self::maps::{Maps, ONLY};
+use self::pin::Paths;
+use crate::policy::compiled::{Compiled, InterfacePlan};
+
+/// How the data plane is set up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where pins go, in a directory for each network namespace and layout.
+    pub bpf_dir: PathBuf,
+    /// Places for verified sessions.
+    pub sessions_max: u32,
+    /// Places for half-open sessions.
+    pub half_open_max: u32,
+    /// Use the clsact qdisc even where the kernel has TCX.
+    pub clsact: bool,
+    /// Wait between the last write of an apply and its flip; for tests.
+    pub before_flip: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            bpf_dir: PathBuf::from("/sys/fs/bpf/ringwall"),
+            sessions_max: 262_144,
+            half_open_max: 65_536,
+            clsact: false,
+            before_flip: None,
+        }
+    }
+}
+
+/// A generation, as the tables say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InForce {
+    /// Its slot.
+    pub slot: u32,
+    /// Its head, with its epoch.
+    pub head: Generation,
+    /// Which policy it is.
+    pub info: Info,
+}
+
+/// How full the session tables can get.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sizes {
+    /// Places for verified sessions.
+    pub sessions: u32,
+    /// Places for half-open sessions.
+    pub half_open: u32,
+}
+
+/// Programs and tables in the kernel.
+#[derive(Debug)]
+pub struct Dataplane {
+    options: Options,
+    paths: Paths,
+    programs: Programs,
+    maps: Maps,
+    place: Place,
+    /// Held by the one agent of a namespace; nobody's where pins are only looked at.
+    _lock: Option<File>,
+}
+
+impl Dataplane {
+    /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
+    /// interface that is under guard already, each in one step.
+    ///
+    /// # Errors
+    /// Why it cannot be; then what was enforced before still is.
+    pub fn open(options: &Options) -> Result<Self> {
+        let kernel = features::check()?;
+        bpffs::ensure(&options.bpf_dir)?;
+        let paths = Paths::of(&options.bpf_dir)?;
+        paths.make()?;
+        let lock = bpffs::hold(&paths.root)?;
+        let programs = Programs::load(options, &paths)?;
+        let maps = Maps::open(&paths)?;
+        settle(&maps)?;
+        let place = if kernel.tcx && !options.clsact {
+            Place::Tcx
+        } else {
+            Place::Clsact
+        };
+        let mut plane = Self {
+            options: options.clone(),
+            paths,
+            programs,
+            maps,
+            place,
+            _lock: Some(lock),
+        };
+        for old in plane.attached()? {
+            plane.renew(&old)?;
+        }
+        Ok(plane)
+    }
+
+    /// Opens what an agent left or is running, without loading or changing anything.
+    ///
+    /// # Errors
+    /// [`Error::NotRunning`] where there are no pins.
+    pub fn from_pins(bpf_dir: &Path) -> Result<Self> {
+        let paths = Paths::of(bpf_dir)?;
+        if !paths.maps.join("ACTIVE").exists() {
+            return Err(Error::NotRunning(paths.root));
+        }
+        Ok(Self {
+            options: Options {
+                bpf_dir: bpf_dir.to_owned(),
+                ..Options::default()
+            },
+            programs: Programs::open(&paths)?,
+            maps: Maps::open(&paths)?,
+            paths,
+            place: Place::Tcx,
+            _lock: None,
+        })
+    }
+
+    fn renew(&mut self, old: &Attached) -> Result<Attached> {
+        let (programs, maps) = (&mut self.programs, &self.maps);
+        attach::attach(programs, maps, &self.paths, old.hook, &old.interface)
+    }
+
+    /// Guards an interface in both directions.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn attach(&mut self, interface: &str) -> Result<Attached> {
+        let (programs, maps) = (&mut self.programs, &self.maps);
+        attach::attach(programs, maps, &self.paths, self.place, interface)
+    }
+
+    /// Stops guarding one interface.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn detach(&mut self, index: u32) -> Result<()> {
+        attach::detach(&self.maps, &self.paths, index)
+    }
+
+    /// Every guarded interface. What is left of interfaces that are gone is put away.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn attached(&self) -> Result<Vec<Attached>> {
+        attach::attached(&self.maps, &self.paths)
+    }
+
+    /// Ends enforcement: takes the programs from all interfaces and removes all pins. Nothing else does.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn detach_all(self) -> Result<()> {
+        for attached in self.attached()? {
+            attach::detach(&self.maps, &self.paths, attached.index)?;
+        }
+        let root = &self.paths.root;
+        fs::remove_dir_all(root).map_err(|error| Error::Directory(root.clone(), error))?;
+        // Only if no other layout's directory is in it.
+        let _others_may_be_there = root.parent().map(fs::remove_dir);
+        Ok(())
+    }
+
+    /// Puts a policy in force. `interfaces` are all of the host's, guarded or not, with their indexes.
+    ///
+    /// # Errors
+    /// Why it could not; then the policy in force is what it was.
+    pub fn apply(
+        &mut self,
+        compiled: &Compiled,
+        info: &Info,
+        interfaces: &[(String, u32)],
+    ) -> Result<Applied> {
+        let entries = |plan: &InterfacePlan| {
+            let all = interfaces.iter();
+            all.map(|(name, index)| (plan.entry(name), *index))
+                .collect::<Vec<_>>()
+        };
+        let entries = entries(&compiled.interfaces);
+        let pause = self.options.before_flip;
+        swap::apply(&mut self.maps, compiled, info, &entries, pause)
+    }
+
+    /// The generation in force; `None` where no policy was ever applied.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn generation_in_force(&self) -> Result<Option<InForce>> {
+        let Active { slot, .. } = self.maps.active.need(&ONLY)?;
+        if slot == 0 || slot > SLOTS {
+            return Ok(None);
+        }
+        let info = self.maps.policy_info.need(&slot)?;
+        Ok(Some(InForce {
+            slot,
+            head: self.maps.generations.need(&slot)?,
+            info: Info {
+                name: info.name.text().to_owned(),
+                revision: info.revision,
+                digest: info.digest,
+                applied: info.applied,
+            },
+        }))
+    }
+
+    /// Names of rules by counter, as far as any kept generation has named them.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn rule_names(&self) -> Result<BTreeMap<u32, String>> {
+        Ok(named(self.maps.rule_names.list()?))
+    }
+
+    /// Names of zones by number.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn zone_names(&self) -> Result<BTreeMap<u32, String>> {
+        Ok(named(self.maps.zone_names.list()?))
+    }
+
+    /// An interface has come up, or has another name now: `plan` is that of the policy in force.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn interface_seen(&mut self, plan: &InterfacePlan, name: &str, index: u32) -> Result<()> {
+        let slot = self.maps.active.need(&ONLY)?.slot;
+        let key = InterfaceKey { slot, index };
+        self.maps.interfaces.set(&key, &plan.entry(name))
+    }
+
+    /// An interface is gone.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn interface_gone(&mut self, index: u32) -> Result<()> {
+        for slot in 1..=SLOTS {
+            self.maps.interfaces.delete(&InterfaceKey { slot, index })?;
+        }
+        Ok(())
+    }
+
+    /// Tells which addresses are this machine's: each with `LOCAL_UNICAST` or `LOCAL_BROADCAST`.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn set_locals(&mut self, locals: &[(Addr, u32)]) -> Result<()> {
+        host::set_locals(&self.maps, locals)
+    }
+
+    /// Tells the host's session timeouts, in nanoseconds by state.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn set_timeouts(&mut self, timeouts: [u64; 16]) -> Result<()> {
+        host::set_timeouts(&self.maps, timeouts)
+    }
+
+    /// Tells the host's failsafe rules.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn set_failsafe(&mut self, failsafe: &Failsafe) -> Result<()> {
+        host::set_failsafe(&self.maps, failsafe)
+    }
+
+    /// Packet counters that are not zero.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn packet_counts(&self) -> Result<Vec<PacketCount>> {
+        count::packets(&self.maps)
+    }
+
+    /// Rule counters that are not zero, by number.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn rule_counts(&self) -> Result<Vec<(u32, RuleCount)>> {
+        count::rules(&self.maps)
+    }
+
+    /// All sessions.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn sessions(&self) -> Result<Vec<Session>> {
+        sessions::list(&self.maps)
+    }
+
+    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]); how many.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn expire(&mut self, now: u64) -> Result<usize> {
+        sessions::expire(&self.maps, now)
+    }
+
+    /// Ends a session; says whether there was one.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn close_session(&mut self, key: &FlowKey) -> Result<bool> {
+        sessions::close(&self.maps, key)
+    }
+
+    /// How the loaded program judges a frame, leaving no trace in counters or sessions.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn explain(&mut self, trial: &Trial<'_>) -> Result<Decision> {
+        explain::explain(&self.programs, trial)
+    }
+
+    /// Runs a frame through the loaded program as if it had come.
+    ///
+    /// # Errors
+    /// Why it could not be run.
+    pub fn test_run(&mut self, trial: &Trial<'_>) -> Result<Outcome> {
+        explain::test_run(&self.programs, trial)
+    }
+
+    /// Sizes of the session tables.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn table_sizes(&self) -> Result<Sizes> {
+        Ok(Sizes {
+            sessions: self.maps.sessions.places()?,
+            half_open: self.maps.half_open.places()?,
+        })
+    }
+
+    /// Instructions that the kernel verified to accept each of our programs.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn verified_instructions(&self) -> Result<Vec<(&'static str, u32)>> {
+        self.programs.verified()
+    }
+}
+
+fn named(names: Vec<(u32, Name)>) -> BTreeMap<u32, String> {
+    let names = names.into_iter();
+    names
+        .map(|(number, name)| (number, name.text().to_owned()))
+        .filter(|(_, name)| !name.is_empty())
+        .collect()
+}
+
+/// Gives new tables the default timeouts, and draws the mark that our answers are known by. An
+/// answer that is under way with the former mark is judged like any packet.
+fn settle(maps: &Maps) -> Result<()> {
+    let found = maps.settings.need(&ONLY)?;
+    let timeouts = if found.timeouts == [0; 16] {
+        Settings::default().timeouts
+    } else {
+        found.timeouts
+    };
+    let mark = draw()?;
+    maps.settings.set(
+        &ONLY,
+        &Settings {
+            timeouts,
+            mark,
+            ..found
+        },
+    )
+}
+
+/// A random number that is not 0.
+fn draw() -> Result<u32> {
+    let path = Path::new("/dev/urandom");
+    let mut bytes = [0; 4];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|error| Error::Directory(path.to_owned(), error))?;
+    Ok(u32::from_ne_bytes(bytes).max(1))
+}

@@ -155,7 +155,7 @@ pub fn ping(source: IpAddr, destination: IpAddr, id: u16) -> Packet {
         destination,
         kind,
         0,
-        u32::from(id) << 16 | 1,
+        (u32::from(id) << 16) | 1,
         b"ringwall",
     )
 }
@@ -169,7 +169,7 @@ pub fn pong(source: IpAddr, destination: IpAddr, id: u16) -> Packet {
         destination,
         kind,
         0,
-        u32::from(id) << 16 | 1,
+        (u32::from(id) << 16) | 1,
         b"ringwall",
     )
 }
@@ -330,9 +330,9 @@ impl Packet {
         let words = 5 + self.options.len() as u8 / 4;
         let total = (usize::from(words) * 4 + body.len()) as u16;
         let (offset, more, id) = self.fragment.unwrap_or((0, false, 7));
-        let field = offset / 8 | if more { 0x2000 } else { 0 };
+        let field = (offset / 8) | if more { 0x2000 } else { 0 };
         let mut ip = vec![
-            self.version.unwrap_or(4) << 4 | self.header_words.unwrap_or(words),
+            (self.version.unwrap_or(4) << 4) | self.header_words.unwrap_or(words),
             0,
         ];
         ip.extend(self.total_length.unwrap_or(total).to_be_bytes());

@@ -29,7 +29,7 @@ fn report(from: &str) -> Packet {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("arp-both-ways", NO_ESSENTIALS, |_| {
         vec![
             arrives(arp(HOST_MAC, PEER_MAC), Essential).by("essentials/arp"),

@@ -20,7 +20,7 @@ fn shut(f: &Family) -> Packet {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("hop-by-hop-options", WEB, |f| {
         vec![
             arrives(open(f).extension(HOP_BY_HOP, &[1, 4]).frame(), RuleAllow).by("inbound/web"),

@@ -15,7 +15,7 @@ fn later(f: &Family, to_port: u16, offset: u16, id: u32) -> Packet {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("later-fragment-of-an-allowed-first", WEB, |f| {
         let first = udp((f.stranger, 40000), (f.host, 443), &[0; 24]).fragment(0, true, 77);
         vec![

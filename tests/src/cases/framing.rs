@@ -7,7 +7,7 @@ use crate::case::packet::{flag, icmp, ping, raw, syn, tcp, udp};
 use crate::case::{Case, arrives};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("ipv4-header-shorter-than-five-words", WEB, |f| {
         vec![arrives(
             syn((f.stranger, 40000), (f.host, 443))

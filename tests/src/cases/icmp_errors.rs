@@ -7,7 +7,7 @@ use crate::case::packet::{flag, icmp, ping, syn, tcp, too_big, udp, unreachable}
 use crate::case::{Case, arrives, leaves};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("unreachable-about-our-own-packet", WEB, |f| {
         let question = udp((f.host, 50000), (f.stranger, 53), b"q");
         vec![

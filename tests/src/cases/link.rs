@@ -7,7 +7,7 @@ use crate::case::packet::{HOST_MAC, PEER_MAC, ethernet, syn};
 use crate::case::{Case, LeftOut, Way, arrives, leaves};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("priority-tag", WEB, |f| {
         let open = syn((f.stranger, 40000), (f.host, 443)).tag(0x8100, 0);
         let shut = syn((f.stranger, 40001), (f.host, 23)).tag(0x8100, 0);

@@ -8,7 +8,7 @@ mod icmp_errors;
 mod link;
 mod monitor;
 mod other_protocols;
-pub mod policies;
+mod policies;
 mod reject;
 mod revocation;
 mod routed;

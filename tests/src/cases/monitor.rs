@@ -7,7 +7,7 @@ use crate::case::packet::{ack, raw, syn, syn_ack};
 use crate::case::{Case, Step, arrives, leaves};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("a-would-be-drop-passes-with-its-reason", MONITORED, |f| {
         vec![
             arrives(syn((f.stranger, 40000), (f.host, 443)).frame(), RuleAllow).by("inbound/web"),

@@ -21,7 +21,7 @@ fn dccp(f: &Family, kind: u8) -> Packet {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("gre-both-ways", WEB, |f| {
         let body = vec![0, 0, 8, 0, 1, 2, 3, 4];
         vec![

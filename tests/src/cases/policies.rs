@@ -1,7 +1,7 @@
 //! Policies that several cases share.
 
 /// A web host: administration for trusted peers, the public site for everyone.
-pub const WEB: &str = r#"
+pub(super) const WEB: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: allow, routed: pass}
@@ -28,7 +28,7 @@ policies:
 "#;
 
 /// The next revision of [`WEB`], without the public site.
-pub const WEB_CLOSED: &str = r#"
+pub(super) const WEB_CLOSED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 2}
 unmatched: {inbound: deny, outbound: allow, routed: pass}
@@ -44,7 +44,7 @@ policies:
 "#;
 
 /// The next revision of [`WEB`], in which another rule allows the public site.
-pub const WEB_RENAMED: &str = r#"
+pub(super) const WEB_RENAMED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 2}
 unmatched: {inbound: deny, outbound: deny, routed: pass}
@@ -60,7 +60,7 @@ policies:
 "#;
 
 /// Policies with defaults of each kind.
-pub const DEFAULTS: &str = r#"
+pub(super) const DEFAULTS: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: deny, routed: deny}
@@ -95,7 +95,7 @@ policies:
 "#;
 
 /// Everything that no rule decides is refused aloud.
-pub const REJECT_UNMATCHED: &str = r#"
+pub(super) const REJECT_UNMATCHED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: reject, outbound: reject, routed: deny}
@@ -110,7 +110,7 @@ policies:
 "#;
 
 /// Every field that narrows a rule.
-pub const FIELDS: &str = r#"
+pub(super) const FIELDS: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: allow, routed: pass}
@@ -142,7 +142,7 @@ policies:
 "#;
 
 /// Monitored as a whole.
-pub const MONITORED: &str = r#"
+pub(super) const MONITORED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 mode: monitor
@@ -159,7 +159,7 @@ policies:
 "#;
 
 /// [`MONITORED`], enforced.
-pub const MONITORED_ENFORCED: &str = r#"
+pub(super) const MONITORED_ENFORCED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 2}
 unmatched: {inbound: deny, outbound: allow, routed: pass}
@@ -174,7 +174,7 @@ policies:
 "#;
 
 /// One rule and one policy in monitor mode.
-pub const MONITORED_RULE: &str = r#"
+pub(super) const MONITORED_RULE: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: allow, routed: pass}
@@ -195,7 +195,7 @@ policies:
 "#;
 
 /// Essentials switched off.
-pub const NO_ESSENTIALS: &str = r#"
+pub(super) const NO_ESSENTIALS: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 essentials: {ra: false, dhcp: false, dhcpv6: false, igmp: false, mld: false, link: false}
@@ -205,7 +205,7 @@ policies: []
 "#;
 
 /// A host between two links.
-pub const ROUTER: &str = r#"
+pub(super) const ROUTER: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: allow, routed: deny}
@@ -227,7 +227,7 @@ policies:
 "#;
 
 /// Zones that need their interface.
-pub const INTERFACE_ZONES: &str = r#"
+pub(super) const INTERFACE_ZONES: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: deny, routed: deny}
@@ -253,4 +253,19 @@ policies:
     from: host
     to: multicast
     rules: [{name: groups, action: allow, services: [udp/5353], reason: a, owner: b}]
+"#;
+
+/// A rule that ends; the host's clock begins at 2026-06-01T00:00:00Z.
+pub(super) const ENDING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: allow, routed: pass}
+zones: {internet: {default: true}}
+policies:
+  - name: guests
+    from: internet
+    to: host
+    rules:
+      - {name: for-a-minute, action: allow, services: [tcp/443], expires: "2026-06-01T00:01:00Z", reason: a, owner: b}
+      - {name: for-ever, action: allow, services: [tcp/80], reason: a, owner: b}
 "#;

@@ -14,7 +14,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("tcp-is-reset", WEB, |f| {
         vec![
             arrives(syn((f.stranger, 40000), (f.host, 113)).frame(), RuleReject)

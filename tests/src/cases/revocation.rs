@@ -2,15 +2,15 @@
 
 use firewall_common::reason::Reason::*;
 
-use super::policies::{WEB, WEB_CLOSED, WEB_RENAMED};
+use super::policies::{ENDING, WEB, WEB_CLOSED, WEB_RENAMED};
 use super::tcp::established;
-use crate::case::packet::{flag, tcp, udp};
+use crate::case::packet::{flag, syn, tcp, udp};
 use crate::case::{Case, Step, arrives, leaves};
 
 const PUSH: u8 = flag::PSH | flag::ACK;
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("withdrawn-access-is-cut-at-the-next-packet", WEB, |f| {
         let (client, server) = ((f.stranger, 40000), (f.host, 443));
         let mut steps = established(f);
@@ -86,4 +86,19 @@ pub const CASES: &[Case] = &[
             ),
         ]
     }),
+    Case::new("at-its-end-a-rule-and-its-sessions-stop", ENDING, |f| {
+        let (client, server) = ((f.stranger, 40000), (f.host, 443));
+        let (other, open) = ((f.stranger, 40001), (f.host, 80));
+        vec![
+            arrives(syn(client, server).frame(), RuleAllow).by("guests/for-a-minute"),
+            arrives(syn(other, open).frame(), RuleAllow).by("guests/for-ever"),
+            Step::Wait(58),
+            arrives(syn(client, server).frame(), Session),
+            Step::Wait(2),
+            arrives(syn(client, server).frame(), RuleExpired),
+            arrives(syn(client, server).frame(), NoPolicy),
+            arrives(syn(other, open).frame(), Session),
+        ]
+    })
+    .needs_time(),
 ];

@@ -7,7 +7,7 @@ use crate::case::packet::{ack, syn, udp};
 use crate::case::{Case, arrives};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("routed-by-a-rule-between-zones", ROUTER, |f| {
         vec![
             arrives(syn((f.stranger, 40000), (f.behind, 80)).frame(), RuleAllow)

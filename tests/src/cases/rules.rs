@@ -18,7 +18,7 @@ fn to_port(from: IpAddr, host: IpAddr, port: u16, reason: firewall_common::reaso
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("allow-and-deny", WEB, |f| {
         vec![
             to_port(f.stranger, f.host, 443, RuleAllow).by("inbound/web"),

@@ -7,7 +7,7 @@ use crate::case::packet::{ack, flag, icmp, pong, syn_ack, tcp};
 use crate::case::{Case, arrives, leaves};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("a-deny-decides-with-its-own-reason", WEB, |f| {
         vec![arrives(ack((f.stranger, 40000), (f.host, 23)).frame(), RuleDeny).by("inbound/telnet")]
     }),

@@ -34,7 +34,7 @@ fn then(f: &Family, more: Vec<Step>) -> Vec<Step> {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("handshake-and-data", WEB, |f| {
         let request = tcp(client(f), server(f), PUSH, 1001, 5001).data(b"hello");
         let answer = tcp(server(f), client(f), PUSH, 5001, 1006).data(b"there");

@@ -7,7 +7,7 @@ use crate::case::packet::{icmp, ping, pong, udp};
 use crate::case::{Case, Step, arrives, leaves};
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("a-question-and-its-answer", WEB, |f| {
         vec![
             leaves(

@@ -13,7 +13,7 @@ fn ip(text: &str) -> IpAddr {
 }
 
 /// The cases.
-pub const CASES: &[Case] = &[
+pub(super) const CASES: &[Case] = &[
     Case::new("a-zone-by-prefix", WEB, |f| {
         vec![
             arrives(syn((f.trusted, 40000), (f.host, 22)).frame(), RuleAllow)

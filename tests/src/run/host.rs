@@ -5,6 +5,7 @@ use firewall_common::config::packet_counter;
 use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::reason::Reason;
+use firewall_common::reply::{Reply, build};
 use firewall_common::source::Slice;
 use firewall_common::tables::Route;
 use firewall_common::verdict::Verdict;
@@ -74,12 +75,17 @@ impl Bench for HostBench {
             came_by: 0,
             packets: 0,
             bytes: 0,
+            slot: 0,
             hook,
         };
         let source = Slice { bytes: frame, tag };
         let mut scratch = Scratch::default();
         let decision = decide(&source, &self.tables, &mut at, &mut scratch);
-        let answer = decision.answer.then(|| None).flatten();
+        let answer = if decision.answer {
+            reply(&source, &scratch)
+        } else {
+            None
+        };
         Ok(Seen {
             passed: decision.passes(),
             answer,
@@ -127,4 +133,15 @@ impl Bench for HostBench {
             wall: "2026-06-01T00:00:00Z".parse().expect("a time"),
         }
     }
+}
+
+fn reply(source: &Slice<'_>, scratch: &Scratch) -> Option<Vec<u8>> {
+    let mut reply = Reply::default();
+    let length = build(source, &scratch.packet, &mut reply)?;
+    let bytes: Vec<u8> = reply
+        .words
+        .iter()
+        .flat_map(|word| word.to_ne_bytes())
+        .collect();
+    bytes.get(..length as usize).map(<[u8]>::to_vec)
 }

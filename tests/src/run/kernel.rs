@@ -1,1 +1,246 @@
-// later
+//! The second and the third way: the loaded programs, by `BPF_PROG_TEST_RUN` or under real frames.
+//!
+//! Making a world takes longer than most cases, so each test thread keeps one and empties it between
+//! cases. Cases that are answered get a fresh one: answers are limited for each source.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use firewall_common::addr::Addr;
+use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST};
+use firewall_common::flow::Hook;
+use firewall_user::dataplane::memory::mapped;
+use firewall_user::dataplane::{Dataplane, Info, Options, Trial, clock};
+use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
+
+use super::wire::{Taps, World, network_part};
+use super::{Bench, Packets, Rules, Seen, Zones, rule_names};
+use crate::case::{Case, Family, Step, Way};
+use crate::net::{RunDir, wait_until};
+
+/// How long a frame may take to where it goes.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+thread_local! {
+    static KEPT: RefCell<BTreeMap<&'static str, KernelBench>> = RefCell::default();
+}
+
+/// Runs a case on the loaded programs.
+pub fn run(way: Way, case: &Case, family: &Family) -> Result<()> {
+    let answered = (case.steps)(family)
+        .iter()
+        .any(|step| matches!(step, Step::Packet { expect, .. } if expect.answered));
+    let word = match way {
+        Way::Wire => "wire",
+        _ => "test-run",
+    };
+    if answered {
+        return super::run(&mut KernelBench::new(way)?, case, family);
+    }
+    let kept = KEPT.with_borrow_mut(|kept| kept.remove(word));
+    let mut bench = kept.map_or_else(|| KernelBench::new(way), Ok)?;
+    bench.empty()?;
+    super::run(&mut bench, case, family)?;
+    KEPT.with_borrow_mut(|kept| kept.insert(word, bench));
+    Ok(())
+}
+
+/// A world with the programs in it.
+pub struct KernelBench {
+    // Dropped in this order: the pins go before their directory.
+    plane: Option<Dataplane>,
+    taps: Option<Taps>,
+    world: World,
+    _dir: RunDir,
+    revision: u64,
+}
+
+impl KernelBench {
+    /// Makes a world and loads the programs; on the wire, attaches them.
+    pub fn new(way: Way) -> Result<Self> {
+        let world = World::new()?;
+        let dir = RunDir::new("case")?;
+        let options = Options {
+            bpf_dir: dir.bpf(),
+            sessions_max: 1024,
+            half_open_max: 1024,
+            ..Options::default()
+        };
+        let plane = world.host().run(|| -> Result<_> {
+            let mut plane = Dataplane::open(&options)?;
+            plane.set_locals(&locals())?;
+            if way == Way::Wire {
+                plane.attach("eth0")?;
+            }
+            Ok(plane)
+        })?;
+        let taps = match way {
+            Way::Wire => Some(Taps::open(&world)?),
+            _ => None,
+        };
+        Ok(Self {
+            plane: Some(plane),
+            taps,
+            world,
+            _dir: dir,
+            revision: 0,
+        })
+    }
+
+    fn plane(&mut self) -> Result<&mut Dataplane> {
+        self.plane.as_mut().context("the data plane is gone")
+    }
+
+    /// Ends all sessions of the case before.
+    fn empty(&mut self) -> Result<()> {
+        let plane = self.plane()?;
+        for session in plane.sessions()? {
+            plane.close_session(&session.key)?;
+        }
+        Ok(())
+    }
+
+    fn try_run(&mut self, hook: Hook, frame: &[u8]) -> Result<Seen> {
+        let index = self.world.near.ifindex;
+        let host = self.world.host().clone();
+        let plane = self.plane()?;
+        let outcome = host.run(|| plane.test_run(&Trial::new(frame, hook, index)))?;
+        Ok(match outcome.code {
+            -1 => Seen {
+                passed: true,
+                answer: None,
+            },
+            2 => Seen::default(),
+            7 => Seen {
+                passed: false,
+                answer: Some(outcome.frame),
+            },
+            other => bail!("the program returned {other}"),
+        })
+    }
+
+    fn counted(&self) -> Result<u64> {
+        let plane = self.plane.as_ref().context("the data plane is gone")?;
+        Ok(plane.packet_counts()?.iter().map(|c| c.count.packets).sum())
+    }
+
+    /// Sends a frame; once it is counted it has passed the hook, and what follows takes microseconds.
+    fn send_really(&self, hook: Hook, frame: &[u8]) -> Result<Seen> {
+        let taps = self.taps.as_ref().context("no taps")?;
+        let before = self.counted()?;
+        taps.clear();
+        taps.send(hook, frame)?;
+        wait_until(PATIENCE, || {
+            self.counted().is_ok_and(|now| now > before).then_some(())
+        })
+        .context("the packet was not counted")?;
+        let own = network_part(frame);
+        let mut seen = Seen::default();
+        wait_until(Duration::from_millis(20), || {
+            let (arrived, left) = (taps.arrived(), taps.left());
+            let (onward, back) = match hook {
+                Hook::Ingress => (arrived, left),
+                Hook::Egress => (left, arrived),
+            };
+            seen.passed |= onward
+                .iter()
+                .any(|f| network_part(&f.data).starts_with(own));
+            seen.answer = seen
+                .answer
+                .take()
+                .or_else(|| back.first().map(|f| f.data.clone()));
+            (seen.passed || seen.answer.is_some()).then_some(())
+        });
+        Ok(seen)
+    }
+}
+
+fn locals() -> Vec<(Addr, u32)> {
+    let of = |text: &str, kind| (mapped(text.parse().expect("an address")), kind);
+    let own = ["10.77.0.1", "fd77::1", "10.78.0.1", "fd78::1"];
+    let all = own.into_iter().map(|text| of(text, LOCAL_UNICAST));
+    all.chain(["10.77.0.255", "10.78.0.255"].map(|text| of(text, LOCAL_BROADCAST)))
+        .collect()
+}
+
+impl Bench for KernelBench {
+    fn apply(&mut self, compiled: &Compiled) -> Result<()> {
+        self.revision += 1;
+        let info = Info {
+            name: "case".into(),
+            revision: self.revision,
+            digest: [0; 32],
+            applied: 0,
+        };
+        let eth = |end: &crate::net::End| (end.interface.clone(), end.ifindex);
+        let interfaces = [eth(&self.world.near), eth(&self.world.second)];
+        self.plane()?.apply(compiled, &info, &interfaces)?;
+        Ok(())
+    }
+
+    fn send(&mut self, hook: Hook, frame: &[u8], _tag: Option<u16>) -> Result<Seen> {
+        if self.taps.is_some() {
+            self.send_really(hook, frame)
+        } else {
+            self.try_run(hook, frame)
+        }
+    }
+
+    fn wait(&mut self, _seconds: u64) -> Result<()> {
+        bail!("time cannot be made to pass here")
+    }
+
+    fn packets(&mut self, zones: &Zones) -> Result<Packets> {
+        let word = |hook| match hook {
+            Hook::Ingress => "ingress",
+            Hook::Egress => "egress",
+        };
+        let name = |zone: u8| zones.get(&zone).cloned().unwrap_or_default();
+        let mut packets = Packets::new();
+        for found in self.plane()?.packet_counts()? {
+            let key = (
+                found.verdict.word(),
+                word(found.hook),
+                name(found.zone.0),
+                found.reason.word(),
+            );
+            *packets.entry(key).or_default() += found.count.packets;
+        }
+        Ok(packets)
+    }
+
+    fn rules(&mut self, numbers: &Numbers) -> Result<Rules> {
+        let names = rule_names(numbers);
+        // What a case before this one left behind under another name must stand still, too.
+        let name = |n: u32| {
+            names
+                .get(&n)
+                .cloned()
+                .unwrap_or_else(|| format!("counter {n}"))
+        };
+        let counts = self.plane()?.rule_counts()?.into_iter();
+        Ok(counts
+            .filter(|(_, c)| c.packets + c.would_packets > 0)
+            .map(|(n, c)| (name(n), (c.packets, c.would_packets)))
+            .collect())
+    }
+
+    fn clock(&self) -> Clock {
+        Clock {
+            boot: clock::boot_now(),
+            wall: jiff::Timestamp::now(),
+        }
+    }
+}
+
+impl Drop for KernelBench {
+    fn drop(&mut self) {
+        if let Some(plane) = self.plane.take() {
+            let host = self.world.host().clone();
+            // The pins go with the directory in any case.
+            let _gone = host.run(|| plane.detach_all());
+        }
+    }
+}

@@ -129,9 +129,8 @@ impl Ledger<'_> {
             (*verdict, *at, *reason) == wanted,
             "expected {wanted:?}, got {verdict} {at} {reason} (zone {zone})"
         );
-        match expect.zone {
-            Some(wanted) => ensure!(zone == wanted, "expected zone {wanted}, got {zone}"),
-            None => (),
+        if let Some(wanted) = expect.zone {
+            ensure!(zone == wanted, "expected zone {wanted}, got {zone}");
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ const fn mask(length: u32) -> u128 {
     }
 }
 
-impl<V: Copy> Prefixes<V> {
+impl<V> Prefixes<V> {
     /// Sets the value of a prefix.
     pub(super) fn insert(&mut self, key: u128, length: u32, value: V) {
         let same_length = self.by_length.entry(length).or_default();
@@ -32,14 +32,14 @@ impl<V: Copy> Prefixes<V> {
     }
 
     /// The value of the longest prefix of an address.
-    pub(super) fn longest(&self, address: u128) -> Option<V> {
+    pub(super) fn longest(&self, address: u128) -> Option<&V> {
         self.all(address).next()
     }
 
     /// The values of all prefixes of an address, the longest first.
-    pub(super) fn all(&self, address: u128) -> impl Iterator<Item = V> {
+    pub(super) fn all(&self, address: u128) -> impl Iterator<Item = &V> {
         let lengths = self.by_length.iter().rev();
-        lengths.filter_map(move |(length, values)| values.get(&(address & mask(*length))).copied())
+        lengths.filter_map(move |(length, values)| values.get(&(address & mask(*length))))
     }
 }
 
@@ -51,7 +51,7 @@ impl Prefixes<u64> {
     }
 }
 
-impl<V: Copy> FromIterator<(u128, u32, V)> for Prefixes<V> {
+impl<V> FromIterator<(u128, u32, V)> for Prefixes<V> {
     fn from_iter<I: IntoIterator<Item = (u128, u32, V)>>(all: I) -> Self {
         let mut prefixes = Self::default();
         for (key, length, value) in all {

@@ -43,6 +43,7 @@ fn service_bits(key: ServiceKey) -> u128 {
 impl<'t> Tables for &'t MemoryTables {
     type Handle = Handle;
     type Head = &'t Generation;
+    type Found = &'t AddressEntry;
 
     fn slot(self) -> u32 {
         self.active
@@ -61,12 +62,16 @@ impl<'t> Tables for &'t MemoryTables {
         self.settings.failsafe != 0
     }
 
-    fn address(self, slot: u32, address: &Addr) -> Option<AddressEntry> {
+    fn address(self, slot: u32, address: &Addr) -> Option<Self::Found> {
         self.slots.get(&slot)?.addresses.longest(bits(address))
     }
 
     fn service(self, slot: u32, key: ServiceKey) -> Option<u32> {
-        self.slots.get(&slot)?.services.longest(service_bits(key))
+        self.slots
+            .get(&slot)?
+            .services
+            .longest(service_bits(key))
+            .copied()
     }
 
     fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry> {
@@ -84,9 +89,9 @@ impl<'t> Tables for &'t MemoryTables {
         self.slots.get(&slot)?.rules.get(index as usize).copied()
     }
 
-    fn repeat<W: Work>(self, limit: u32, work: &mut W) {
+    fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {
         for _ in 0..limit {
-            if work.go() == Sought::Done {
+            if work.go(self) == Sought::Done {
                 break;
             }
         }
@@ -102,7 +107,7 @@ impl<'t> Tables for &'t MemoryTables {
             interface: 0,
         };
         let route = self.routes.longest(bits(&tuple.destination));
-        route.unwrap_or(nowhere)
+        route.copied().unwrap_or(nowhere)
     }
 
     fn guarded(self, interface: u32) -> bool {

@@ -1,0 +1,107 @@
+//! What Ringwall sends itself: the answers of `reject`.
+
+use core::ptr::from_ref;
+
+use aya_ebpf::bindings::{BPF_F_INGRESS, BPF_F_INVALIDATE_HASH};
+use aya_ebpf::helpers::generated as h;
+use firewall_common::addr::Addr;
+use firewall_common::flow::Hook;
+use firewall_common::limit::{Rate, take};
+use firewall_common::packet::Packet;
+use firewall_common::reply::{self, ERROR_V4, ERROR_V6, RESET_V4, RESET_V6, Reply};
+
+use crate::maps::{ANSWER_LIMIT, ANSWERS, REPLIES, SETTINGS};
+use crate::source::tc::Buffer;
+
+/// Answers of all sorts together.
+const ALL: Rate = Rate::per_second(1000);
+/// Answers to one address.
+const EACH: Rate = Rate::per_second(10);
+
+/// Turns a refused packet into its answer and sends it back where it came from; the program's return
+/// value, or `None` where the answer is silence.
+///
+/// On ingress it leaves by the interface that the packet arrived by. On egress it arrives by the
+/// interface that the packet was to leave by, so that a local `connect` fails at once. Either way it
+/// passes the other hook, which knows it by its mark.
+///
+/// A packet whose checksum the sender left to the device (`CHECKSUM_PARTIAL`) keeps that property.
+/// Such a packet never was on a wire, and its answer goes the same way back, to a receiver that takes
+/// the checksum on trust.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+pub(crate) fn answer(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> i32 {
+    send(buffer, hook, packet, now).unwrap_or(crate::hook::tc::DROP)
+}
+
+#[inline(always)]
+fn send(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> Option<i32> {
+    let mark = SETTINGS.get(0)?.mark;
+    if mark == 0 || !within_limits(&packet.tuple.source, now) {
+        return None;
+    }
+    // SAFETY: this CPU's value of that type; nobody else on this CPU uses the hook's place meanwhile.
+    let reply = unsafe { &mut *REPLIES.get_ptr_mut(hook as u32)? };
+    let length = reply::build(&buffer, packet, reply)?;
+    // SAFETY: the context is valid; nothing points into the packet's bytes.
+    if unsafe { h::bpf_skb_change_tail(buffer.0, length, 0) } != 0 {
+        return None;
+    }
+    if store(buffer, length, reply) != 0 {
+        return None;
+    }
+    buffer.set_mark(mark);
+    let flags = match hook {
+        Hook::Ingress => 0,
+        Hook::Egress => BPF_F_INGRESS.into(),
+    };
+    // SAFETY: takes and returns numbers.
+    Some(unsafe { h::bpf_redirect(buffer.interface(), flags) } as i32)
+}
+
+/// Stores the whole frame. The helper wants to know its length when the program is verified.
+#[inline(always)]
+fn store(buffer: Buffer, length: u32, reply: &Reply) -> i64 {
+    let from = from_ref(reply).cast();
+    let flags = BPF_F_INVALIDATE_HASH.into();
+    // SAFETY: each length is at most that of `reply`.
+    unsafe {
+        match length {
+            RESET_V4 => h::bpf_skb_store_bytes(buffer.0, 0, from, RESET_V4, flags),
+            RESET_V6 => h::bpf_skb_store_bytes(buffer.0, 0, from, RESET_V6, flags),
+            ERROR_V4 => h::bpf_skb_store_bytes(buffer.0, 0, from, ERROR_V4, flags),
+            ERROR_V6 => h::bpf_skb_store_bytes(buffer.0, 0, from, ERROR_V6, flags),
+            _ => -1,
+        }
+    }
+}
+
+const _: () = assert!(ERROR_V6 as usize <= size_of::<Reply>());
+
+/// One token from the source's bucket, then one from that of all: who asks too often does not use up
+/// what is left for others. Where that of all is empty the sources are not even looked up, so that a
+/// flood of forged ones does not turn the table over.
+///
+/// Two CPUs that take at once may take the same token: then one answer more is sent than the limit
+/// says for each further CPU, which is harmless.
+#[inline(always)]
+fn within_limits(source: &Addr, now: u64) -> bool {
+    let Some(all) = ANSWER_LIMIT.get_ptr_mut(0) else {
+        return false;
+    };
+    // SAFETY: one aligned word of a map.
+    let Some(all_next) = take(unsafe { all.read_volatile() }, now, ALL) else {
+        return false;
+    };
+    // SAFETY: one aligned word, read at once.
+    let paid_until = unsafe { ANSWERS.get(source) }.copied().unwrap_or(0);
+    let Some(next) = take(paid_until, now, EACH) else {
+        return false;
+    };
+    if ANSWERS.insert(source, next, 0).is_err() {
+        return false;
+    }
+    // SAFETY: one aligned word of a map.
+    unsafe { all.write_volatile(all_next) };
+    true
+}

@@ -1,0 +1,107 @@
+//! Every table. Names are also those of the pins; `firewall-user`'s data plane fills and reads them.
+
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::macros::btf_map;
+use firewall_common::addr::Addr;
+use firewall_common::config::{
+    Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, MAX_RULES,
+    Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount, SLOTS, Settings, Vector,
+};
+use firewall_common::flow::{FlowKey, FragmentKey};
+use firewall_common::pipeline::Scratch;
+use firewall_common::policy::rule::Rule;
+use firewall_common::reply::Reply;
+use firewall_common::session::Entry;
+use firewall_common::zone::ZONES;
+
+/// Places in tables indexed by slot; slot 0 is never filled.
+const SLOT_PLACES: usize = SLOTS as usize + 1;
+const RULE_PLACES: usize = SLOT_PLACES * MAX_RULES as usize;
+/// An inner array may have any size (`BPF_F_INNER_MAP`).
+const INNER: usize = 0x1000;
+
+/// A slot's vectors.
+pub(crate) type Vectors = Array<Vector, 1, INNER>;
+/// A slot's prefixes.
+pub(crate) type Addresses = LpmTrie<[u8; 16], AddressEntry, 1>;
+/// A slot's services.
+pub(crate) type Services = LpmTrie<[u8; 4], u32, 1>;
+
+/// Which generation is in force: the one word that a swap changes.
+#[btf_map]
+pub(crate) static ACTIVE: Array<Active, 1> = Array::new();
+/// Heads of generations by slot.
+#[btf_map]
+pub(crate) static GENERATIONS: Array<Generation, SLOT_PLACES> = Array::new();
+/// The host's own settings.
+#[btf_map]
+pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
+/// Ordered lists: rule `i` of slot `s` is at `s * MAX_RULES + i`.
+#[btf_map]
+pub(crate) static RULES: Array<Rule, RULE_PLACES> = Array::new();
+/// Vectors by slot.
+#[btf_map]
+pub(crate) static VECTORS: ArrayOfMaps<Vectors, SLOT_PLACES> = ArrayOfMaps::new();
+/// Prefixes by slot.
+#[btf_map]
+pub(crate) static ADDRESSES: ArrayOfMaps<Addresses, SLOT_PLACES> = ArrayOfMaps::new();
+/// Services by slot.
+#[btf_map]
+pub(crate) static SERVICES: ArrayOfMaps<Services, SLOT_PLACES> = ArrayOfMaps::new();
+/// Interfaces by slot and index.
+#[btf_map]
+pub(crate) static INTERFACES: HashMap<InterfaceKey, InterfaceEntry, 16_384> = HashMap::new();
+/// Interfaces guarded on ingress.
+#[btf_map]
+pub(crate) static GUARDED: HashMap<u32, u32, 4096> = HashMap::new();
+/// This machine's own addresses.
+#[btf_map]
+pub(crate) static LOCALS: HashMap<Addr, LocalEntry, 65_536, NO_PREALLOC> = HashMap::new();
+/// Failsafe rules by prefix.
+#[btf_map]
+pub(crate) static FAILSAFE_ADDRESSES: LpmTrie<[u8; 16], u64, 4096> = LpmTrie::new();
+/// Failsafe rules by service: the lower and the upper half of the set, since the value's place in a
+/// trie is only as aligned as the key is long.
+#[btf_map]
+pub(crate) static FAILSAFE_SERVICES: LpmTrie<[u8; 4], [u32; 2], 4096> = LpmTrie::new();
+/// Verified sessions.
+#[btf_map]
+pub(crate) static SESSIONS: HashMap<FlowKey, Entry, 262_144> = HashMap::new();
+/// Openings that were not answered yet: a flood of them cannot push out what is verified.
+#[btf_map]
+pub(crate) static HALF_OPEN: HashMap<FlowKey, Entry, 65_536> = HashMap::new();
+/// First fragments that were let through, and when. Losing one costs a datagram, so it may evict.
+#[btf_map]
+pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, u64, 16_384> = LruHashMap::new();
+/// Packets by verdict, hook, zone and reason.
+#[btf_map]
+pub(crate) static PACKETS: PerCpuArray<Count, { PACKET_COUNTERS as usize }> = PerCpuArray::new();
+/// Packets by rule.
+#[btf_map]
+pub(crate) static RULE_COUNTS: PerCpuArray<RuleCount, { RULE_COUNTERS as usize }> =
+    PerCpuArray::new();
+/// Working memory: one place for each hook, and two more for `explain`, which may be interrupted by
+/// a packet on the same CPU.
+#[btf_map]
+pub(crate) static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
+/// The answers of `reject`, by hook.
+#[btf_map]
+pub(crate) static REPLIES: PerCpuArray<Reply, 2> = PerCpuArray::new();
+/// When the next answer may be sent to anyone (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();
+/// When the next answer may be sent to an address.
+#[btf_map]
+pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
+/// Names of rules by counter; for people, never read here.
+#[btf_map]
+static RULE_NAMES: Array<Name, { RULE_COUNTERS as usize }> = Array::new();
+/// Names of zones by number; for people, never read here.
+#[btf_map]
+static ZONE_NAMES: Array<Name, ZONES> = Array::new();
+/// What the slots hold; for people, never read here.
+#[btf_map]
+static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
+
+/// `BPF_F_NO_PREALLOC`: memory only for what is there.
+const NO_PREALLOC: usize = 1;

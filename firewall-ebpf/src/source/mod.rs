@@ -1,0 +1,3 @@
+//! How each hook reads its packet.
+
+pub(crate) mod tc;

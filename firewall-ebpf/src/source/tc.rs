@@ -1,0 +1,98 @@
+//! A packet at TC: a socket buffer.
+
+use core::mem::MaybeUninit;
+use core::ptr::{addr_of, addr_of_mut};
+
+use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::helpers::generated as h;
+use firewall_common::source::{Bytes, PacketSource};
+
+/// Reads a field of the buffer's context. The verifier allows each field only at its own width, so
+/// neighbours must not be read as one: hence volatile.
+macro_rules! field {
+    ($buffer:expr, $field:ident) => {
+        // SAFETY: the kernel hands out a valid context for the time of the program.
+        unsafe { addr_of!((*$buffer.0).$field).read_volatile() }
+    };
+}
+
+/// A socket buffer, from its link header on.
+#[derive(Clone, Copy)]
+pub(crate) struct Buffer(pub(crate) *mut __sk_buff);
+
+impl Buffer {
+    /// The interface of the hook.
+    #[inline(always)]
+    pub(crate) fn interface(self) -> u32 {
+        field!(self, ifindex)
+    }
+
+    /// The interface it arrived by; 0: from this host.
+    #[inline(always)]
+    pub(crate) fn came_by(self) -> u32 {
+        field!(self, ingress_ifindex)
+    }
+
+    /// The firewall mark.
+    #[inline(always)]
+    pub(crate) fn mark(self) -> u32 {
+        field!(self, mark)
+    }
+
+    /// Sets the firewall mark.
+    #[inline(always)]
+    pub(crate) fn set_mark(self, mark: u32) {
+        // SAFETY: the mark is writable at TC, and the context valid.
+        unsafe { addr_of_mut!((*self.0).mark).write_volatile(mark) }
+    }
+
+    /// Leaves four words where the caller of a test run finds them.
+    #[inline(always)]
+    pub(crate) fn leave(self, words: [u32; 4]) {
+        // SAFETY: the control buffer is writable at TC, and the context valid.
+        unsafe {
+            addr_of_mut!((*self.0).cb[0]).write_volatile(words[0]);
+            addr_of_mut!((*self.0).cb[1]).write_volatile(words[1]);
+            addr_of_mut!((*self.0).cb[2]).write_volatile(words[2]);
+            addr_of_mut!((*self.0).cb[3]).write_volatile(words[3]);
+        }
+    }
+}
+
+impl PacketSource for Buffer {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        field!(self, len)
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>> {
+        let mut bytes = MaybeUninit::<Bytes<N>>::uninit();
+        // SAFETY: the helper writes exactly `N` bytes to `bytes`, or zeroes them and fails.
+        unsafe {
+            let to = bytes.as_mut_ptr().cast();
+            if h::bpf_skb_load_bytes(self.0.cast(), offset, to, N as u32) == 0 {
+                Some(bytes.assume_init())
+            } else {
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tag_in_metadata(&self) -> Option<u16> {
+        if field!(self, vlan_present) == 0 {
+            None
+        } else {
+            Some(u16::from_be(field!(self, vlan_proto) as u16))
+        }
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        match field!(self, gso_segs) {
+            0 => 1,
+            segments => segments,
+        }
+    }
+}

@@ -1,0 +1,369 @@
+//! State in the kernel: maps behind the door [`Tables`].
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::btf_maps::lpm_trie::Key;
+use aya_ebpf::helpers::generated as h;
+use core::ffi::c_void;
+use core::ptr::{addr_of_mut, from_mut, from_ref, null};
+use firewall_common::addr::Addr;
+use firewall_common::config::{
+    AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
+};
+use firewall_common::flow::{FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::rule::Rule;
+use firewall_common::session::{Entry, Permit, Track};
+use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+
+use crate::atomics;
+use crate::maps::{
+    ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
+    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SERVICES, SESSIONS, SETTINGS,
+    VECTORS,
+};
+use crate::route;
+use crate::source::tc::Buffer;
+
+/// Nanoseconds for which later fragments are let through after the first: as long as the kernel keeps
+/// them for reassembly (`net.ipv4.ipfrag_time`).
+const FRAGMENT_LIFE: u64 = 30_000_000_000;
+
+/// The errors of updates that are told apart, as the kernel returns them.
+const EEXIST: i32 = -17;
+
+/// The maps. With `DRY` nothing is written: for `explain`, which leaves no trace.
+#[derive(Clone, Copy)]
+pub(crate) struct MapTables<const DRY: bool> {
+    buffer: Buffer,
+}
+
+/// A session's value in its map.
+///
+/// The kernel may give the memory of a deleted entry to a new one at once, so what is written through
+/// a handle could reach another session. For that, this very session must be deleted by another CPU
+/// and the place taken again within the few hundred nanoseconds that one packet takes. Sessions
+/// that packets still come for are deleted only when they are opened anew, revoked or closed by hand; what
+/// would be wrong then is one session's track, which its next packets correct, never a verdict of the
+/// policy. A lock would cost every packet of every session.
+#[derive(Clone, Copy)]
+pub(crate) struct Handle(*mut Entry);
+
+impl<const DRY: bool> MapTables<DRY> {
+    #[inline(always)]
+    pub(crate) fn new(buffer: Buffer) -> Self {
+        Self { buffer }
+    }
+}
+
+#[inline(always)]
+fn session(key: &FlowKey) -> Option<(Handle, Table)> {
+    Some((Handle(SESSIONS.get_ptr_mut(key)?), Table::Sessions))
+}
+
+#[inline(always)]
+fn half_open(key: &FlowKey) -> Option<(Handle, Table)> {
+    Some((Handle(HALF_OPEN.get_ptr_mut(key)?), Table::HalfOpen))
+}
+
+// Look-ups that build their key on the stack are functions of their own, so that each key is on the
+// stack only for as long as it is needed. They hand back plain pointers: the kernel knows no other
+// return values between a program's functions.
+
+#[inline(never)]
+fn find_address(slot: u32, address: &Addr) -> *const AddressEntry {
+    let key = Key::new(128, address.to_bytes());
+    let entry = ADDRESSES.get(slot).and_then(|trie| trie.get(&key));
+    entry.map_or(null(), from_ref)
+}
+
+#[inline(never)]
+fn find_service(slot: u32, key: u32) -> *const u32 {
+    let key = Key::new(32, key.to_ne_bytes());
+    let vector = SERVICES.get(slot).and_then(|trie| trie.get(&key));
+    vector.map_or(null(), from_ref)
+}
+
+#[inline(never)]
+fn find_interface(slot: u32, index: u32) -> *const InterfaceEntry {
+    let key = InterfaceKey { slot, index };
+    INTERFACES.get_ptr(key).unwrap_or(null())
+}
+
+#[inline(never)]
+fn find_failsafe_address(address: &Addr) -> u64 {
+    let key = Key::new(128, address.to_bytes());
+    FAILSAFE_ADDRESSES.get(&key).copied().unwrap_or(0)
+}
+
+#[inline(never)]
+fn find_failsafe_service(key: u32) -> u64 {
+    let halves = FAILSAFE_SERVICES.get(&Key::new(32, key.to_ne_bytes()));
+    halves.map_or(0, |[low, high]| u64::from(*low) | u64::from(*high) << 32)
+}
+
+/// What a step of `bpf_loop` needs: it must be on the stack, so it is no more than two pointers.
+struct Call<W, T> {
+    work: *mut W,
+    tables: T,
+}
+
+/// One step of `bpf_loop`.
+extern "C" fn step<W: Work<T>, T: Tables>(_index: u64, call: *mut c_void) -> i64 {
+    // SAFETY: `repeat` passes a call whose work outlives the loop and is used by nobody else meanwhile.
+    let (work, tables) = unsafe {
+        let call = &*call.cast::<Call<W, T>>();
+        (&mut *call.work, call.tables)
+    };
+    matches!(work.go(tables), Sought::Done).into()
+}
+
+impl<const DRY: bool> Tables for MapTables<DRY> {
+    type Handle = Handle;
+    type Head = &'static Generation;
+    type Found = &'static AddressEntry;
+
+    #[inline(always)]
+    fn slot(self) -> u32 {
+        ACTIVE.get(0).map_or(0, |active| active.slot)
+    }
+
+    #[inline(always)]
+    fn generation(self, slot: u32) -> Option<Self::Head> {
+        if slot == 0 {
+            return None;
+        }
+        GENERATIONS.get(slot)
+    }
+
+    #[inline(always)]
+    fn timeout(self, state: u8) -> u64 {
+        SETTINGS
+            .get(0)
+            .map_or(0, |settings| settings.timeouts[state as usize & 15])
+    }
+
+    #[inline(always)]
+    fn has_failsafe(self) -> bool {
+        SETTINGS
+            .get(0)
+            .is_some_and(|settings| settings.failsafe != 0)
+    }
+
+    #[inline(always)]
+    fn address(self, slot: u32, address: &Addr) -> Option<Self::Found> {
+        // SAFETY: points to a value in a trie that is filled before it is put into its place, and then
+        // never changed; it lives as long as the program runs.
+        unsafe { find_address(slot, address).as_ref() }
+    }
+
+    #[inline(always)]
+    fn service(self, slot: u32, key: ServiceKey) -> Option<u32> {
+        // SAFETY: as in `address`.
+        unsafe { find_service(slot, u32::from_ne_bytes(key)).as_ref() }.copied()
+    }
+
+    #[inline(always)]
+    fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry> {
+        // SAFETY: entries are written by the agent only, whole, and copied out at once.
+        unsafe { find_interface(slot, index).as_ref() }.copied()
+    }
+
+    #[inline(always)]
+    fn vector_word(self, slot: u32, vector: u32, word: u32) -> u64 {
+        let words = VECTORS.get_value(slot, &vector);
+        words.map_or(0, |vector| vector.words[word as usize & (VECTOR_WORDS - 1)])
+    }
+
+    #[inline(always)]
+    fn rule(self, slot: u32, index: u32) -> Option<Rule> {
+        RULES.get(slot * MAX_RULES + index).copied()
+    }
+
+    #[inline(always)]
+    fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {
+        let function: extern "C" fn(u64, *mut c_void) -> i64 = step::<W, Self>;
+        let mut call = Call { work, tables: self };
+        // SAFETY: `step` is called with `call`, which lives on until this returns.
+        unsafe {
+            let call = from_mut(&mut call).cast();
+            h::bpf_loop(limit, function as *mut c_void, call, 0);
+        }
+    }
+
+    #[inline(always)]
+    fn local(self, address: &Addr) -> u32 {
+        // SAFETY: entries are written by the agent only, whole, and copied out at once.
+        unsafe { LOCALS.get(address) }.map_or(0, |local| local.kind)
+    }
+
+    #[inline(always)]
+    fn route(self, tuple: &Tuple, interface: u32) -> Route {
+        route::find(self.buffer, tuple, interface)
+    }
+
+    #[inline(always)]
+    fn guarded(self, interface: u32) -> bool {
+        GUARDED.get_ptr(interface).is_some()
+    }
+
+    #[inline(always)]
+    fn failsafe_address(self, address: &Addr) -> u64 {
+        find_failsafe_address(address)
+    }
+
+    #[inline(always)]
+    fn failsafe_service(self, key: ServiceKey) -> u64 {
+        find_failsafe_service(u32::from_ne_bytes(key))
+    }
+
+    /// A session that is promoted is put into SESSIONS first and taken from HALF_OPEN second. Who
+    /// misses it in SESSIONS (not yet there) and then in HALF_OPEN (no longer there) finds it in
+    /// SESSIONS now, since it was there before it left. So a live session is never missed.
+    #[inline(always)]
+    fn find(self, key: &FlowKey) -> Option<(Handle, Table)> {
+        session(key)
+            .or_else(|| half_open(key))
+            .or_else(|| session(key))
+    }
+
+    #[inline(always)]
+    fn read(self, handle: Handle, entry: &mut Entry) {
+        // SAFETY: the handle points to an entry of a map for the time of this packet.
+        *entry = unsafe { *handle.0 };
+    }
+
+    #[inline(always)]
+    fn write(self, handle: Handle, track: &Track, last_seen: u64) {
+        if DRY {
+            return;
+        }
+        // SAFETY: as above. Two CPUs that write at once leave a mix of two true views, see [`Track`].
+        unsafe {
+            (*handle.0).track = *track;
+            (*handle.0).last_seen = last_seen;
+        }
+    }
+
+    #[inline(always)]
+    fn permit(self, handle: Handle, permit: &Permit) {
+        if DRY {
+            return;
+        }
+        // SAFETY: as above. Two CPUs that judge anew under one policy write the same permit; under
+        // two policies, the epoch of either makes the next packet ask again unless it is in force.
+        unsafe { (*handle.0).permit = *permit };
+    }
+
+    #[inline(always)]
+    fn account(self, handle: Handle, responder: bool, packets: u32, bytes: u32) {
+        if DRY {
+            return;
+        }
+        // SAFETY: as above; the counts are aligned to eight bytes.
+        unsafe {
+            let count = if responder {
+                addr_of_mut!((*handle.0).counts[1])
+            } else {
+                addr_of_mut!((*handle.0).counts[0])
+            };
+            atomics::add(addr_of_mut!((*count).packets), packets.into());
+            atomics::add(addr_of_mut!((*count).bytes), bytes.into());
+        }
+    }
+
+    #[inline(always)]
+    fn open(self, key: &FlowKey, entry: &Entry) -> Put {
+        if DRY {
+            return Put::There;
+        }
+        put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into()))
+    }
+
+    /// In before out, see [`Self::find`]. Of two CPUs that promote at once one finds it there, which is
+    /// as good; deleting twice is harmless. What the loser counted for its one packet is lost to
+    /// the session's own counts, not to the packet counters.
+    #[inline(always)]
+    fn promote(self, key: &FlowKey, entry: &Entry) -> Put {
+        if DRY {
+            return Put::There;
+        }
+        let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
+        if matches!(put, Put::There) {
+            let _gone_already = HALF_OPEN.remove(key);
+        }
+        put
+    }
+
+    #[inline(always)]
+    fn close(self, key: &FlowKey) {
+        if DRY {
+            return;
+        }
+        let _was_not_there = HALF_OPEN.remove(key);
+        let _was_not_there = SESSIONS.remove(key);
+    }
+
+    #[inline(always)]
+    fn remember_fragment(self, key: &FragmentKey, now: u64) {
+        if DRY {
+            return;
+        }
+        let _evicting_map_is_never_full = FRAGMENTS.insert(key, now, 0);
+    }
+
+    #[inline(always)]
+    fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool {
+        // SAFETY: one aligned word, read at once; of an entry reused meanwhile, another time.
+        let seen = unsafe { FRAGMENTS.get(key) };
+        seen.is_some_and(|seen| now.saturating_sub(*seen) < FRAGMENT_LIFE)
+    }
+
+    /// Per CPU, with softirqs off: nobody else adds to this place at the same time.
+    #[inline(always)]
+    fn hit(self, counter: u32, packets: u32, bytes: u32, now: u64) {
+        if DRY {
+            return;
+        }
+        if let Some(count) = RULE_COUNTS.get_ptr_mut(counter) {
+            // SAFETY: this CPU's value of that type.
+            let count = unsafe { &mut *count };
+            count.packets += u64::from(packets);
+            count.bytes += u64::from(bytes);
+            count.last_hit = now;
+        }
+    }
+
+    #[inline(always)]
+    fn would_hit(self, counter: u32, packets: u32, bytes: u32, now: u64) {
+        if DRY {
+            return;
+        }
+        if let Some(count) = RULE_COUNTS.get_ptr_mut(counter) {
+            // SAFETY: this CPU's value of that type.
+            let count = unsafe { &mut *count };
+            count.would_packets += u64::from(packets);
+            count.would_bytes += u64::from(bytes);
+            count.last_hit = now;
+        }
+    }
+
+    #[inline(always)]
+    fn count(self, place: u32, packets: u32, bytes: u32) {
+        if DRY {
+            return;
+        }
+        if let Some(count) = PACKETS.get_ptr_mut(place) {
+            // SAFETY: this CPU's value of that type.
+            let count = unsafe { &mut *count };
+            count.packets += u64::from(packets);
+            count.bytes += u64::from(bytes);
+        }
+    }
+}
+
+#[inline(always)]
+fn put(outcome: Result<(), i32>) -> Put {
+    match outcome {
+        Ok(()) | Err(EEXIST) => Put::There,
+        Err(_) => Put::Full,
+    }
+}

@@ -1,0 +1,104 @@
+//! The programs: loaded from the object that this binary carries, and kept by pins.
+
+use std::fs;
+use std::path::Path;
+
+use aya::programs::{Program, SchedClassifier};
+use aya::{EbpfLoader, include_bytes_aligned};
+
+use super::Options;
+use super::error::{Error, Result};
+use super::pin::{Paths, shapes};
+
+static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
+
+/// The programs at TC.
+#[derive(Debug)]
+pub(super) struct Programs {
+    pub ingress: SchedClassifier,
+    pub egress: SchedClassifier,
+    pub explain_ingress: SchedClassifier,
+    pub explain_egress: SchedClassifier,
+}
+
+const NAMES: [&str; 4] = [
+    "ringwall_ingress",
+    "ringwall_egress",
+    "ringwall_explain_ingress",
+    "ringwall_explain_egress",
+];
+
+impl Programs {
+    /// Loads all programs over the pinned tables, making those that are missing, and pins the programs
+    /// in the place of an earlier agent's. What is attached to interfaces is not touched.
+    pub(super) fn load(options: &Options, paths: &Paths) -> Result<Self> {
+        let mut loader = EbpfLoader::new();
+        for shape in shapes(options) {
+            shape.check(&paths.maps)?;
+            loader.map_max_entries(shape.name, shape.places);
+            loader.map_pin_path(shape.name, paths.maps.join(shape.name));
+        }
+        let mut object = loader.load(OBJECT)?;
+        // All must load before the first takes the place of its predecessor.
+        for name in NAMES {
+            let program: &mut SchedClassifier = classifier(object.program_mut(name), name)?;
+            program.load().map_err(refused(name))?;
+        }
+        for name in NAMES {
+            let program = classifier(object.program_mut(name), name)?;
+            pin(program, name, &paths.programs)?;
+        }
+        Self::open(paths)
+    }
+
+    /// Opens the pins.
+    pub(super) fn open(paths: &Paths) -> Result<Self> {
+        let open =
+            |name| SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name));
+        let [ingress, egress, explain_ingress, explain_egress] = NAMES;
+        Ok(Self {
+            ingress: open(ingress)?,
+            egress: open(egress)?,
+            explain_ingress: open(explain_ingress)?,
+            explain_egress: open(explain_egress)?,
+        })
+    }
+
+    /// Instructions that the kernel verified to accept each program.
+    pub(super) fn verified(&self) -> Result<Vec<(&'static str, u32)>> {
+        let programs = [
+            &self.ingress,
+            &self.egress,
+            &self.explain_ingress,
+            &self.explain_egress,
+        ];
+        let counts = NAMES.iter().zip(programs).map(|(name, program)| {
+            let info = program.info().map_err(refused(name))?;
+            Ok((*name, info.verified_instruction_count().unwrap_or(0)))
+        });
+        counts.collect()
+    }
+}
+
+fn classifier<'p>(
+    program: Option<&'p mut Program>,
+    name: &'static str,
+) -> Result<&'p mut SchedClassifier> {
+    let program = program.ok_or(Error::NoProgram(name))?;
+    program.try_into().map_err(refused(name))
+}
+
+fn refused(name: &'static str) -> impl Fn(aya::programs::ProgramError) -> Error {
+    move |error| Error::Program(name, Box::new(error))
+}
+
+/// Pins beside and renames, so that the name is always there.
+fn pin(program: &mut SchedClassifier, name: &'static str, directory: &Path) -> Result<()> {
+    let failed = |error| Error::Directory(directory.to_owned(), error);
+    let fresh = directory.join(format!("{name}_new"));
+    let _left_by_a_crash = fs::remove_file(&fresh);
+    program
+        .pin(&fresh)
+        .map_err(|error| failed(std::io::Error::other(error)))?;
+    fs::rename(&fresh, directory.join(name)).map_err(failed)
+}

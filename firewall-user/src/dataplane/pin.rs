@@ -1,0 +1,135 @@
+//! Where pins are, and whether what is pinned is what this agent needs.
+
+use std::path::{Path, PathBuf};
+
+use aya::maps::{MapInfo, MapType};
+use firewall_common::addr::Addr;
+use firewall_common::config::{
+    Active, Count, Generation, InterfaceEntry, InterfaceKey, LAYOUT_VERSION, LocalEntry, MAX_RULES,
+    Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount, SLOTS, Settings,
+};
+use firewall_common::flow::{FlowKey, FragmentKey};
+use firewall_common::policy::rule::Rule;
+use firewall_common::session::Entry;
+use firewall_common::zone::ZONES;
+
+use super::Options;
+use super::bpffs;
+use super::error::{Error, Result};
+
+/// The directories of one network namespace and layout.
+#[derive(Debug, Clone)]
+pub(super) struct Paths {
+    /// All of it.
+    pub root: PathBuf,
+    /// A pin for each table.
+    pub maps: PathBuf,
+    /// A pin for each program.
+    pub programs: PathBuf,
+    /// A pin for each interface and direction: `INDEX-ingress` and `INDEX-egress`.
+    pub links: PathBuf,
+}
+
+impl Paths {
+    /// Those of this thread's network namespace.
+    pub(super) fn of(bpf_dir: &Path) -> Result<Self> {
+        let namespace = bpffs::namespace()?.to_string();
+        let root = bpf_dir.join(namespace).join(LAYOUT_VERSION.to_string());
+        Ok(Self {
+            maps: root.join("maps"),
+            programs: root.join("programs"),
+            links: root.join("links"),
+            root,
+        })
+    }
+
+    /// Makes them.
+    pub(super) fn make(&self) -> Result<()> {
+        for directory in [&self.maps, &self.programs, &self.links] {
+            bpffs::make(directory).map_err(|error| Error::Directory(directory.clone(), error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a pinned table must be.
+pub(super) struct Shape {
+    /// Its name, also that of its pin.
+    pub name: &'static str,
+    kind: MapType,
+    key: usize,
+    value: usize,
+    /// Places.
+    pub places: u32,
+}
+
+const fn shape<K, V>(name: &'static str, kind: MapType, places: u32) -> Shape {
+    Shape {
+        name,
+        kind,
+        key: size_of::<K>(),
+        value: size_of::<V>(),
+        places,
+    }
+}
+
+/// A prefix of an address: its length and its bytes.
+pub(super) type AddressKey = [u8; 20];
+/// A prefix of a service: its length and its bytes.
+pub(super) type ServiceKeyPrefix = [u8; 8];
+
+/// Every pinned table. Working memory is not among them: each load of the programs has its own.
+pub(super) fn shapes(options: &Options) -> Vec<Shape> {
+    use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray};
+    let slots = SLOTS + 1;
+    vec![
+        shape::<u32, Active>("ACTIVE", Array, 1),
+        shape::<u32, Generation>("GENERATIONS", Array, slots),
+        shape::<u32, Settings>("SETTINGS", Array, 1),
+        shape::<u32, Rule>("RULES", Array, slots * MAX_RULES),
+        shape::<u32, u32>("VECTORS", ArrayOfMaps, slots),
+        shape::<u32, u32>("ADDRESSES", ArrayOfMaps, slots),
+        shape::<u32, u32>("SERVICES", ArrayOfMaps, slots),
+        shape::<InterfaceKey, InterfaceEntry>("INTERFACES", Hash, 16_384),
+        shape::<u32, u32>("GUARDED", Hash, 4096),
+        shape::<Addr, LocalEntry>("LOCALS", Hash, 65_536),
+        shape::<AddressKey, u64>("FAILSAFE_ADDRESSES", LpmTrie, 4096),
+        shape::<ServiceKeyPrefix, u64>("FAILSAFE_SERVICES", LpmTrie, 4096),
+        shape::<FlowKey, Entry>("SESSIONS", Hash, options.sessions_max),
+        shape::<FlowKey, Entry>("HALF_OPEN", Hash, options.half_open_max),
+        shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
+        shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
+        shape::<u32, RuleCount>("RULE_COUNTS", PerCpuArray, RULE_COUNTERS),
+        shape::<u32, u64>("ANSWER_LIMIT", Array, 1),
+        shape::<Addr, u64>("ANSWERS", LruHash, 8192),
+        shape::<u32, Name>("RULE_NAMES", Array, RULE_COUNTERS),
+        shape::<u32, Name>("ZONE_NAMES", Array, ZONES as u32),
+        shape::<u32, PolicyInfo>("POLICY_INFO", Array, slots),
+    ]
+}
+
+impl Shape {
+    /// Refuses a pin of another shape. The kernel and aya would take any map under the right name.
+    pub(super) fn check(&self, maps: &Path) -> Result<()> {
+        let path = maps.join(self.name);
+        if !path.exists() {
+            return Ok(());
+        }
+        let failed = |error| Error::Table(self.name, std::io::Error::other(error));
+        let info = MapInfo::from_pin(&path).map_err(failed)?;
+        let kind = info.map_type().map_err(failed)?;
+        let found = (info.key_size(), info.value_size(), info.max_entries());
+        if (kind, found) == (self.kind, (self.key as u32, self.value as u32, self.places)) {
+            return Ok(());
+        }
+        Err(Error::Shape {
+            name: self.name,
+            found: words(kind, found),
+            wanted: words(self.kind, (self.key as u32, self.value as u32, self.places)),
+        })
+    }
+}
+
+fn words(kind: MapType, (key, value, places): (u32, u32, u32)) -> String {
+    format!("{places} places of {key} and {value} bytes ({kind:?})")
+}

@@ -1,0 +1,3 @@
+//! What else on this host stands in a packet's way.
+
+pub mod nft;

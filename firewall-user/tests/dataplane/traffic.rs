@@ -1,0 +1,144 @@
+//! Real traffic between namespaces through attached programs.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use firewall_user::dataplane::{Dataplane, Options, Place};
+
+use crate::lab::{HERE4, HERE6, INTERFACE, Lab, PEER4, PEER6, index};
+
+const SOON: Duration = Duration::from_millis(400);
+
+fn to(address: &str, port: u16) -> SocketAddr {
+    SocketAddr::new(address.parse().unwrap(), port)
+}
+
+fn connect(address: &str, port: u16) -> Result<TcpStream, ErrorKind> {
+    TcpStream::connect_timeout(&to(address, port), SOON).map_err(|error| error.kind())
+}
+
+/// Answers each line with the same.
+fn echo(address: &str, port: u16) {
+    let listener = TcpListener::bind(to(address, port)).unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            thread::spawn(move || {
+                let mut bytes = [0; 64];
+                while let Ok(count @ 1..) = stream.read(&mut bytes) {
+                    stream.write_all(&bytes[..count]).unwrap();
+                }
+            });
+        }
+    });
+}
+
+fn says(stream: &mut TcpStream, text: &str) -> bool {
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    let mut bytes = [0; 64];
+    stream.write_all(text.as_bytes()).is_ok()
+        && matches!(stream.read(&mut bytes), Ok(n) if &bytes[..n] == text.as_bytes())
+}
+
+/// What the policy says, seen from the peer's sockets and from here.
+fn judged(lab: &Lab) {
+    for (here, peer) in [(HERE4, PEER4), (HERE6, PEER6)] {
+        lab.at_peer(|| {
+            assert!(says(&mut connect(here, 443).unwrap(), "hello"), "{here}");
+            assert_eq!(connect(here, 80).unwrap_err(), ErrorKind::TimedOut);
+            let start = Instant::now();
+            assert_eq!(connect(here, 22).unwrap_err(), ErrorKind::ConnectionRefused);
+            assert!(start.elapsed() < SOON / 2);
+            unreachable_by_icmp(here, peer);
+        });
+        let start = Instant::now();
+        assert_eq!(connect(peer, 25).unwrap_err(), ErrorKind::ConnectionRefused);
+        assert!(start.elapsed() < SOON / 2);
+        assert!(says(&mut connect(peer, 9000).unwrap(), "out"));
+    }
+}
+
+fn unreachable_by_icmp(here: &str, peer: &str) {
+    let socket = UdpSocket::bind(to(peer, 0)).unwrap();
+    socket.connect(to(here, 53)).unwrap();
+    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.send(b"who is there?").unwrap();
+    let error = socket.recv(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+}
+
+fn listen(lab: &Lab) {
+    for (here, peer) in [(HERE4, PEER4), (HERE6, PEER6)] {
+        echo(here, 443);
+        echo(here, 80);
+        lab.at_peer(|| echo(peer, 9000));
+    }
+}
+
+fn guards(options: impl FnOnce(Options) -> Options, place: Place) {
+    let Some(lab) = Lab::new() else { return };
+    listen(&lab);
+    let options = options(lab.options());
+    let mut plane = lab.open_with(&options);
+    lab.apply(&mut plane);
+    let attached = plane.attach(INTERFACE).unwrap();
+    assert_eq!((attached.index, attached.hook), (index(), place));
+    judged(&lab);
+
+    // A restart: what is enforced outlives the agent, and live connections do not notice the next one.
+    let mut live = lab.at_peer(|| connect(HERE4, 443).unwrap());
+    assert!(says(&mut live, "before"));
+    drop(plane);
+    assert!(says(&mut live, "between"));
+    assert_eq!(
+        lab.at_peer(|| connect(HERE4, 80)).unwrap_err(),
+        ErrorKind::TimedOut
+    );
+    let mut plane = lab.open_with(&options);
+    assert_eq!(plane.attached().unwrap(), [attached.clone()]);
+    assert_eq!(plane.attach(INTERFACE).unwrap(), attached);
+    assert!(says(&mut live, "after"));
+    judged(&lab);
+
+    plane.detach_all().unwrap();
+    assert!(lab.at_peer(|| connect(HERE6, 80)).is_ok());
+    let left = std::fs::read_dir(lab.pins()).unwrap();
+    let left = left.filter(|entry| entry.as_ref().unwrap().path().is_dir());
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn tcx_guards_an_interface_across_restarts() {
+    guards(|options| options, Place::Tcx);
+}
+
+#[test]
+fn clsact_guards_an_interface_across_restarts() {
+    let clsact = |options| Options {
+        clsact: true,
+        ..options
+    };
+    guards(clsact, Place::Clsact);
+}
+
+#[test]
+fn a_vanished_interface_is_put_away_and_its_successor_guarded() {
+    let Some(lab) = Lab::new() else { return };
+    let mut plane = lab.open();
+    plane.attach(INTERFACE).unwrap();
+    lab.replace_interface();
+    assert!(plane.attached().unwrap().is_empty());
+    let attached = plane.attach(INTERFACE).unwrap();
+    assert_eq!(attached.index, index());
+    drop(plane);
+    // The same index again, so that the severed link has the name of the new one's pin.
+    lab.replace_interface();
+    let mut plane: Dataplane = lab.open();
+    assert!(plane.attached().unwrap().len() <= 1);
+    let attached = plane.attach(INTERFACE).unwrap();
+    assert_eq!(plane.attached().unwrap(), [attached.clone()]);
+    plane.detach(attached.index).unwrap();
+    assert!(plane.attached().unwrap().is_empty());
+}
