@@ -47,6 +47,12 @@ fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) ->
     let mut question = Question::default();
     judge::ask_again(&tuple, entry, now, &mut question);
     let mut search = Search::default();
-    lookup(tables, tables.active(), &compiled.head, &question, &mut search);
+    lookup(
+        tables,
+        tables.active(),
+        &compiled.head,
+        &question,
+        &mut search,
+    );
     judge::again(&compiled.head, &search.answer, entry, now).is_err()
 }

@@ -1,15 +1,297 @@
 //! The data plane in the kernel, as the agent needs it.
 
-use super::plane::Plane;
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::Context;
+use firewall_common::config::{
+    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, ServiceKey,
+};
+use firewall_common::session::State;
+use firewall_common::verdict::Decision;
+use ipnet::IpNet;
+
+use super::clock::boot_now;
+use super::config::{FailsafeRule, SessionConfig, Timeouts};
+use super::net::{Local, LocalKind};
+use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Plane, Question};
+use super::revision::Identity;
 use super::state::{Opener, Settings};
+use crate::dataplane::memory::mapped;
+use crate::dataplane::{Dataplane, Error, Failsafe, Info, Options, Trial};
+use crate::policy::compile::service_prefixes;
+use crate::policy::compiled::{Compiled, InterfacePlan};
+
+/// How long to wait between the first write of an apply and the swap: a test aid, so that a crash can be
+/// made to come in between. See docs/test-aids.md.
+const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
+
+struct Kernel(Dataplane);
 
 /// Opens the data plane, reusing what is pinned.
 #[must_use]
 pub fn opener() -> Opener {
-    Box::new(|_settings| anyhow::bail!("the data plane is not part of this build"))
+    Box::new(|settings| {
+        let pause = std::env::var(PAUSE).ok().and_then(|ms| ms.parse().ok());
+        let options = Options {
+            bpf_dir: settings.paths.bpf.clone(),
+            sessions_max: settings.config.sessions.max,
+            half_open_max: settings.config.sessions.half_open_max,
+            before_flip: pause.map(Duration::from_millis),
+            ..Options::default()
+        };
+        Ok(Box::new(Kernel(Dataplane::open(&options)?)))
+    })
 }
 
 /// The pinned tables, without loading anything; `None` where nothing is pinned.
-pub fn from_pins(_settings: &Settings) -> anyhow::Result<Option<Box<dyn Plane>>> {
-    Ok(None)
+pub fn from_pins(settings: &Settings) -> anyhow::Result<Option<Box<dyn Plane>>> {
+    match Dataplane::from_pins(&settings.paths.bpf) {
+        Ok(plane) => Ok(Some(Box::new(Kernel(plane)))),
+        Err(Error::NotRunning(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl Plane for Kernel {
+    fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached> {
+        // Opening gave this load's programs to all that was guarded; giving them again would only cost.
+        let mut there = self.attached()?.into_iter();
+        if let Some(found) = there.find(|a| a.index == index && a.name == name) {
+            return Ok(found);
+        }
+        Ok(attached(self.0.attach(name)?))
+    }
+
+    fn detach(&mut self, index: u32) -> anyhow::Result<()> {
+        Ok(self.0.detach(index)?)
+    }
+
+    fn attached(&self) -> anyhow::Result<Vec<Attached>> {
+        Ok(self.0.attached()?.into_iter().map(attached).collect())
+    }
+
+    fn apply(
+        &mut self,
+        compiled: &Compiled,
+        identity: &Identity,
+        names: &[(u32, String)],
+    ) -> anyhow::Result<()> {
+        let now = jiff::Timestamp::now().as_second();
+        let info = Info {
+            name: identity.name.clone(),
+            revision: identity.revision,
+            digest: from_hex(&identity.digest).context("the digest is no SHA-256")?,
+            applied: u64::try_from(now).unwrap_or_default(),
+        };
+        let names = names.iter().map(|(index, name)| (name.clone(), *index));
+        self.0
+            .apply(compiled, &info, &names.collect::<Vec<_>>())
+            .map(drop)?;
+        Ok(())
+    }
+
+    fn in_force(&self) -> anyhow::Result<Option<InForce>> {
+        let found = self.0.generation_in_force()?;
+        Ok(found.map(|generation| InForce {
+            monitor: generation.head.flags & GENERATION_MONITOR != 0,
+            applied: generation.info.applied,
+            identity: Identity {
+                digest: to_hex(&generation.info.digest),
+                name: generation.info.name,
+                revision: generation.info.revision,
+            },
+        }))
+    }
+
+    fn detach_all(self: Box<Self>) -> anyhow::Result<()> {
+        Ok(self.0.detach_all()?)
+    }
+
+    fn packet_counts(&self) -> anyhow::Result<Vec<PacketCount>> {
+        let counts = self.0.packet_counts()?.into_iter();
+        let plain = counts.map(|c| PacketCount {
+            verdict: c.verdict,
+            hook: c.hook,
+            zone: c.zone.0,
+            reason: c.reason,
+            count: c.count,
+        });
+        Ok(plain.collect())
+    }
+
+    fn rule_counts(&self) -> anyhow::Result<BTreeMap<u32, RuleCount>> {
+        Ok(self.0.rule_counts()?.into_iter().collect())
+    }
+
+    /// A session that is promoted while the tables are read is in both of them: the verified entry counts.
+    fn sessions(&self) -> anyhow::Result<Vec<Live>> {
+        let all = self.0.sessions()?.into_iter();
+        let by_key = all.map(|s| {
+            let (key, entry, table) = (s.key, s.entry, s.table);
+            (key, Live { key, entry, table })
+        });
+        let unique: BTreeMap<_, _> = by_key.collect();
+        Ok(unique.into_values().collect())
+    }
+
+    fn capacity(&self) -> Capacity {
+        let sizes = self.0.table_sizes().ok();
+        sizes.map_or_else(Capacity::default, |sizes| Capacity {
+            sessions: sizes.sessions,
+            half_open: sizes.half_open,
+        })
+    }
+
+    fn expire(&mut self) -> anyhow::Result<usize> {
+        Ok(self.0.expire(boot_now())?)
+    }
+
+    fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {
+        let trial = Trial::new(question.frame, question.hook, question.interface);
+        Ok(self.0.explain(&Trial {
+            came_by: question.came_by,
+            ..trial
+        })?)
+    }
+
+    /// Single addresses only: of a whole prefix that is delivered here the packet path asks the routing.
+    fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {
+        let single = |local: &&Local| local.net.prefix_len() == local.net.max_prefix_len();
+        let known = locals.iter().filter(single).map(|local| {
+            let kind = match local.kind {
+                LocalKind::Unicast => LOCAL_UNICAST,
+                LocalKind::Broadcast => LOCAL_BROADCAST,
+            };
+            (mapped(local.net.addr()), kind)
+        });
+        Ok(self.0.set_locals(&known.collect::<Vec<_>>())?)
+    }
+
+    fn set_interfaces(
+        &mut self,
+        plan: Option<&InterfacePlan>,
+        names: &[(u32, String)],
+    ) -> anyhow::Result<()> {
+        let Some(plan) = plan else { return Ok(()) };
+        for (index, name) in names {
+            self.0.interface_seen(plan, name, *index)?;
+        }
+        Ok(())
+    }
+
+    fn set_host(&mut self, sessions: &SessionConfig, rules: &[FailsafeRule]) -> anyhow::Result<()> {
+        self.0.set_timeouts(timeouts(&sessions.timeouts))?;
+        Ok(self.0.set_failsafe(&failsafe(rules))?)
+    }
+}
+
+fn attached(found: crate::dataplane::Attached) -> Attached {
+    Attached {
+        index: found.index,
+        name: found.interface,
+        hook: found.hook.word().to_owned(),
+    }
+}
+
+/// Nanoseconds by state.
+fn timeouts(of: &Timeouts) -> [u64; 16] {
+    let mut table = [0; 16];
+    for (state, time) in [
+        (State::SynSent, of.tcp_syn_sent),
+        (State::SynReceived, of.tcp_syn_recv),
+        (State::Established, of.tcp_established),
+        (State::FinWait, of.tcp_fin_wait),
+        (State::TimeWait, of.tcp_time_wait),
+        (State::Close, of.tcp_close),
+        (State::Udp, of.udp),
+        (State::UdpStream, of.udp_stream),
+        (State::Icmp, of.icmp),
+        (State::Other, of.other),
+    ] {
+        if let Some(place) = table.get_mut(state as usize) {
+            *place = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        }
+    }
+    table
+}
+
+/// The failsafe rules by what they name. A rule that names no service means all.
+fn failsafe(rules: &[FailsafeRule]) -> Failsafe {
+    let mut addresses: BTreeMap<(u32, [u8; 16]), u64> = BTreeMap::new();
+    let mut services: BTreeMap<(u32, ServiceKey), u64> = BTreeMap::new();
+    for (number, rule) in (0_u32..).zip(rules) {
+        let bit = 1_u64.checked_shl(number).unwrap_or_default();
+        for net in &rule.sources {
+            *addresses.entry(prefix(*net)).or_default() |= bit;
+        }
+        for (key, length) in rule.services.iter().flat_map(service_prefixes) {
+            *services.entry((length, key.to_be_bytes())).or_default() |= bit;
+        }
+        if rule.services.is_empty() {
+            *services.entry((0, [0; 4])).or_default() |= bit;
+        }
+    }
+    let flat = |((length, bytes), bits)| (length, bytes, bits);
+    Failsafe {
+        rules: u32::try_from(rules.len()).unwrap_or(u32::MAX),
+        addresses: addresses.into_iter().map(flat).collect(),
+        services: services
+            .into_iter()
+            .map(|((l, b), bits)| (l, b, bits))
+            .collect(),
+    }
+}
+
+fn prefix(net: IpNet) -> (u32, [u8; 16]) {
+    let length = u32::from(net.prefix_len());
+    let bytes = mapped(net.network()).to_bytes();
+    match net.network() {
+        IpAddr::V4(_) => (length + 96, bytes),
+        IpAddr::V6(_) => (length, bytes),
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn from_hex(text: &str) -> Option<[u8; 32]> {
+    let mut bytes = [0; 32];
+    if text.len() != 64 {
+        return None;
+    }
+    for (index, byte) in bytes.iter_mut().enumerate() {
+        let digits = text.get(2 * index..2 * index + 2)?;
+        *byte = u8::from_str_radix(digits, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_go_there_and_back() {
+        let digest = [0xa5; 32];
+        assert_eq!(from_hex(&to_hex(&digest)), Some(digest));
+        assert_eq!(from_hex("a5"), None);
+    }
+
+    #[test]
+    fn failsafe_rules_share_what_they_name() {
+        let ssh = crate::policy::services::built_in("ssh").unwrap();
+        let rule = |net: &str| FailsafeRule {
+            sources: vec![net.parse().unwrap()],
+            services: ssh.clone(),
+        };
+        let both = failsafe(&[rule("10.1.0.0/24"), rule("fd00::/64")]);
+        assert_eq!(both.rules, 2);
+        assert_eq!(both.addresses.len(), 2);
+        let bits: Vec<(u32, u64)> = both.addresses.iter().map(|(l, _, b)| (*l, *b)).collect();
+        assert_eq!(bits, [(64, 2), (120, 1)]);
+        assert_eq!(both.services, [(32, [6, 0, 0, 22], 3)]);
+    }
 }
