@@ -9,4 +9,5 @@ pub mod case;
 pub mod cases;
 pub mod net;
 pub mod run;
+pub mod scenario;
 pub mod skip;

@@ -21,6 +21,8 @@ pub struct Host {
     pub ns: Netns,
     /// Its files.
     pub dir: RunDir,
+    /// More environment for the agent, from its next start on.
+    pub vars: Vec<(&'static str, String)>,
     interfaces: Vec<String>,
     agent: Option<Daemon>,
 }
@@ -43,6 +45,7 @@ impl Host {
         Ok(Self {
             ns: ns.clone(),
             dir,
+            vars: Vec::new(),
             interfaces,
             agent: None,
         })
@@ -59,7 +62,8 @@ impl Host {
         self.kill9();
         let interfaces = self.interfaces.iter().flat_map(|i| ["--interface", i]);
         let run = self.ns.command(binary()?).args(["run"]).args(interfaces);
-        self.agent = Some(run.envs(self.dir.env()).daemon(&self.dir.log())?);
+        let run = run.envs(self.dir.env()).envs(self.vars.clone());
+        self.agent = Some(run.daemon(&self.dir.log())?);
         Ok(())
     }
 
@@ -120,9 +124,14 @@ impl Host {
 
     /// `ringwall apply` of this text, from a file in the host's own directory.
     pub fn apply(&self, policy: &str) -> Result<Ran> {
+        self.apply_with(policy, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn apply_with(&self, policy: &str, args: &[&str]) -> Result<Ran> {
         let path = self.dir.path().join("config/candidate.yaml");
         std::fs::write(&path, policy)?;
-        self.cli(&["apply", &path.to_string_lossy()])
+        self.cli(&[&["apply", &path.to_string_lossy()], args].concat())
     }
 
     /// The text at `/metrics`.

@@ -9,9 +9,9 @@ use ringwall_tests::net::sock::{self, Echo, Seen};
 use ringwall_tests::net::{End, Host, Lab, Netns};
 
 use super::SCANNER;
-use super::counters::Counters;
 use super::score::Score;
 use super::wire::{About, Summary};
+use ringwall_tests::scenario::Counters;
 
 /// Long enough to tell silence, with one SYN sent again after a second.
 const PATIENCE: Duration = Duration::from_millis(1200);

@@ -9,9 +9,9 @@ use ringwall_tests::net::sock::{self, Seen};
 use ringwall_tests::net::{End, Host, Lab};
 
 use super::attempts::Services;
-use super::counters::{Counters, metric};
 use super::score::{Score, indented};
 use super::wire::{About, Summary};
+use ringwall_tests::scenario::{Counters, metric};
 
 const PATIENCE: Duration = Duration::from_millis(1200);
 

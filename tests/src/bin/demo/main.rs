@@ -7,7 +7,6 @@
 )]
 
 mod attempts;
-mod counters;
 mod live;
 mod score;
 mod signals;

@@ -2,22 +2,23 @@
 
 use std::collections::BTreeMap;
 
+use crate::net::Host;
 use anyhow::Result;
-use ringwall_tests::net::Host;
 use serde_json::Value;
 
 /// Packets by rule id, as `ringwall policy show -o json` has them.
-pub(crate) struct Counters(BTreeMap<String, u64>);
+pub struct Counters(BTreeMap<String, u64>);
 
 impl Counters {
-    pub(crate) fn read(host: &Host) -> Result<Self> {
+    /// As they stand now.
+    pub fn read(host: &Host) -> Result<Self> {
         let mut found = BTreeMap::new();
         gather(&host.json(&["policy", "show"])?, &mut found);
         Ok(Self(found))
     }
 
     /// The rules that moved since. What keeps the link alive moves at any time and decides nothing here.
-    pub(crate) fn moved_to(&self, later: &Self) -> Vec<String> {
+    pub fn moved_to(&self, later: &Self) -> Vec<String> {
         let before = |id: &String| self.0.get(id).copied().unwrap_or(0);
         let moved = later
             .0
@@ -55,7 +56,7 @@ fn rule_id(value: &Value) -> Option<String> {
 }
 
 /// The sum of a metric's samples whose labels contain all of these (`reason="revoked"`).
-pub(crate) fn metric(text: &str, name: &str, labels: &[&str]) -> f64 {
+pub fn metric(text: &str, name: &str, labels: &[&str]) -> f64 {
     let samples = text.lines().filter(|l| {
         l.strip_prefix(name)
             .is_some_and(|rest| rest.starts_with(['{', ' ']))

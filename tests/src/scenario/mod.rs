@@ -1,0 +1,18 @@
+//! What the end-to-end tests of the agent share: a guarded host between two peers, policies in a few words,
+//! traffic that goes on in the background, and places that notice who got through.
+
+mod counters;
+mod doors;
+mod policy;
+mod random;
+mod scene;
+mod traffic;
+mod worker;
+
+pub use counters::{Counters, metric};
+pub use doors::{Door, Traced};
+pub use policy::{allow, policy, rule};
+pub use random::Random;
+pub use scene::{PATIENCE, SHORT, Scene, at_lan, at_wan};
+pub use traffic::{Called, Probed, Talked, call, probe, syn_retransmissions, talk};
+pub use worker::Worker;

@@ -1,0 +1,200 @@
+//! kill -9 of the agent, again and again, under traffic that must get through and traffic that must not:
+//! packets and sessions do not notice, and the agent is back at once.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
+
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use ringwall_tests::need_root;
+use ringwall_tests::net::sock::{Echo, Seen, connect, exchange};
+use ringwall_tests::net::{Ran, wait_until};
+use ringwall_tests::scenario::{
+    Called, Door, PATIENCE, Probed, Random, Scene, Talked, Worker, allow, at_lan, at_wan, call,
+    policy, probe, syn_retransmissions, talk,
+};
+use rustix::process::{Pid, Signal, kill_process};
+
+const KILLS: usize = 20;
+/// Every third kill comes in the middle of an apply.
+const MIDDLE: usize = 3;
+/// How wide the middle of an apply is made: from its first write to its flip.
+const PAUSE_MS: u64 = 500;
+const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
+/// What the figure is, with room for a machine that does other things too.
+const BACK: Duration = Duration::from_secs(3);
+
+#[test]
+fn twenty_kills_change_no_verdict_and_lose_no_session() {
+    need_root!();
+    let mut random = Random::seeded();
+    let mut scene = Scene::guarded(&rules(1)).unwrap();
+    let traffic = Traffic::start(&scene);
+    let mut state = State { revision: 1 };
+    let mut slowest = Duration::ZERO;
+    for round in 0..KILLS {
+        let middle = round % MIDDLE == 1;
+        if middle {
+            state.kill_in_the_middle(&mut scene, &mut random);
+        } else {
+            std::thread::sleep(random.wait(150));
+            scene.host.kill9();
+        }
+        // Some time without an agent.
+        std::thread::sleep(random.wait(150));
+        slowest = slowest.max(state.restart(&mut scene, (round + 1) % MIDDLE == 1));
+        if middle {
+            state.was_interrupted(&scene);
+        }
+        traffic.idle_sessions_answer();
+        state.next_apply_works(&scene);
+    }
+    println!("{KILLS} kills; the slowest restart was ready in {slowest:?}");
+    traffic.conclude(&scene);
+}
+
+/// The rules of a revision: one more than needed, another each time, so that each apply has work to do.
+fn rules(revision: u64) -> [String; 2] {
+    let other = format!("tcp/{}", 2000 + revision);
+    [
+        allow("web", "tcp/443, udp/443"),
+        allow(&format!("r{revision}"), &other),
+    ]
+}
+
+/// The revision that should be in force.
+struct State {
+    revision: u64,
+}
+
+impl State {
+    fn restart(&self, scene: &mut Scene, next_in_the_middle: bool) -> Duration {
+        let pause = if next_in_the_middle { PAUSE_MS } else { 0 };
+        scene.host.vars = vec![(PAUSE, pause.to_string())];
+        let begin = Instant::now();
+        scene.host.restart().unwrap();
+        let took = begin.elapsed();
+        assert!(took < BACK, "ready only after {took:?}");
+        assert_eq!(scene.revision().unwrap(), Some(self.revision));
+        took
+    }
+
+    fn next_apply_works(&mut self, scene: &Scene) {
+        let next = self.revision + 1;
+        let ran = scene
+            .host
+            .apply_with(&policy(next, &rules(next)), &["-o", "json"]);
+        let ran = ran.unwrap();
+        let answer = ran.json().unwrap();
+        assert!(ran.ok() && answer["outcome"] == "applied", "{ran:?}");
+        assert_eq!(answer["previous"], self.revision);
+        self.revision = next;
+    }
+
+    /// Kills between the first write of an apply and its flip.
+    fn kill_in_the_middle(&mut self, scene: &mut Scene, random: &mut Random) {
+        let next = self.revision + 1;
+        let pid = scene.host.agent().unwrap().pid();
+        let pid = Pid::from_raw(pid.cast_signed()).unwrap();
+        let here = &*scene;
+        let ran: Ran = std::thread::scope(|s| {
+            let apply = s.spawn(|| here.host.apply(&policy(next, &rules(next))).unwrap());
+            let begun = wait_until(PATIENCE, || is_applying(here).then_some(()));
+            assert!(begun.is_some(), "the apply does not begin");
+            std::thread::sleep(Duration::from_millis(30) + random.wait(PAUSE_MS - 150));
+            kill_process(pid, Signal::KILL).unwrap();
+            apply.join().unwrap()
+        });
+        assert_eq!(ran.status, 3, "an apply whose agent dies says so: {ran:?}");
+        scene.host.kill9();
+    }
+
+    /// The old policy is in force (as `restart` saw), and the history knows why.
+    fn was_interrupted(&mut self, scene: &Scene) {
+        let next = self.revision + 1;
+        let history = scene.host.json(&["history"]).unwrap();
+        let rows = history.as_array().unwrap();
+        let row = rows.iter().find(|row| row["revision"] == next);
+        let row = row.unwrap_or_else(|| panic!("revision {next} in {history:#}"));
+        assert_eq!(row["outcome"], "interrupted", "{history:#}");
+    }
+}
+
+/// The agent notes what it is about to do before it writes the first table.
+fn is_applying(scene: &Scene) -> bool {
+    let history = std::fs::read_to_string(scene.host.dir.state().join("history.json"));
+    history.is_ok_and(|text| text.contains("\"applying\""))
+}
+
+/// All that goes on meanwhile.
+struct Traffic {
+    _echoes: Vec<Echo>,
+    doors: Vec<Door>,
+    long: Vec<Worker<Talked>>,
+    calls: Worker<Called>,
+    knocks: Worker<Probed>,
+    idle: Vec<TcpStream>,
+    retransmitted: u64,
+}
+
+impl Traffic {
+    fn start(scene: &Scene) -> Self {
+        let host = scene.lab.host();
+        let everywhere = |port: u16| ([0_u16; 8], port).into();
+        let echoes = vec![
+            Echo::tcp(host, everywhere(443)).unwrap(),
+            Echo::tcp(scene.stranger(), everywhere(8080)).unwrap(),
+        ];
+        let doors = vec![Door::tcp(host, 22).unwrap(), Door::udp(host, 161).unwrap()];
+        let open = |v6| connect(scene.trusted(), at_lan(v6, 443), PATIENCE).unwrap();
+        let out = "203.0.113.9:8080".parse().unwrap();
+        let idle = vec![
+            open(false),
+            open(true),
+            connect(host, out, PATIENCE).unwrap(),
+        ];
+        let both = |port| vec![at_wan(false, port), at_wan(true, port)];
+        let web = vec![at_lan(false, 443), at_lan(true, 443)];
+        Self {
+            _echoes: echoes,
+            doors,
+            long: vec![talk(open(false)), talk(open(true))],
+            calls: call(scene.trusted(), web),
+            knocks: probe(scene.stranger(), both(22), both(161)),
+            idle,
+            retransmitted: syn_retransmissions(scene.trusted()).unwrap(),
+        }
+    }
+
+    fn idle_sessions_answer(&self) {
+        for stream in &self.idle {
+            let mut stream = stream.try_clone().unwrap();
+            assert_eq!(exchange(&mut stream, PATIENCE), Seen::Answered);
+        }
+    }
+
+    fn conclude(self, scene: &Scene) {
+        let (called, knocked) = (self.calls.finish(), self.knocks.finish());
+        println!(
+            "{} calls answered, the longest in {:?}; {} denied probes",
+            called.answered, called.longest, knocked.sent
+        );
+        for talked in self.long.into_iter().map(Worker::finish) {
+            let (bytes, longest) = (talked.bytes, talked.longest);
+            println!("a long session: {bytes} bytes, the longest exchange {longest:?}");
+            assert_eq!(talked.error, None);
+            assert!(bytes > 100_000, "it hardly talked");
+        }
+        assert!(called.failed.is_empty(), "{:?}", called.failed);
+        assert!(called.answered > 100, "it hardly called");
+        let again = syn_retransmissions(scene.trusted()).unwrap();
+        assert_eq!(again, self.retransmitted, "allowed openings were lost");
+        assert!(knocked.answered.is_empty(), "{:?}", knocked.answered);
+        assert!(knocked.sent > 1000, "it hardly knocked");
+        let entered: Vec<u64> = self.doors.iter().map(Door::entered).collect();
+        assert_eq!(entered, [0, 0], "denied packets got through");
+    }
+}

@@ -1,0 +1,176 @@
+//! Packets that do not fit: fragments of large datagrams, and a hop with a smaller MTU on the way.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
+
+use std::io::{Read as _, Write as _};
+use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::time::{Duration, Instant};
+
+use ringwall_tests::need_root;
+use ringwall_tests::net::sock::{Echo, Seen, connect, ping};
+use ringwall_tests::net::{Host, Netns, Veth};
+use ringwall_tests::scenario::{Door, PATIENCE, SHORT, Scene, allow, at_wan, policy};
+
+/// More than two frames of 1500 bytes hold.
+const LARGE: usize = 4000;
+
+/// A large datagram to an echo server, and its echo; the bytes that came back.
+fn exchange(from: &Netns, to: SocketAddr, patience: Duration) -> std::io::Result<usize> {
+    let any: IpAddr = if to.is_ipv4() {
+        [0; 4].into()
+    } else {
+        [0; 16].into()
+    };
+    let data: Vec<u8> = (0..LARGE).map(|i| (i % 251) as u8).collect();
+    from.run(|| {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(patience))?;
+        socket.send(&data)?;
+        let mut back = vec![0; 2 * LARGE];
+        let n = socket.recv(&mut back)?;
+        assert!(back[..n] == data, "the echo is another");
+        Ok(n)
+    })
+}
+
+fn at_stranger(v6: bool, port: u16) -> SocketAddr {
+    let ip: IpAddr = if v6 { "2001:db8::9" } else { "203.0.113.9" }
+        .parse()
+        .unwrap();
+    SocketAddr::new(ip, port)
+}
+
+#[test]
+fn large_datagrams_go_both_ways_where_a_rule_allows_them() {
+    need_root!();
+    let scene = Scene::guarded(&[allow("quic", "udp/443")]).unwrap();
+    let host = scene.lab.host();
+    for v6 in [false, true] {
+        let _in = Echo::udp(host, at_wan(v6, 443)).unwrap();
+        let _out = Echo::udp(scene.stranger(), at_stranger(v6, 5000)).unwrap();
+        let inward = exchange(scene.stranger(), at_wan(v6, 443), PATIENCE);
+        assert_eq!(inward.unwrap(), LARGE, "from outside, v6: {v6}");
+        let outward = exchange(host, at_stranger(v6, 5000), PATIENCE);
+        assert_eq!(outward.unwrap(), LARGE, "from the host, v6: {v6}");
+        let closed = Door::udp(host, 161).unwrap();
+        assert!(exchange(scene.stranger(), at_wan(v6, 161), SHORT).is_err());
+        assert_eq!(closed.entered(), 0, "no fragment trick, v6: {v6}");
+    }
+}
+
+#[test]
+fn ping_both_ways() {
+    need_root!();
+    let scene = Scene::guarded(&[allow("ping", "ping")]).unwrap();
+    let both = |scene: &Scene| {
+        [false, true].map(|v6| {
+            let inward = ping(scene.stranger(), at_wan(v6, 0).ip(), SHORT);
+            (
+                inward,
+                ping(scene.lab.host(), at_stranger(v6, 0).ip(), SHORT),
+            )
+        })
+    };
+    let good = (Seen::Answered, Seen::Answered);
+    assert_eq!(both(&scene), [good.clone(), good]);
+    scene.put(&policy(2, &[allow("web", "tcp/443")])).unwrap();
+    let outward_only = (Seen::Silence, Seen::Answered);
+    assert_eq!(both(&scene), [outward_only.clone(), outward_only]);
+}
+
+/// host wan0 ---- 1500 ---- router ---- 1300 ----> far: and far does not know of the narrow hop.
+struct Narrow {
+    host: Host,
+    far: Netns,
+    _router: Netns,
+}
+
+impl Narrow {
+    fn new() -> Self {
+        let [host, router, far] = ["host", "router", "far"].map(|n| Netns::new(n).unwrap());
+        let near = Veth::between(
+            (&host, "wan0", &["203.0.113.1/24", "2001:db8::1/64"]),
+            (&router, "eth0", &["203.0.113.2/24", "2001:db8::2/64"]),
+        );
+        let away = Veth::between(
+            (&router, "eth1", &["198.51.100.2/24", "2001:db8:5::2/64"]),
+            (&far, "eth0", &["198.51.100.9/24", "2001:db8:5::9/64"]),
+        );
+        near.create().unwrap();
+        away.create().unwrap();
+        router.sysctl("ipv4/ip_forward", "1").unwrap();
+        router.sysctl("ipv6/conf/all/forwarding", "1").unwrap();
+        router.ip("link set eth1 mtu 1300\n").unwrap();
+        host.ip("route add default via 203.0.113.2\nroute add ::/0 via 2001:db8::2\n")
+            .unwrap();
+        far.ip("route add default via 198.51.100.2\nroute add ::/0 via 2001:db8:5::2\n")
+            .unwrap();
+        let host = Host::start(&host, &["wan0"], "").unwrap();
+        let ran = host.apply(&policy(1, &[allow("web", "tcp/443")])).unwrap();
+        assert!(ran.ok(), "{ran:?}");
+        let _router = router;
+        Self { host, far, _router }
+    }
+
+    /// A counter of the host's own stack: what the firewall let through to it.
+    fn counter(&self, v6: bool) -> u64 {
+        let (file, name) = if v6 {
+            ("/proc/thread-self/net/snmp6", "Icmp6InPktTooBigs")
+        } else {
+            ("/proc/thread-self/net/snmp", "Icmp: InDestUnreachs")
+        };
+        let text = self.host.ns.run(|| std::fs::read_to_string(file)).unwrap();
+        if v6 {
+            let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
+            return line.trim().parse().unwrap();
+        }
+        let lines: Vec<_> = text.lines().filter(|l| l.starts_with("Icmp:")).collect();
+        let mut pairs = lines[0].split(' ').zip(lines[1].split(' '));
+        let found = pairs.find(|(n, _)| *n == "InDestUnreachs").unwrap();
+        found.1.parse().unwrap()
+    }
+}
+
+const SIZE: usize = 8 << 20;
+
+fn download(v6: bool) {
+    need_root!();
+    let narrow = Narrow::new();
+    let at = at_wan(v6, 443);
+    let listener = narrow.host.ns.run(|| TcpListener::bind(at)).unwrap();
+    let server = std::thread::spawn(move || {
+        let mut peer = listener.accept().unwrap().0;
+        peer.set_write_timeout(Some(2 * PATIENCE)).unwrap();
+        peer.write_all(&vec![7; SIZE])
+    });
+    let begin = Instant::now();
+    let mut client = connect(&narrow.far, at, PATIENCE).unwrap();
+    client.set_read_timeout(Some(2 * PATIENCE)).unwrap();
+    let mut got = Vec::new();
+    client.read_to_end(&mut got).unwrap();
+    server.join().unwrap().unwrap();
+    println!(
+        "{} bytes over the narrow hop in {:?}",
+        got.len(),
+        begin.elapsed()
+    );
+    assert_eq!(got.len(), SIZE);
+    assert!(
+        narrow.counter(v6) > 0,
+        "the router's errors reach the sender's stack"
+    );
+}
+
+#[test]
+fn a_download_over_a_narrow_hop_finishes_v4() {
+    download(false);
+}
+
+#[test]
+fn a_download_over_a_narrow_hop_finishes_v6() {
+    download(true);
+}
