@@ -15,7 +15,6 @@ mod zones;
 
 pub use services::prefixes as service_prefixes;
 
-pub use interfaces::is_glob;
 pub use mutation::Mutation;
 #[cfg(test)]
 pub(crate) use mutation::with as with_mutation;
