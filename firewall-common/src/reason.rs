@@ -2,11 +2,11 @@
 //! label, the command line and the documentation. Numbers are never reused.
 
 macro_rules! reasons {
-    ($($(#[$doc:meta])* $variant:ident = $number:literal, $word:literal, $outcome:ident;)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $number:literal, $word:literal, $outcome:ident;)*) => {
         /// Why a packet was dropped, refused or passed.
         #[repr(u8)]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Reason { $($(#[$doc])* $variant = $number,)* }
+        pub enum Reason { $($(#[doc = $doc])* $variant = $number,)* }
 
         impl Reason {
             /// Every reason, in numerical order.
@@ -16,6 +16,12 @@ macro_rules! reasons {
             #[must_use]
             pub const fn word(self) -> &'static str {
                 match self { $(Self::$variant => $word,)* }
+            }
+
+            /// What it means, in a sentence: the comment in the table below.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => concat!($($doc),*).trim_ascii(),)* }
             }
 
             /// What becomes of a packet with this reason.

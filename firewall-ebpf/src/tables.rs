@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::generated as h;
 use core::ffi::c_void;
-use core::ptr::{addr_of_mut, from_mut, from_ref, null};
+use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
@@ -123,7 +123,10 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 
     #[inline(always)]
     fn slot(self) -> u32 {
-        ACTIVE.get(0).map_or(0, |active| active.slot)
+        // SAFETY: one aligned word of a map, read once: a swap may change it at any moment.
+        ACTIVE
+            .get(0)
+            .map_or(0, |active| unsafe { addr_of!(active.slot).read_volatile() })
     }
 
     #[inline(always)]

@@ -9,9 +9,7 @@ struct Now;
 
 impl FormatTime for Now {
     fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
-        let now = jiff::Timestamp::now();
-        let now = now.round(jiff::Unit::Millisecond).unwrap_or(now);
-        write!(writer, "{now}")
+        write!(writer, "{:.3}", jiff::Timestamp::now())
     }
 }
 

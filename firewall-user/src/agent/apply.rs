@@ -34,8 +34,7 @@ impl Agent {
         self.tally.refused += 1;
         if !candidate.errand.dry_run {
             let record = self.record_of(&candidate.checked, &candidate.errand);
-            let why = problem.message.lines().next().unwrap_or_default();
-            let noted = self.history.refused(record, why);
+            let noted = self.history.refused(record, &problem.brief());
             self.note_history(noted);
         }
         problem.refused(Some(&candidate.identity()), self.previous())
@@ -165,8 +164,7 @@ impl Agent {
     }
 
     fn withdraw(&mut self, id: u64, problem: &Problem) {
-        let why = problem.message.lines().next().unwrap_or_default();
-        let noted = self.history.failed(id, Outcome::Refused, why);
+        let noted = self.history.failed(id, Outcome::Refused, &problem.brief());
         self.note_history(noted);
         self.tally.refused += 1;
     }
@@ -225,10 +223,11 @@ impl Agent {
         let identity = candidate.identity();
         let sessions_cut = self.sessions_cut(compiled);
         let mut lines = self.changes(&identity, compiled);
-        let warnings = candidate.checked.warnings.len();
-        if warnings > 0 {
-            lines.push(format!("{warnings} warnings: see `ringwall policy check`"));
-        }
+        lines.extend(match candidate.checked.warnings.len() {
+            0 => None,
+            1 => Some("1 warning: see `ringwall policy check`".to_owned()),
+            more => Some(format!("{more} warnings: see `ringwall policy check`")),
+        });
         let word = if candidate.errand.dry_run {
             "would apply"
         } else {

@@ -131,14 +131,14 @@ impl Problem {
     /// The same, with the outcome of the apply that it ended.
     #[must_use]
     pub fn refused(mut self, candidate: Option<&Identity>, previous: Option<u64>) -> Self {
-        self.applied = Some(Applied {
+        self.applied = Some(Box::new(Applied {
             changed: false,
             outcome: "refused".to_owned(),
             revision: candidate.map(|c| c.revision),
             digest: candidate.map(|c| c.digest.clone()),
             previous,
             sessions_cut: 0,
-        });
+        }));
         self
     }
 }

@@ -4,7 +4,7 @@ use firewall_common::config::GENERATION_MONITOR;
 use firewall_common::flow::Tuple;
 use firewall_common::judge;
 use firewall_common::policy::lookup::{Question, Search, lookup};
-use firewall_common::session::{Entry, opener_tuple};
+use firewall_common::session::{Entry, State, opener_tuple};
 
 use super::clock::boot_now;
 use super::plane::Live;
@@ -34,8 +34,14 @@ fn count(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u
     for (index, name) in names {
         tables.name_interface(*index, name);
     }
+    // What is closed only waits for its end: nobody misses it.
+    let closed = |live: &&Live| {
+        let state = live.entry.track.state();
+        matches!(state, State::TimeWait | State::Close)
+    };
     let refused = sessions
         .iter()
+        .filter(|live| !closed(live))
         .filter(|live| refuses(&tables, compiled, live, now));
     refused.count() as u64
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::history::StoredFiles;
 use super::state::Agent;
+use crate::api::types::{Problem, exit};
 use crate::policy::source::{MAX_BYTES, read_regular};
 use crate::policy::{self, Checked};
 
@@ -37,7 +38,7 @@ impl Agent {
                 self.note("lists", None);
             }
             Err(error) => {
-                let text = format!("list files keep their old members: {error:#}");
+                let text = format!("list files keep their old members: {}", error.brief());
                 self.note("lists", Some(text));
             }
         }
@@ -67,7 +68,7 @@ impl Agent {
         changed
     }
 
-    fn take_lists(&mut self, changed: &[(PathBuf, Vec<u8>)]) -> anyhow::Result<()> {
+    fn take_lists(&mut self, changed: &[(PathBuf, Vec<u8>)]) -> Result<(), Problem> {
         let Some(id) = self.in_force().map(|current| current.record) else {
             return Ok(());
         };
@@ -76,15 +77,15 @@ impl Agent {
         };
         // Read from the originals, so that faults are named where they are; the policy's text is the kept one.
         let directory = self.history.directory_of(id);
-        let kept = StoredFiles::read_policy(&directory, &record.files)?;
+        let kept = StoredFiles::read_policy(&directory, &record.files).map_err(failed)?;
         let originals = record.files.iter().cloned();
         let files = originals.zip(kept.into_iter().map(|(_, b)| b)).collect();
-        let checked: Checked =
-            policy::read_sources(files, record.directory, &self.settings.host())?;
+        let checked: Checked = policy::read_sources(files, record.directory, &self.settings.host())
+            .map_err(|refusal| Problem::from(&refusal))?;
         let mut numbers = self.numbers.clone();
         let compiled = self.compile(&checked, &mut numbers)?;
-        self.keep_numbers(numbers)?;
-        self.fill(&compiled, &record.identity)?;
+        self.keep_numbers(numbers).map_err(failed)?;
+        self.fill(&compiled, &record.identity).map_err(failed)?;
         if let Some(current) = self.current.as_mut() {
             current.policy = checked.policy;
             current.compiled = compiled;
@@ -95,4 +96,8 @@ impl Agent {
         }
         Ok(())
     }
+}
+
+fn failed(error: impl Into<anyhow::Error>) -> Problem {
+    Problem::new(exit::NO, format!("{:#}", error.into()))
 }

@@ -178,101 +178,70 @@ mod tests {
     const DOWN: Result<Step, &str> = Ok(Step::Apply { downgrade: true });
     const SAME: Result<Step, &str> = Ok(Step::Unchanged);
 
-    #[test]
-    fn the_table_of_the_contract() {
-        let (seven, eight) = (id("web", 7, "g"), id("web", 8, "h"));
-        let other = id("db", 1, "x");
-        // candidate, in force, highest under the candidate's name, rejected, flags, outcome
-        let table = [
-            (id("web", 1, "a"), None, None, false, NONE, UP),
-            (seven.clone(), Some(&seven), Some(&seven), false, NONE, SAME),
-            (seven.clone(), Some(&seven), Some(&seven), true, NONE, SAME),
-            (eight.clone(), Some(&seven), Some(&seven), false, NONE, UP),
-            (
-                id("web", 7, "G"),
-                Some(&seven),
-                Some(&seven),
-                false,
-                NONE,
-                Err("other content"),
-            ),
-            (
-                id("web", 7, "G"),
-                Some(&seven),
-                Some(&seven),
-                false,
-                OLDER,
-                Err("other content"),
-            ),
-            (
-                id("web", 6, "f"),
-                Some(&seven),
-                Some(&seven),
-                false,
-                NONE,
-                Err("lower"),
-            ),
-            (
-                id("web", 6, "f"),
-                Some(&seven),
-                Some(&seven),
-                false,
-                OLDER,
-                DOWN,
-            ),
-            // Rolled back from 8 to 7: the highest is still 8.
-            (
-                eight.clone(),
-                Some(&seven),
-                Some(&eight),
-                true,
-                NONE,
-                Err("rolled back"),
-            ),
-            (eight.clone(), Some(&seven), Some(&eight), true, AGAIN, UP),
-            (
-                id("web", 8, "H"),
-                Some(&seven),
-                Some(&eight),
-                false,
-                AGAIN,
-                Err("other content"),
-            ),
-            (
-                id("web", 9, "i"),
-                Some(&seven),
-                Some(&eight),
-                false,
-                NONE,
-                UP,
-            ),
-            // Another name.
-            (other.clone(), Some(&seven), None, false, NONE, Err("named")),
-            (other.clone(), Some(&seven), None, false, RENAME, UP),
-            (
-                seven.clone(),
-                Some(&other),
-                Some(&eight),
-                false,
-                RENAME,
-                Err("lower"),
-            ),
-            // After a detach nothing is in force, and the highest still counts.
-            (eight.clone(), None, Some(&eight), false, NONE, UP),
-            (seven.clone(), None, Some(&eight), false, NONE, Err("lower")),
-        ];
-        for (candidate, in_force, highest, rejected, allow, expected) in table {
-            let known = Known {
-                in_force,
-                highest,
-                rejected,
-            };
-            let got = judge(&candidate, known, allow);
-            match (&got, expected) {
-                (Ok(step), Ok(wanted)) => assert_eq!(*step, wanted, "{candidate:?} {known:?}"),
-                (Err(no), Err(words)) => assert!(no.to_string().contains(words), "{no}"),
-                _ => panic!("{candidate:?} {known:?} {allow:?}: {got:?}"),
-            }
+    /// Candidate, in force, highest under the candidate's name, flags.
+    type Case<'a> = (
+        &'a Identity,
+        Option<&'a Identity>,
+        Option<&'a Identity>,
+        Allow,
+    );
+
+    fn judged(case: Case<'_>, rejected: bool) -> Result<Step, String> {
+        let (candidate, in_force, highest, allow) = case;
+        let known = Known {
+            in_force,
+            highest,
+            rejected,
+        };
+        judge(candidate, known, allow).map_err(|no| no.to_string())
+    }
+
+    fn expect(case: Case<'_>, rejected: bool, expected: Result<Step, &str>) {
+        match (judged(case, rejected), expected) {
+            (Ok(step), Ok(wanted)) => assert_eq!(step, wanted, "{case:?}"),
+            (Err(no), Err(words)) => assert!(no.contains(words), "{no}"),
+            (got, _) => panic!("{case:?}: {got:?}"),
         }
+    }
+
+    #[test]
+    fn under_one_name_revisions_rise() {
+        let (six, seven, eight) = (id("web", 6, "f"), id("web", 7, "g"), id("web", 8, "h"));
+        let other_seven = id("web", 7, "G");
+        let now = Some(&seven);
+        expect((&six, None, None, NONE), false, UP);
+        expect((&seven, now, now, NONE), false, SAME);
+        expect((&seven, now, now, NONE), true, SAME);
+        expect((&eight, now, now, NONE), false, UP);
+        expect((&other_seven, now, now, NONE), false, Err("other content"));
+        expect((&other_seven, now, now, OLDER), false, Err("other content"));
+        expect((&six, now, now, NONE), false, Err("lower"));
+        expect((&six, now, now, OLDER), false, DOWN);
+    }
+
+    #[test]
+    fn after_a_rollback_the_highest_is_what_was_left() {
+        let (seven, eight, nine) = (id("web", 7, "g"), id("web", 8, "h"), id("web", 9, "i"));
+        let other_eight = id("web", 8, "H");
+        let (now, top) = (Some(&seven), Some(&eight));
+        expect((&eight, now, top, NONE), true, Err("rolled back"));
+        expect((&eight, now, top, AGAIN), true, UP);
+        expect((&other_eight, now, top, AGAIN), false, Err("other content"));
+        expect((&nine, now, top, NONE), false, UP);
+        // After a detach nothing is in force, and the highest still counts.
+        expect((&eight, None, top, NONE), false, UP);
+        expect((&seven, None, top, NONE), false, Err("lower"));
+    }
+
+    #[test]
+    fn another_name_needs_a_word_and_has_its_own_revisions() {
+        let (seven, eight, other) = (id("web", 7, "g"), id("web", 8, "h"), id("db", 1, "x"));
+        expect((&other, Some(&seven), None, NONE), false, Err("named"));
+        expect((&other, Some(&seven), None, RENAME), false, UP);
+        expect(
+            (&seven, Some(&other), Some(&eight), RENAME),
+            false,
+            Err("lower"),
+        );
     }
 }

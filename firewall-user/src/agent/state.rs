@@ -160,14 +160,20 @@ impl Agent {
             state: "guarded".to_owned(),
             why: "pinned".to_owned(),
         });
+        let interfaces: Vec<InterfaceLine> = interfaces.collect();
+        let link = |line: &InterfaceLine| Link {
+            index: line.index,
+            name: line.name.clone(),
+            ..Link::default()
+        };
         let mut agent = Self {
-            interfaces: interfaces.collect(),
+            links: interfaces.iter().map(link).collect(),
+            interfaces,
             settings,
             open: Box::new(|_| anyhow::bail!("the tables are only read here")),
             history,
             numbers,
             current: None,
-            links: Vec::new(),
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),

@@ -2,7 +2,7 @@ use std::path::{Path, PathBuf};
 
 use firewall_common::addr::Addr;
 use firewall_common::flow::{FlowKey, Tuple};
-use firewall_common::session::Entry;
+use firewall_common::session::{Entry, State};
 use firewall_common::tables::Table;
 
 use super::candidate::{Candidate, Errand};
@@ -358,11 +358,12 @@ fn session(port: u16) -> Live {
     };
     let mut key = FlowKey::default();
     let opener = tuple.key(&mut key) as u8;
-    let entry = Entry {
+    let mut entry = Entry {
         opener,
         interface_in: 2,
         ..Entry::default()
     };
+    entry.track.state = State::Established as u8;
     let table = Table::Sessions;
     Live { key, entry, table }
 }

@@ -178,24 +178,27 @@ async fn policy_at(owner: &Owner, path: &Path, named: bool, seen: &mut Seen) -> 
         Ok(None) => None,
         Ok(Some(text)) => Some(text),
         Err(problem) => Some(format!(
-            "the watched policy {} is refused, and what is in force stays: {problem}",
-            path.display()
+            "the watched policy {} is refused, and what is in force stays: {}",
+            path.display(),
+            problem.brief()
         )),
     };
     owner.with(move |agent| agent.note("policy", said)).await
 }
 
 async fn consider(owner: &Owner, path: &Path, seen: &mut Seen) -> Verdict {
+    let before = seen.digest.take();
     source::trusted(path).map_err(|fault| Problem::from(&fault.into()))?;
     let read = source::read(path).map_err(|refusal| Problem::from(&refusal))?;
     let digest = read.digest.clone();
-    if seen.digest.as_ref() == Some(&digest) {
+    let same = before.as_ref() == Some(&digest);
+    seen.digest = Some(digest);
+    if same {
         let said = owner
             .with(|agent| agent.warnings.get("policy").cloned())
             .await?;
         return Ok(said);
     }
-    seen.digest = Some(digest);
     let host = owner.with(|agent| agent.settings.host()).await?;
     let directory = read.directory;
     let files = read.into_bytes();
@@ -214,14 +217,19 @@ async fn consider(owner: &Owner, path: &Path, seen: &mut Seen) -> Verdict {
 async fn submit_risen(owner: &Owner, path: &Path, checked: Checked) -> Verdict {
     let candidate = super::candidate::identity(&checked);
     let asked = candidate.clone();
-    let (highest, in_force) = owner
+    let (highest, in_force, detached) = owner
         .with(move |agent| {
             let highest = agent.history.highest(&asked.name).cloned();
-            (highest, agent.in_force().map(|c| c.identity.clone()))
+            let in_force = agent.in_force().map(|c| c.identity.clone());
+            (highest, in_force, agent.plane.is_none())
         })
         .await?;
     if in_force.as_ref() == Some(&candidate) {
         return Ok(None);
+    }
+    if detached {
+        let text = "the watched policy waits: enforcement was ended by `ringwall detach`";
+        return Ok(Some(text.to_owned()));
     }
     if let Some(highest) = highest
         && candidate.revision <= highest.revision

@@ -243,7 +243,7 @@ pub struct Problem {
     pub diagnostics: serde_json::Value,
     /// What came of an apply that was refused.
     #[serde(default)]
-    pub applied: Option<Applied>,
+    pub applied: Option<Box<Applied>>,
 }
 
 impl Problem {
@@ -257,6 +257,39 @@ impl Problem {
             ..Self::default()
         }
     }
+
+    /// One line: the first faults with their places, or the message.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        const SHOWN: usize = 3;
+        let faults = self.diagnostics.as_array().map_or(&[][..], Vec::as_slice);
+        let errors = faults.iter().filter(|fault| fault["severity"] == "error");
+        let mut lines: Vec<String> = errors.map(brief).collect();
+        let more = lines.len().saturating_sub(SHOWN);
+        lines.truncate(SHOWN);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        if lines.is_empty() {
+            return self.message.replace('\n', " ");
+        }
+        lines.join("; ")
+    }
+}
+
+/// `file:line:column: message` of a fault, as far as known.
+fn brief(fault: &serde_json::Value) -> String {
+    let mut text = fault["file"].as_str().unwrap_or_default().to_owned();
+    for key in ["line", "column"] {
+        if let Some(number) = fault[key].as_u64() {
+            text.push_str(&format!(":{number}"));
+        }
+    }
+    if !text.is_empty() {
+        text.push_str(": ");
+    }
+    text.push_str(fault["message"].as_str().unwrap_or_default());
+    text
 }
 
 impl std::fmt::Display for Problem {

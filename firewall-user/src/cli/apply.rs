@@ -120,7 +120,8 @@ fn standard_input() -> Result<(PathBuf, Vec<u8>), Problem> {
 }
 
 fn refused(problem: &Problem) -> Applied {
-    problem.applied.clone().unwrap_or_else(|| Applied {
+    let told = problem.applied.as_deref().cloned();
+    told.unwrap_or_else(|| Applied {
         outcome: "refused".to_owned(),
         ..Applied::default()
     })

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::output::{OutputArgs, cell};
+use super::output::{OutputArgs, cell, moment};
 use super::{Context, Done};
 use crate::api::types::{HistoryRow, exit};
 
@@ -37,7 +37,7 @@ impl History {
                 row.name.clone(),
                 row.revision.to_string(),
                 row.outcome.clone(),
-                row.at.clone(),
+                moment(&row.at),
                 row.by.clone(),
                 row.how.clone(),
                 row.source.clone(),

@@ -49,10 +49,3 @@ fn strict_has_two_grades() {
         assert!(Cli::try_parse_from(&words).is_ok(), "{words:?}");
     }
 }
-
-#[test]
-fn a_packet_needs_no_quotes() {
-    let words = "ringwall policy explain tcp 203.0.113.9:1 -> host:443 -o json";
-    let parsed = Cli::try_parse_from(words.split(' '));
-    assert!(parsed.is_ok(), "{parsed:?}");
-}

@@ -47,7 +47,7 @@ fn place_of(place: u32, count: Count) -> Option<PacketCount> {
     let upper = place / (reasons * zones);
     Some(PacketCount {
         verdict: Verdict::from_number(u8::try_from(upper / 2).ok()?)?,
-        hook: if upper % 2 == 0 {
+        hook: if upper.is_multiple_of(2) {
             Hook::Ingress
         } else {
             Hook::Egress

@@ -128,6 +128,15 @@ impl Lab {
         ));
     }
 
+    /// Makes this host a router.
+    pub(crate) fn forward(&self, version: u8) {
+        let path = match version {
+            4 => "/proc/sys/net/ipv4/conf/all/forwarding",
+            _ => "/proc/sys/net/ipv6/conf/all/forwarding",
+        };
+        std::fs::write(path, "1").unwrap();
+    }
+
     /// Does something at the peer's.
     pub(crate) fn at_peer<R: Send>(&self, what: impl FnOnce() -> R + Send) -> R {
         thread::scope(|scope| {

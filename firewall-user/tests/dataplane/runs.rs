@@ -7,7 +7,7 @@ use firewall_common::session::State;
 use firewall_common::tables::Table;
 use firewall_common::verdict::Verdict;
 use firewall_common::zone::ZoneId;
-use firewall_user::dataplane::{Dataplane, Error, Options, Trial, clock};
+use firewall_user::dataplane::{Dataplane, Error, Failsafe, Options, Trial, clock};
 
 use crate::frames::Kind::{Ack, Fin, Syn, SynAck};
 use crate::frames::{FAR, PEER_BEGINS, tcp, udp};
@@ -261,6 +261,62 @@ fn a_full_table_of_half_open_sessions_refuses_more() {
     }
     assert_eq!(passed, 128);
     assert_eq!(bench.counted(Reason::HalfOpenLimit), 72);
+}
+
+#[test]
+fn later_fragments_pass_where_their_first_one_did() {
+    let Some(mut bench) = bench() else { return };
+    let fragment = |port, more: bool, offset: u16, id: u16| {
+        let mut frame = tcp(4, false, port, Syn, &[0; 12]);
+        frame[18..20].copy_from_slice(&id.to_be_bytes());
+        let field = u16::from(more) << 13 | offset / 8;
+        frame[20..22].copy_from_slice(&field.to_be_bytes());
+        frame
+    };
+    assert_eq!(bench.comes(&fragment(443, false, 32, 5)), DROP);
+    assert_eq!(bench.comes(&fragment(443, true, 0, 5)), PASS);
+    assert_eq!(bench.comes(&fragment(443, false, 32, 5)), PASS);
+    assert_eq!(bench.comes(&fragment(443, false, 32, 6)), DROP);
+    assert_eq!(bench.comes(&fragment(80, true, 0, 7)), DROP);
+    assert_eq!(bench.comes(&fragment(80, false, 32, 7)), DROP);
+    assert_eq!(bench.counted(Reason::FragmentWithoutFirst), 3);
+}
+
+#[test]
+fn the_kernels_routing_tells_this_host_from_routed() {
+    let Some(mut bench) = bench() else { return };
+    let reason = |bench: &mut Bench, frame: &[u8]| {
+        let trial = Trial::new(frame, Hook::Ingress, bench.index);
+        bench.plane.explain(&trial).unwrap().reason
+    };
+    for version in VERSIONS {
+        let mut frame = tcp(version, false, 80, Syn, b"");
+        // Not one of this host's addresses, but routed back out of the interface.
+        let last = if version == 4 { 33 } else { 53 };
+        frame[last] = 77;
+        assert_eq!(reason(&mut bench, &frame), Reason::DefaultDeny);
+        bench.lab.forward(version);
+        assert_eq!(reason(&mut bench, &frame), Reason::Routed);
+        let here = tcp(version, false, 80, Syn, b"");
+        assert_eq!(reason(&mut bench, &here), Reason::DefaultDeny);
+    }
+}
+
+#[test]
+fn failsafe_rules_come_before_the_policy() {
+    let Some(mut bench) = bench() else { return };
+    let prefix = crate::lab::addr("192.0.2.0").to_bytes();
+    let failsafe = Failsafe {
+        rules: 2,
+        addresses: vec![(96, [0; 16], 2), (120, prefix, 1)],
+        services: vec![(32, [6, 0, 0, 22], 1), (32, [6, 0, 0, 80], 2)],
+    };
+    bench.plane.set_failsafe(&failsafe).unwrap();
+    assert_eq!(bench.comes(&tcp(4, false, 22, Syn, b"")), PASS);
+    assert_eq!(bench.leaves(&tcp(4, true, 22, SynAck, b"")), PASS);
+    assert_eq!(bench.comes(&tcp(6, false, 22, Syn, b"")), ANSWER);
+    assert_eq!(bench.counted(Reason::Failsafe), 2);
+    assert!(bench.plane.sessions().unwrap().is_empty());
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn guards(options: impl FnOnce(Options) -> Options, place: Place) {
         ErrorKind::TimedOut
     );
     let mut plane = lab.open_with(&options);
-    assert_eq!(plane.attached().unwrap(), [attached.clone()]);
+    assert_eq!(plane.attached().unwrap(), std::slice::from_ref(&attached));
     assert_eq!(plane.attach(INTERFACE).unwrap(), attached);
     assert!(says(&mut live, "after"));
     judged(&lab);
@@ -138,7 +138,7 @@ fn a_vanished_interface_is_put_away_and_its_successor_guarded() {
     let mut plane: Dataplane = lab.open();
     assert!(plane.attached().unwrap().len() <= 1);
     let attached = plane.attach(INTERFACE).unwrap();
-    assert_eq!(plane.attached().unwrap(), [attached.clone()]);
+    assert_eq!(plane.attached().unwrap(), std::slice::from_ref(&attached));
     plane.detach(attached.index).unwrap();
     assert!(plane.attached().unwrap().is_empty());
 }

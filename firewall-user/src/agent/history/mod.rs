@@ -262,7 +262,7 @@ impl History {
         for entry in entries.flatten() {
             let name = entry.file_name();
             let id = name.to_str().and_then(|name| name.parse::<u64>().ok());
-            if !id.is_some_and(|id| self.record(id).is_some()) {
+            if id.is_none_or(|id| self.record(id).is_none()) {
                 let _ = std::fs::remove_dir_all(entry.path());
             }
         }

@@ -24,9 +24,8 @@ sessions and counters; or by a file. The packet opens its conversation. Exit sta
 #[derive(Debug, Args)]
 #[command(long_about = LONG)]
 pub(in crate::cli) struct Explain {
-    /// The packet; its words may be quoted or not.
-    #[arg(required = true, num_args = 1.., allow_hyphen_values = true)]
-    packet: Vec<String>,
+    /// The packet, in quotes: `->` means something else to a shell.
+    packet: String,
     /// Judge by this file or directory instead of what is in force.
     #[arg(long, value_name = "PATH")]
     policy: Option<PathBuf>,
@@ -36,7 +35,7 @@ pub(in crate::cli) struct Explain {
 
 impl Explain {
     pub(in crate::cli) fn go(self, context: &Context) -> Done {
-        let packet = self.packet.join(" ");
+        let packet = self.packet;
         let explained = match &self.policy {
             Some(path) => by_file(context, path, &packet)?,
             None => context

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::super::output::{OutputArgs, cell};
+use super::super::output::{OutputArgs, cell, moment};
 use super::super::{Context, Done, pinned};
 use super::this_host;
 use crate::agent::config::AgentConfig;
@@ -95,7 +95,7 @@ fn cells(row: &RuleRow) -> Vec<String> {
         row.state.clone(),
         packets,
         cell(row.bytes),
-        cell(row.last_hit.as_ref()),
+        cell(row.last_hit.as_deref().map(moment)),
         cell(row.owner.as_ref()),
         cell(row.reason.as_ref()),
     ]

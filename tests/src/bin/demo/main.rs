@@ -55,7 +55,7 @@ fn show(policy: &str) -> Result<bool> {
     let lab = Lab::new().context("making the three namespaces")?;
     let [v4, v6] = SCANNER;
     lab.stranger.ns.ip(&format!(
-        "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad\n"
+        "addr add {v4}/24 dev eth0\naddr add {v6}/64 dev eth0 nodad preferred_lft 0\n"
     ))?;
     introduce(&lab);
     let mut host = Host::start(lab.host(), &["lan0", "wan0"], "")?;
