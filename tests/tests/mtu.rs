@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen, connect, ping};
 use ringwall_tests::net::{Host, Netns, Veth};
-use ringwall_tests::scenario::{Door, PATIENCE, SHORT, Scene, allow, at_wan, policy};
+use ringwall_tests::scenario::{Door, PATIENCE, SHORT, Scene, allow, at_wan, counter_in, policy};
 
 /// More than two frames of 1500 bytes hold.
 const LARGE: usize = 4000;
@@ -121,17 +121,14 @@ impl Narrow {
         let (file, name) = if v6 {
             ("/proc/thread-self/net/snmp6", "Icmp6InPktTooBigs")
         } else {
-            ("/proc/thread-self/net/snmp", "Icmp: InDestUnreachs")
+            ("/proc/thread-self/net/snmp", "InDestUnreachs")
         };
         let text = self.host.ns.run(|| std::fs::read_to_string(file)).unwrap();
         if v6 {
             let line = text.lines().find_map(|l| l.strip_prefix(name)).unwrap();
             return line.trim().parse().unwrap();
         }
-        let lines: Vec<_> = text.lines().filter(|l| l.starts_with("Icmp:")).collect();
-        let mut pairs = lines[0].split(' ').zip(lines[1].split(' '));
-        let found = pairs.find(|(n, _)| *n == "InDestUnreachs").unwrap();
-        found.1.parse().unwrap()
+        counter_in(&text, "Icmp:", name).unwrap()
     }
 }
 

@@ -10,7 +10,7 @@ use firewall_common::zone::ZoneId;
 use super::clock;
 use super::config::FailsafeRule;
 use super::history::Record;
-use super::plane::Live;
+use super::plane::{InForce, Live};
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
 use crate::policy::compiled::{Clock, Compiled};
@@ -32,8 +32,15 @@ impl Agent {
             Some(held) if held.monitor => "monitor",
             Some(_) => "enforce",
         };
+        // The tables are also filled anew for a changed list or after a start, which is no apply.
+        let since = |held: &InForce| match &self.current {
+            Some(current) if current.identity == held.identity => {
+                u64::try_from(current.applied.as_second()).unwrap_or_default()
+            }
+            _ => held.applied,
+        };
         let policy = in_force.map(|held| PolicyLine {
-            applied: seconds(held.applied),
+            applied: seconds(since(&held)),
             name: held.identity.name,
             revision: held.identity.revision,
             digest: held.identity.digest,

@@ -38,6 +38,8 @@ impl Door {
         let at = SocketAddr::from(([0_u16; 8], port));
         let socket = ns.run(|| UdpSocket::bind(at)).context("a UDP door")?;
         socket.set_read_timeout(Some(Duration::from_millis(20)))?;
+        // Room for a burst while the machine is busy; only root may exceed the ceiling.
+        rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, 4 << 20)?;
         Ok(Self::watch(move || socket.recv(&mut [0; 2048]).is_ok()))
     }
 

@@ -14,5 +14,5 @@ pub use doors::{Door, Traced};
 pub use policy::{allow, policy, rule};
 pub use random::Random;
 pub use scene::{PATIENCE, SHORT, Scene, at_lan, at_wan};
-pub use traffic::{Called, Probed, Talked, call, probe, syn_retransmissions, talk};
+pub use traffic::{Called, Probed, Resent, Talked, call, counter_in, probe, talk};
 pub use worker::Worker;

@@ -130,16 +130,37 @@ pub fn call(ns: &Netns, to: Vec<SocketAddr>) -> Worker<Called> {
     })
 }
 
-/// How often a SYN or SYN-ACK had to be sent again in a namespace: a lost opening that the retry would hide.
-pub fn syn_retransmissions(ns: &Netns) -> Result<u64> {
-    let text = ns.run(|| std::fs::read_to_string("/proc/thread-self/net/netstat"))?;
-    let mut lines = text.lines().filter(|line| line.starts_with("TcpExt:"));
-    let (names, values) = (lines.next(), lines.next());
-    let (names, values) = names.zip(values).context("the TcpExt lines")?;
+/// What TCP had to send again in a namespace: a lost packet that the retry would hide.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resent {
+    /// SYNs and SYN-ACKs. One is sent again only after a second, so on a machine that is not stuck each
+    /// stands for a lost one.
+    pub syns: u64,
+    /// Segments of any kind. A slow machine alone makes some.
+    pub segments: u64,
+}
+
+impl Resent {
+    /// As counted so far.
+    pub fn read(ns: &Netns) -> Result<Self> {
+        let counter = |file: &str, group: &str, name: &str| {
+            let text =
+                ns.run(|| std::fs::read_to_string(format!("/proc/thread-self/net/{file}")))?;
+            counter_in(&text, group, name).with_context(|| format!("a counter {name}"))
+        };
+        Ok(Self {
+            syns: counter("netstat", "TcpExt:", "TCPSynRetrans")?,
+            segments: counter("snmp", "Tcp:", "RetransSegs")?,
+        })
+    }
+}
+
+/// A counter of the kernel's two-line tables: names above, values below.
+pub fn counter_in(text: &str, group: &str, name: &str) -> Option<u64> {
+    let mut lines = text.lines().filter(|line| line.starts_with(group));
+    let (names, values) = lines.next().zip(lines.next())?;
     let mut pairs = names.split(' ').zip(values.split(' '));
-    let found = pairs.find(|(name, _)| *name == "TCPSynRetrans");
-    let (_, value) = found.context("a counter TCPSynRetrans")?;
-    Ok(value.parse()?)
+    pairs.find(|(n, _)| *n == name)?.1.parse().ok()
 }
 
 #[cfg(test)]
