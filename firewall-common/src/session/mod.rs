@@ -1,5 +1,6 @@
 //! Sessions: what is kept of a conversation, and how its packets move it on.
 
+pub(crate) mod stage;
 pub mod tcp;
 
 use crate::config::Count;
