@@ -57,7 +57,7 @@ fn failsafe_rule<T: Tables>(tables: T, protocol: u8, peer: &Addr, port: u16) -> 
 /// From another machine and for this one, by the tables or, on a miss, by the kernel's routing.
 #[inline(always)]
 fn comes_here<T: Tables>(tables: T, at: &At, tuple: &Tuple) -> bool {
-    !judge::own_source(tables, at.hook, &tuple.source)
+    judge::false_source(tables, at.hook, &tuple.source).is_none()
         && (tables.local(&tuple.destination) != 0 || tables.route(tuple, at.interface).here)
 }
 

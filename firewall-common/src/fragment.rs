@@ -1,6 +1,7 @@
 //! Fragments: a later one goes the way of its first.
 
 use crate::flow::FragmentKey;
+use crate::judge;
 use crate::packet::Packet;
 use crate::pipeline::{At, Scratch};
 use crate::reason::Reason;
@@ -19,9 +20,12 @@ pub(crate) fn fragment_key(packet: &Packet, key: &mut FragmentKey) {
     };
 }
 
-/// A later fragment passes where its first one did; it has no ports of its own.
+/// A later fragment passes where its first one did, at either hook; it has no ports of its own.
 #[inline(always)]
 pub(crate) fn later_fragment<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
+    if let Some(reason) = judge::false_source(tables, at.hook, &scratch.packet.tuple.source) {
+        return Decision::plain(reason);
+    }
     fragment_key(&scratch.packet, &mut scratch.fragment);
     if tables.knows_fragment(&scratch.fragment, at.now) {
         return Decision::plain(Reason::Session);

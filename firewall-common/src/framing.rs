@@ -1,17 +1,15 @@
 //! Framing: what no packet on a wire can say of itself.
 
-use crate::addr::Addr;
-use crate::config::LOCAL_BROADCAST;
 use crate::flow::Hook;
-use crate::packet::{Packet, Role, protocol};
+use crate::packet::{Packet, protocol};
 use crate::pipeline::At;
 use crate::reason::Reason;
-use crate::tables::Tables;
 use crate::verdict::Decision;
 
-/// Sources and destinations that no packet on a wire can have (RFC 1122 section 3.2.1.3, RFC 4291).
+/// Sources and destinations that no packet on a wire can have (RFC 1122 section 3.2.1.3, RFC 4291). This
+/// machine's own addresses need a table, see [`crate::judge::false_source`].
 #[inline(always)]
-pub(crate) fn framing<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> {
+pub(crate) fn framing(at: &At, packet: &Packet) -> Option<Decision> {
     if packet.family == 0 || matches!(at.hook, Hook::Egress) {
         return None;
     }
@@ -25,18 +23,10 @@ pub(crate) fn framing<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<
     // net/ipv6/ip6_input.c drops those too).
     let mapped = packet.family == 6 && (source.is_v4() || destination.is_v4());
     let martian = unspecified || group || mapped || destination.is_loopback();
-    if martian || is_broadcast(tables, packet, source) {
+    if martian {
         return Some(Decision::plain(Reason::Martian));
     }
     None
-}
-
-/// A link's broadcast address is looked up only for packets that cannot be of a session yet.
-#[inline(always)]
-fn is_broadcast<T: Tables>(tables: T, packet: &Packet, source: &Addr) -> bool {
-    packet.family == 4
-        && matches!(packet.role, Role::Opens)
-        && tables.local(source) == LOCAL_BROADCAST
 }
 
 /// `::` while an address is not yet assigned (RFC 4861, RFC 3590), 0.0.0.0 in DHCP and IGMP.

@@ -17,8 +17,8 @@ pub(crate) fn list<T: Tables>(
     head: &Generation,
     scratch: &mut Scratch,
 ) -> Decision {
-    if judge::own_source(tables, at.hook, &scratch.packet.tuple.source) {
-        return Decision::plain(Reason::SpoofedSource);
+    if let Some(reason) = judge::false_source(tables, at.hook, &scratch.packet.tuple.source) {
+        return Decision::plain(reason);
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
@@ -56,6 +56,7 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
         key,
         entry,
         question,
+        occupied,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -77,6 +78,9 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
     entry.counts[0].packets = u64::from(at.packets);
     entry.counts[0].bytes = u64::from(at.bytes);
     // What is left of an older session with this key (expired, or closing and opened anew) goes first.
-    tables.close(key);
+    // Where nothing was found nothing is closed: another CPU may have opened the session since.
+    if *occupied {
+        tables.close(key);
+    }
     tables.open(key, entry)
 }

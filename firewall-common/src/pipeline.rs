@@ -63,8 +63,10 @@ pub struct Scratch {
     pub decision: Decision,
     /// [`Scratch::tuple`] is that of the packet which an ICMP error quotes.
     pub quoted: bool,
+    /// A session was found under the packet's key that it does not belong to.
+    pub occupied: bool,
     /// Zero.
-    pub pad: [u8; 3],
+    pub pad: [u8; 2],
 }
 
 impl Default for Scratch {
@@ -79,7 +81,8 @@ impl Default for Scratch {
             fragment: FragmentKey::default(),
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
-            pad: [0; 3],
+            occupied: false,
+            pad: [0; 2],
         }
     }
 }
@@ -137,7 +140,7 @@ fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) 
 
 #[inline(always)]
 fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
-    if let Some(decision) = framing(tables, at, &scratch.packet) {
+    if let Some(decision) = framing(at, &scratch.packet) {
         return decision;
     }
     if let Some(decision) = essentials(tables, at, head, &scratch.packet) {

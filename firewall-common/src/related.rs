@@ -15,21 +15,27 @@ use crate::zone::Course;
 /// to that packet's sender (RFC 5927). It changes nothing about the session.
 #[inline(always)]
 pub(crate) fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
-    let stray = Decision::plain(Reason::NoSession);
-    if !scratch.quoted || scratch.packet.tuple.destination != scratch.tuple.source {
-        return stray;
+    if let Some(reason) = judge::false_source(tables, at.hook, &scratch.packet.tuple.source) {
+        return Decision::plain(reason);
     }
+    if !scratch.quoted || scratch.packet.tuple.destination != scratch.tuple.source {
+        return Decision::plain(Reason::NoSession);
+    }
+    match about_session(tables, at, scratch) {
+        Some(decision) => decision,
+        None if about_failsafe(tables, at, &scratch.tuple) => Decision::plain(Reason::Related),
+        None => Decision::plain(Reason::NoSession),
+    }
+}
+
+#[inline(always)]
+fn about_session<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Option<Decision> {
     let side = scratch.tuple.key(&mut scratch.key);
-    let Some((handle, _)) = tables.find(&scratch.key) else {
-        if about_failsafe(tables, at, &scratch.tuple) {
-            return Decision::plain(Reason::Related);
-        }
-        return stray;
-    };
+    let (handle, _) = tables.find(&scratch.key)?;
     tables.read(handle, &mut scratch.entry);
     let entry = &scratch.entry;
     if entry.is_over(at.now, tables.timeout(entry.track.state)) {
-        return stray;
+        return None;
     }
     // The quoted packet must have crossed here in the direction opposite to the error's.
     let quoted_hook = if entry.is_opener(side) == opener_arrives(entry) {
@@ -38,12 +44,9 @@ pub(crate) fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> D
         Hook::Egress
     };
     if !matches!(entry.course(), Course::Routed) && quoted_hook as u8 == at.hook as u8 {
-        return stray;
+        return None;
     }
-    if judge::own_source(tables, at.hook, &scratch.packet.tuple.source) {
-        return Decision::plain(Reason::SpoofedSource);
-    }
-    in_session(Reason::Related, &scratch.entry)
+    Some(in_session(Reason::Related, entry))
 }
 
 /// Do the opener's packets arrive (rather than leave)?

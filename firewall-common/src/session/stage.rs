@@ -1,5 +1,6 @@
 //! A packet of a live session: found, moved on, judged anew where the policy has changed.
 
+use crate::addr::Addr;
 use crate::config::Generation;
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
@@ -25,13 +26,17 @@ pub(crate) fn sessions<T: Tables>(
         entry,
         question,
         search,
+        occupied,
         ..
     } = scratch;
     packet.session_tuple(tuple);
     let side = tuple.key(key);
-    let (handle, table) = tables.find(key)?;
+    let found = tables.find(key);
+    *occupied = found.is_some();
+    let (handle, table) = found?;
     tables.read(handle, entry);
-    if entry.is_over(at.now, tables.timeout(entry.track.state)) || !crosses(at, entry, side) {
+    let over = entry.is_over(at.now, tables.timeout(entry.track.state));
+    if over || !crosses(tables, at, entry, side, &packet.tuple.source) {
         return None;
     }
     let from_opener = entry.is_opener(side);
@@ -40,20 +45,27 @@ pub(crate) fn sessions<T: Tables>(
         Step::Idle => (),
         Step::Live => entry.last_seen = at.now,
     }
+    let mut reason = Reason::Session;
     if stale(head, entry, at.now) {
         key.tuple(entry.opener_side(), tuple);
         judge::ask_again(tuple, entry, at.now, question);
         lookup(tables, at.slot, head, question, search);
-        if let Some(refusal) = renew(tables, head, key, handle, at.now, &search.answer, entry) {
-            return Some(refusal);
+        reason = anew(tables, head, handle, at.now, &search.answer, entry);
+        // In monitor mode the session goes on, so that it can be judged again.
+        if !matches!(reason, Reason::Session) && !monitors(head) {
+            tables.close(key);
+            return Some(in_session(reason, entry));
         }
     }
     if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
-        return Some(verified(tables, at, key, from_opener, entry));
+        if matches!(verified(tables, at, key, from_opener, entry), Put::Full) {
+            reason = Reason::SessionTableFull;
+        }
+    } else {
+        tables.write(handle, &entry.track, entry.last_seen);
+        tables.account(handle, !from_opener, at.packets, at.bytes);
     }
-    tables.write(handle, &entry.track, entry.last_seen);
-    tables.account(handle, !from_opener, at.packets, at.bytes);
-    Some(in_session(Reason::Session, entry))
+    Some(in_session(reason, entry))
 }
 
 /// Must the session be judged anew: another policy is in force, or its rule has expired?
@@ -62,29 +74,23 @@ const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
     entry.permit.epoch != head.epoch || (entry.permit.expires != 0 && now >= entry.permit.expires)
 }
 
+/// What the list says now of the session's opening: that it goes on, or why it is refused.
 #[inline(always)]
-fn renew<T: Tables>(
+fn anew<T: Tables>(
     tables: T,
     head: &Generation,
-    key: &FlowKey,
     handle: T::Handle,
     now: u64,
     answer: &Answer,
     entry: &mut Entry,
-) -> Option<Decision> {
+) -> Reason {
     match judge::again(head, answer, entry, now) {
         Ok(permit) => {
             entry.permit = permit;
             tables.permit(handle, &permit);
-            None
+            Reason::Session
         }
-        Err(reason) => {
-            // In monitor mode the session goes on, so that it can be judged again.
-            if !monitors(head) {
-                tables.close(key);
-            }
-            Some(in_session(reason, entry))
-        }
+        Err(refusal) => refusal,
     }
 }
 
@@ -97,7 +103,7 @@ fn verified<T: Tables>(
     key: &FlowKey,
     from_opener: bool,
     entry: &mut Entry,
-) -> Decision {
+) -> Put {
     let counts = if from_opener {
         &mut entry.counts[0]
     } else {
@@ -105,21 +111,21 @@ fn verified<T: Tables>(
     };
     counts.packets += u64::from(at.packets);
     counts.bytes += u64::from(at.bytes);
-    match tables.promote(key, entry) {
-        Put::There => in_session(Reason::Session, entry),
-        Put::Full => in_session(Reason::SessionTableFull, entry),
-    }
+    tables.promote(key, entry)
 }
 
 /// Does a packet from `side` belong at this hook? A packet that arrives in the name of this host's own
-/// end is none of the session's.
+/// end is none of the session's, nor is one in the name of a group.
 #[inline(always)]
-fn crosses(at: &At, entry: &Entry, side: Side) -> bool {
+fn crosses<T: Tables>(tables: T, at: &At, entry: &Entry, side: Side, source: &Addr) -> bool {
     let ingress = matches!(at.hook, Hook::Ingress);
+    let from_opener = entry.is_opener(side);
     match entry.course() {
-        Course::Inbound => entry.is_opener(side) == ingress,
-        Course::Outbound => entry.is_opener(side) != ingress,
-        Course::Routed => true,
+        _ if entry.group() && !from_opener => false,
+        Course::Inbound => from_opener == ingress,
+        Course::Outbound => from_opener != ingress,
+        // Either side may arrive, but where the traffic is masqueraded one end is an address of ours.
+        Course::Routed => judge::false_source(tables, at.hook, source).is_none(),
     }
 }
 
