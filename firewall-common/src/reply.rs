@@ -21,7 +21,8 @@ pub const ERROR_V6: u32 = 14 + 40 + 8 + QUOTE_V6 as u32;
 
 const QUOTE_V4: usize = 28;
 const QUOTE_V6: usize = 48;
-const WORDS: usize = 56;
+/// A power of two, so that a masked length is within it.
+const WORDS: usize = 64;
 /// The word where the IP header begins.
 const L3: usize = 7;
 /// The word where the transport header begins in IPv4.

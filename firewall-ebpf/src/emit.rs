@@ -1,5 +1,6 @@
 //! What Ringwall sends itself: the answers of `reject`.
 
+use core::arch::asm;
 use core::ptr::from_ref;
 
 use aya_ebpf::bindings::{BPF_F_INGRESS, BPF_F_INVALIDATE_HASH};
@@ -8,7 +9,7 @@ use firewall_common::addr::Addr;
 use firewall_common::flow::Hook;
 use firewall_common::limit::{Rate, take};
 use firewall_common::packet::Packet;
-use firewall_common::reply::{self, ERROR_V4, ERROR_V6, RESET_V4, RESET_V6, Reply};
+use firewall_common::reply::{self, ERROR_V6, RESET_V4, Reply};
 
 use crate::maps::{ANSWER_LIMIT, ANSWERS, REPLIES, SETTINGS};
 use crate::source::tc::Buffer;
@@ -59,24 +60,27 @@ fn send(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> Option<i32> {
     Some(unsafe { h::bpf_redirect(buffer.interface(), flags) } as i32)
 }
 
-/// Stores the whole frame. The helper wants to know its length when the program is verified.
+/// Stores the whole frame. The verifier must see that the length is within the answer and not 0; older
+/// ones see that only of a value that was masked and then compared once, so the compiler is kept from
+/// knowing which four lengths there are.
 #[inline(always)]
 fn store(buffer: Buffer, length: u32, reply: &Reply) -> i64 {
+    let mut length = u64::from(length);
+    // SAFETY: one instruction, which changes nothing but the register.
+    unsafe { asm!("{0} &= {1}", inout(reg) length, const size_of::<Reply>() - 1) };
+    if length < RESET_V4.into() {
+        return -1;
+    }
     let from = from_ref(reply).cast();
-    let flags = BPF_F_INVALIDATE_HASH.into();
-    // SAFETY: each length is at most that of `reply`.
+    // SAFETY: the length is at most that of `reply`.
     unsafe {
-        match length {
-            RESET_V4 => h::bpf_skb_store_bytes(buffer.0, 0, from, RESET_V4, flags),
-            RESET_V6 => h::bpf_skb_store_bytes(buffer.0, 0, from, RESET_V6, flags),
-            ERROR_V4 => h::bpf_skb_store_bytes(buffer.0, 0, from, ERROR_V4, flags),
-            ERROR_V6 => h::bpf_skb_store_bytes(buffer.0, 0, from, ERROR_V6, flags),
-            _ => -1,
-        }
+        let flags = BPF_F_INVALIDATE_HASH.into();
+        h::bpf_skb_store_bytes(buffer.0, 0, from, length as u32, flags)
     }
 }
 
 const _: () = assert!(ERROR_V6 as usize <= size_of::<Reply>());
+const _: () = assert!(size_of::<Reply>().is_power_of_two());
 
 /// One token from the source's bucket, then one from that of all: who asks too often does not use up
 /// what is left for others. Where that of all is empty the sources are not even looked up, so that a

@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -18,6 +18,14 @@ const RUN: &str = "/run/ringwall";
 #[derive(Debug)]
 pub struct Locks {
     _files: [File; 2],
+    pins: PathBuf,
+}
+
+impl Drop for Locks {
+    /// Namespaces come and go: their locks must not pile up. Removed while it is held, see [`lock`].
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.pins);
+    }
 }
 
 /// Takes both locks.
@@ -26,9 +34,11 @@ pub fn take(paths: &Paths) -> anyhow::Result<Locks> {
         .with_context(|| format!("cannot make {}", paths.state.display()))?;
     let state = lock(&paths.state.join("agent.lock"), &paths.state)?;
     std::fs::create_dir_all(RUN).with_context(|| format!("cannot make {RUN}"))?;
-    let pins = lock(&pins_lock(&paths.bpf)?, &paths.bpf)?;
+    let path = pins_lock(&paths.bpf)?;
+    let pins = lock(&path, &paths.bpf)?;
     Ok(Locks {
         _files: [state, pins],
+        pins: path,
     })
 }
 
@@ -48,7 +58,20 @@ fn pins_lock(bpf: &Path) -> anyhow::Result<PathBuf> {
     Ok(Path::new(RUN).join(format!("pins-{word}.lock")))
 }
 
+/// The race: the file may be removed between our opening it and locking it, and then our lock would keep
+/// nobody out. So it counts only if the locked file is still the one at the path.
 fn lock(path: &Path, what: &Path) -> anyhow::Result<File> {
+    loop {
+        let file = try_lock(path, what)?;
+        let held = file.metadata()?;
+        let there = std::fs::metadata(path).ok();
+        if there.is_some_and(|there| (there.dev(), there.ino()) == (held.dev(), held.ino())) {
+            return Ok(file);
+        }
+    }
+}
+
+fn try_lock(path: &Path, what: &Path) -> anyhow::Result<File> {
     let mut file = OpenOptions::new()
         .read(true)
         .write(true)

@@ -61,6 +61,7 @@ impl Agent {
         if !guarded {
             warnings.push("no interface is guarded: see `interfaces`".to_owned());
         }
+        warnings.extend(crate::diagnose::nft::dropping_chains());
         if line.policy.is_none() {
             let text = "no policy is in force: everything passes; begin with `ringwall apply PATH`";
             warnings.push(text.to_owned());

@@ -8,6 +8,7 @@ use aya::{EbpfLoader, include_bytes_aligned};
 
 use super::Options;
 use super::error::{Error, Result};
+use super::maps::make_slots;
 use super::pin::{Paths, shapes};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
@@ -38,6 +39,7 @@ impl Programs {
             loader.map_max_entries(shape.name, shape.places);
             loader.map_pin_path(shape.name, paths.maps.join(shape.name));
         }
+        make_slots(paths)?;
         let mut object = loader.load(OBJECT)?;
         // All must load before the first takes the place of its predecessor.
         for name in NAMES {

@@ -1,14 +1,14 @@
 //! The tables, opened from their pins.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 
 use aya::Pod;
 use aya::maps::{ArrayOfMaps, Map, MapData};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, Settings, Vector,
+    PolicyInfo, RuleCount, SLOTS, Settings, Vector,
 };
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::rule::Rule;
@@ -103,6 +103,32 @@ impl Slots {
             Err(Error::Differs(self.name))
         }
     }
+}
+
+/// Makes the tables of tables that are missing.
+///
+/// Left to the loader they would be made after inner tables with type information, and up to Linux 6.2 the
+/// kernel takes such a one's place only for tables that have it too, which those we fill have not.
+pub(super) fn make_slots(paths: &Paths) -> Result<()> {
+    make_outer(paths, "VECTORS", || new_vectors(1))?;
+    make_outer(paths, "ADDRESSES", || new_addresses(1))?;
+    make_outer(paths, "SERVICES", || new_services(1))
+}
+
+fn make_outer<K: Pod, V: Pod>(
+    paths: &Paths,
+    name: &'static str,
+    inner: impl FnOnce() -> Result<Table<K, V>>,
+) -> Result<()> {
+    let pin = paths.maps.join(name);
+    if pin.exists() {
+        return Ok(());
+    }
+    let inner = inner()?;
+    let shape = raw::Shape::of_tables(SLOTS + 1, inner.map().fd().as_fd(), c"ring_slots");
+    let outer: Table<u32, u32> = adopt(raw::create(shape), name)?;
+    let pinned = outer.map().pin(pin);
+    pinned.map_err(|error| Error::Table(name, io::Error::other(error)))
 }
 
 const ARRAY: u32 = 2;

@@ -182,6 +182,11 @@ impl MemoryTables {
         self.locals.insert(mapped(address), LOCAL_UNICAST);
     }
 
+    /// Leaves this machine without addresses.
+    pub fn clear_locals(&mut self) {
+        self.locals.clear();
+    }
+
     /// Makes an address a broadcast address of one of this machine's links.
     pub fn add_broadcast(&mut self, address: IpAddr) {
         self.locals.insert(mapped(address), LOCAL_BROADCAST);

@@ -67,6 +67,15 @@ impl Shape {
             ..Self::default()
         }
     }
+
+    /// A table of tables that are all like `inner`.
+    pub(super) fn of_tables(places: u32, inner: BorrowedFd<'_>, name: &CStr) -> Self {
+        const ARRAY_OF_MAPS: u32 = 12;
+        Self {
+            inner: number(inner),
+            ..Self::new(ARRAY_OF_MAPS, 4, 4, places, 0, name)
+        }
+    }
 }
 
 #[repr(C)]
@@ -154,7 +163,7 @@ fn address<T>(place: *const T) -> u64 {
 
 /// Makes a table.
 pub(super) fn create(mut shape: Shape) -> io::Result<OwnedFd> {
-    // SAFETY: the shape holds no pointers, and the command answers with a new descriptor.
+    // SAFETY: the shape holds no pointers and valid descriptors, and the command answers with a new descriptor.
     unsafe { descriptor(MAP_CREATE, &mut shape) }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use firewall_common::config::{AddressEntry, Generation, InterfaceEntry, ServiceKey, Vector};
 use firewall_common::policy::rule::Rule;
 use firewall_common::zone::ZoneId;
+use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 /// One generation, ready to be written into a slot. Only `head.epoch` is still open: the swap sets it.
@@ -28,6 +29,19 @@ pub struct Compiled {
     pub zones: Vec<(ZoneId, String)>,
 }
 
+impl Compiled {
+    /// Turns the dates of rules into times since boot again: after a reboot, or when the wall clock was set.
+    pub fn retime(&mut self, clock: &Clock) {
+        for listed in &self.listing {
+            let rule = listed.index.and_then(|i| self.rules.get_mut(i as usize));
+            let moment = listed.expires.as_ref().and_then(|text| text.parse().ok());
+            if let (Some(rule), Some(moment)) = (rule, moment) {
+                rule.expires = clock.boot_time(moment);
+            }
+        }
+    }
+}
+
 /// How an interface's name decides its class and vector. Every combination of patterns that one name can
 /// match is worked out when the policy is compiled, so that interfaces may come later than the policy.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -44,19 +58,57 @@ impl InterfacePlan {
     /// What the policy knows of an interface with this name.
     #[must_use]
     pub fn entry(&self, name: &str) -> InterfaceEntry {
-        let patterns = (0..).zip(&self.patterns);
-        let matching: Vec<u32> = patterns
-            .filter(|(_, pattern)| pattern_matches(pattern, name))
-            .map(|(index, _)| index)
-            .collect();
-        self.entries.get(&matching).copied().unwrap_or(self.other)
+        self.matcher().entry(name)
     }
+
+    /// For many names.
+    #[must_use]
+    pub fn matcher(&self) -> InterfaceMatcher<'_> {
+        let globs = self.patterns.iter().map(|pattern| {
+            let glob = Glob::new(pattern).ok().filter(|_| is_glob(pattern));
+            glob.map(|glob| glob.compile_matcher())
+        });
+        InterfaceMatcher {
+            plan: self,
+            globs: globs.collect(),
+        }
+    }
+}
+
+/// An [`InterfacePlan`] with its globs made ready.
+#[derive(Debug)]
+pub struct InterfaceMatcher<'p> {
+    plan: &'p InterfacePlan,
+    globs: Vec<Option<GlobMatcher>>,
+}
+
+impl InterfaceMatcher<'_> {
+    /// What the policy knows of an interface with this name.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> InterfaceEntry {
+        let matches = |(pattern, glob): (&String, &Option<GlobMatcher>)| {
+            let by_glob = glob.as_ref().is_some_and(|glob| glob.is_match(name));
+            pattern == name || by_glob
+        };
+        let patterns = self.plan.patterns.iter().zip(&self.globs);
+        let numbered = (0..).zip(patterns);
+        let matching = numbered.filter(|(_, pattern)| matches(*pattern));
+        let matching: Vec<u32> = matching.map(|(index, _)| index).collect();
+        let found = self.plan.entries.get(&matching);
+        found.copied().unwrap_or(self.plan.other)
+    }
+}
+
+/// Does a pattern stand for more than one name?
+#[must_use]
+pub fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?', '['])
 }
 
 /// Is a name what a pattern (a name or a glob) stands for?
 #[must_use]
 pub fn pattern_matches(pattern: &str, name: &str) -> bool {
-    let glob = globset::Glob::new(pattern);
+    let glob = Glob::new(pattern);
     pattern == name || glob.is_ok_and(|glob| glob.compile_matcher().is_match(name))
 }
 

@@ -53,16 +53,15 @@ pub fn from_file(
     clock: &Clock,
 ) -> Result<Explanation, Vec<CompileError>> {
     let compiled = compile(policy, &mut Numbers::default(), clock)?;
-    let space = Space::new(&compiled);
-    let judged = judge(policy, &space, spec, clock.boot).map_err(|message| {
+    let mut judge = Judge::new(policy, &compiled);
+    judge.judge(spec, clock.boot).map_err(|message| {
         let (span, help) = (None, None);
         vec![CompileError {
             message,
             span,
             help,
         }]
-    })?;
-    Ok(judged)
+    })
 }
 
 /// A packet with everything chosen that its text leaves open.
@@ -80,48 +79,65 @@ pub struct Chosen {
     pub leaving: bool,
 }
 
-/// Judges a packet at a time, nanoseconds since boot by the clock of the compilation.
-///
-/// # Errors
-/// Why there is no such packet.
-pub fn judge(
-    policy: &Policy,
-    space: &Space<'_>,
-    spec: &PacketSpec,
-    now: u64,
-) -> Result<Explanation, String> {
-    let chosen = choose(policy, space, spec)?;
-    let tables = tables(space.compiled, &chosen);
-    let (hook, interface, came_by) = match (chosen.course, chosen.leaving) {
-        (Course::Outbound, _) => (Hook::Egress, OUT, 0),
-        (Course::Routed, true) => (Hook::Egress, OUT, IN),
-        _ => (Hook::Ingress, IN, 0),
-    };
-    let decision = tables.decide(&chosen.packet.frame(), hook, interface, came_by, now);
-    Ok(told(policy, space.compiled, spec, &chosen, &decision))
+/// Judges packets by a compiled policy alone, each on a host that has just what the packet needs.
+#[derive(Debug)]
+pub struct Judge<'p> {
+    /// The compiled policy's view of all packets.
+    pub space: Space<'p>,
+    policy: &'p Policy,
+    tables: MemoryTables,
 }
 
-/// A host that has just what the packet needs.
-fn tables(compiled: &Compiled, chosen: &Chosen) -> MemoryTables {
-    let mut tables = MemoryTables::with(compiled);
-    tables.name_interface(IN, &chosen.name_in);
-    tables.name_interface(OUT, &chosen.name_out);
-    match chosen.course {
-        Course::Inbound => tables.add_local(chosen.packet.destination),
-        Course::Outbound => tables.add_local(chosen.packet.source),
-        Course::Routed => {}
+impl<'p> Judge<'p> {
+    /// Fills tables of its own.
+    #[must_use]
+    pub fn new(policy: &'p Policy, compiled: &'p Compiled) -> Self {
+        let mut tables = MemoryTables::with(compiled);
+        let route = Route {
+            here: false,
+            interface: OUT,
+        };
+        let all = ["0.0.0.0/0", "::/0"];
+        for net in all.iter().filter_map(|net| net.parse().ok()) {
+            tables.add_route(net, route);
+        }
+        Self {
+            space: Space::new(compiled),
+            policy,
+            tables,
+        }
     }
-    let route = Route {
-        here: false,
-        interface: OUT,
-    };
-    for all in ["0.0.0.0/0", "::/0"]
-        .iter()
-        .filter_map(|net| net.parse().ok())
-    {
-        tables.add_route(all, route);
+
+    /// Judges a packet at a time, nanoseconds since boot by the clock of the compilation.
+    ///
+    /// # Errors
+    /// Why there is no such packet.
+    pub fn judge(&mut self, spec: &PacketSpec, now: u64) -> Result<Explanation, String> {
+        let chosen = choose(self.policy, &self.space, spec)?;
+        self.prepare(&chosen);
+        let (hook, interface, came_by) = match (chosen.course, chosen.leaving) {
+            (Course::Outbound, _) => (Hook::Egress, OUT, 0),
+            (Course::Routed, true) => (Hook::Egress, OUT, IN),
+            _ => (Hook::Ingress, IN, 0),
+        };
+        let frame = chosen.packet.frame();
+        let decision = self.tables.decide(&frame, hook, interface, came_by, now);
+        let compiled = self.space.compiled;
+        Ok(told(self.policy, compiled, spec, &chosen, &decision))
     }
-    tables
+
+    fn prepare(&mut self, chosen: &Chosen) {
+        let tables = &mut self.tables;
+        tables.forget();
+        tables.clear_locals();
+        tables.name_interface(IN, &chosen.name_in);
+        tables.name_interface(OUT, &chosen.name_out);
+        match chosen.course {
+            Course::Inbound => tables.add_local(chosen.packet.destination),
+            Course::Outbound => tables.add_local(chosen.packet.source),
+            Course::Routed => {}
+        }
+    }
 }
 
 fn told(
@@ -208,7 +224,11 @@ pub fn choose(policy: &Policy, space: &Space<'_>, spec: &PacketSpec) -> Result<C
     };
     let named = |leaving: bool| match &spec.interface {
         Some(name) if spec.leaving == leaving => vec![name.as_str()],
-        _ => space.interfaces.iter().map(String::as_str).collect(),
+        _ => space
+            .interfaces
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .collect(),
     };
     let finder = Finder {
         zones: &policy.zones,
@@ -295,4 +315,94 @@ impl Finder<'_, '_> {
 /// The address, or the first of a network that a host can have.
 fn of_net(net: &ipnet::IpNet) -> IpAddr {
     net.hosts().next().unwrap_or(net.addr())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testing::{HEAD, clock, policy};
+
+    const RULES: &str = "
+policies:
+  - name: storage
+    from: backend
+    to: host
+    rules:
+      - {name: iscsi, action: allow, services: [tcp/3260]}
+  - name: mdns
+    from: host
+    to: [multicast, vpn]
+    rules:
+      - {name: dns, action: reject, services: [udp/5353]}
+";
+
+    fn explained(text: &str, mode: &str) -> Result<Explanation, Vec<CompileError>> {
+        let zones = "backend: {interfaces: ['bond0.*'], cidrs: [10.20.0.0/16]}, vpn: {interfaces: [wg0]}, internet:";
+        let head = HEAD.replace("internet:", zones);
+        let policy = policy(&format!("{head}{RULES}{mode}"));
+        let spec = packet::parse(text, &policy.zones).unwrap();
+        from_file(&policy, &spec, &clock())
+    }
+
+    fn told(text: &str) -> (String, Option<String>, String, String) {
+        let found = explained(text, "").unwrap();
+        (
+            found.reason,
+            found.rule,
+            found.source_zone,
+            found.destination_zone,
+        )
+    }
+
+    fn words(
+        reason: &str,
+        rule: &str,
+        from: &str,
+        to: &str,
+    ) -> (String, Option<String>, String, String) {
+        let rule = (!rule.is_empty()).then(|| rule.to_owned());
+        (reason.to_owned(), rule, from.to_owned(), to.to_owned())
+    }
+
+    #[test]
+    fn a_zone_stands_for_one_of_its_addresses_at_one_of_its_interfaces() {
+        let iscsi = words("rule-allow", "storage/iscsi", "backend", "host");
+        assert_eq!(told("tcp backend -> host:3260"), iscsi);
+        assert_eq!(told("tcp 10.20.0.7 -> host:3260 in bond0.20"), iscsi);
+        let elsewhere = words("no-policy", "", "lan", "host");
+        assert_eq!(told("tcp 10.20.0.7 -> host:3260 in eth0"), elsewhere);
+        assert_eq!(
+            told("udp host -> vpn:5353"),
+            words("rule-reject", "mdns/dns", "host", "vpn")
+        );
+        assert_eq!(told("udp host -> [fe80::7]:5353 out wg0").3, "vpn");
+    }
+
+    #[test]
+    fn groups_routed_traffic_and_framing_are_judged_too() {
+        assert_eq!(
+            told("udp host -> multicast:5353"),
+            words("rule-reject", "mdns/dns", "host", "multicast")
+        );
+        assert_eq!(
+            told("udp host -> [ff02::fb]:5353").1.as_deref(),
+            Some("mdns/dns")
+        );
+        assert_eq!(
+            told("tcp lan -> internet:443"),
+            words("routed", "", "lan", "internet")
+        );
+        assert_eq!(told("tcp 127.0.0.1 -> host:22").0, "spoofed-source");
+        assert!(explained("tcp host -> host:22", "").is_err());
+    }
+
+    #[test]
+    fn what_is_monitored_says_what_would_be_done() {
+        let found = explained("tcp internet -> host:22", "mode: monitor\n").unwrap();
+        assert_eq!(
+            (found.verdict.as_str(), found.action.as_str()),
+            ("audit", "deny")
+        );
+        assert_eq!(found.packet, "tcp 203.0.113.9:50000 -> host:22");
+    }
 }

@@ -37,6 +37,17 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
     warnings
 }
 
+/// Indexes of the rules that decide about some packet; `None` where there is too much to look at.
+#[cfg(test)]
+pub(crate) fn deciding(compiled: &Compiled, now: u64) -> Option<BTreeSet<u32>> {
+    let seen = (0..).zip(look(compiled, now)?);
+    Some(
+        seen.filter(|(_, sight)| sight.decides)
+            .map(|(index, _)| index)
+            .collect(),
+    )
+}
+
 /// What was seen of a rule.
 #[derive(Debug, Clone, Default)]
 struct Sight {

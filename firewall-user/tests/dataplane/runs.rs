@@ -269,7 +269,7 @@ fn later_fragments_pass_where_their_first_one_did() {
     let fragment = |port, more: bool, offset: u16, id: u16| {
         let mut frame = tcp(4, false, port, Syn, &[0; 12]);
         frame[18..20].copy_from_slice(&id.to_be_bytes());
-        let field = u16::from(more) << 13 | offset / 8;
+        let field = (u16::from(more) << 13) | (offset / 8);
         frame[20..22].copy_from_slice(&field.to_be_bytes());
         frame
     };

@@ -11,7 +11,7 @@ use firewall_common::zone::INTERFACE_CLASSES;
 use super::bits::{self, Vectors};
 use super::{CompileError, Place};
 use crate::policy::check::globs::could_meet;
-use crate::policy::compiled::{InterfacePlan, pattern_matches};
+use crate::policy::compiled::{InterfacePlan, is_glob, pattern_matches};
 use crate::policy::model::Policy;
 
 /// More combinations than this are refused.
@@ -24,12 +24,6 @@ pub(super) struct Plan {
     pub(super) table: InterfacePlan,
     /// By class: the zones naming interfaces (by index into the policy's) that include it.
     pub(super) classes: Vec<BTreeSet<usize>>,
-}
-
-/// Does a pattern stand for more than one name?
-#[must_use]
-pub fn is_glob(pattern: &str) -> bool {
-    pattern.contains(['*', '?', '['])
 }
 
 /// A combination: indexes of patterns, in order.

@@ -15,7 +15,6 @@ mod zones;
 
 pub use services::prefixes as service_prefixes;
 
-pub use interfaces::is_glob;
 pub use mutation::Mutation;
 #[cfg(test)]
 pub(crate) use mutation::with as with_mutation;
@@ -30,6 +29,7 @@ use firewall_common::policy::rule::{Action as Act, DEFAULT, MONITOR, Rule, STATE
 use jiff::Timestamp;
 
 use super::compiled::{Clock, Compiled, Numbers};
+use super::diagnostic::Diagnostic;
 use super::model::{Action, Essentials, Mode, Policy, RoutedAction, Span};
 use bits::Vectors;
 
@@ -51,6 +51,17 @@ impl CompileError {
             message,
             span,
             help,
+        }
+    }
+
+    /// As an error of the policy's file.
+    #[must_use]
+    pub fn diagnostic(&self, policy: &Policy) -> Diagnostic {
+        let mut error = Diagnostic::error("too-large", self.message.clone());
+        error.help.clone_from(&self.help);
+        match self.span {
+            Some(span) => super::prove::at(policy, span, error),
+            None => error,
         }
     }
 }

@@ -108,6 +108,9 @@ fn expiry_becomes_boot_time() {
         .map(|r| r.expires)
         .collect();
     assert_eq!(expires, [now.boot + 10_000_000_000, 1, 0]);
+    let mut compiled = compiled(&policy).unwrap();
+    compiled.retime(&Clock { boot: 500, ..now });
+    assert_eq!(compiled.rules[0].expires, 10_000_000_500);
 }
 
 #[test]

@@ -51,10 +51,9 @@ fn zone_at(policy: &Policy, address: IpAddr, interface: &str) -> In {
     }
     // "A zone that names interfaces owns fe80::/10 there."
     let link_local = matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
-    if link_local && best.is_none_or(|(length, _)| length < 10) {
-        if let Some(owner) = owner(policy, interface) {
-            return In::Zone(owner);
-        }
+    let owned = link_local && best.is_none_or(|(length, _)| length < 10);
+    if let Some(owner) = owner(policy, interface).filter(|_| owned) {
+        return In::Zone(owner);
     }
     let by_interface = || only_by_interface(policy, interface);
     let default = || policy.zones.iter().position(|zone| zone.default);

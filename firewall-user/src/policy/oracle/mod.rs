@@ -87,6 +87,20 @@ impl<'p> Oracle<'p> {
         }
     }
 
+    /// The zones of a packet's ends, by name; `None` for what is no packet.
+    #[must_use]
+    pub fn zones(&self, frame: &[u8], way: &Way) -> Option<(String, String)> {
+        let parsed = packet::parse(frame).ok()?;
+        let route = self.world.route(&parsed, way);
+        let (from, to) = conditions::zones(self.policy, self.world, &parsed, &route);
+        let name = |zone| match zone {
+            conditions::In::Host => Some("host".to_owned()),
+            conditions::In::Multicast => Some("multicast".to_owned()),
+            conditions::In::Zone(index) => self.policy.zones.get(index).map(|z| z.name.clone()),
+        };
+        Some((name(from)?, name(to)?))
+    }
+
     fn drops(&self, reason: Reason) -> bool {
         use firewall_common::reason::Outcome;
         !matches!(reason.outcome(), Outcome::Pass)

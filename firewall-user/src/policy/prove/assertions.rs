@@ -105,8 +105,8 @@ fn refute(
     let chosen = Chosen {
         packet: case.packet.clone(),
         course,
-        name_in: String::new(),
-        name_out: String::new(),
+        name_in: case.names.0.clone(),
+        name_out: case.names.1.clone(),
         leaving: case.leaving,
     };
     if let Some(own) = own_address(policy, course, case) {

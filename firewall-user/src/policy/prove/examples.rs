@@ -2,17 +2,16 @@
 
 use super::{Outcome, TestResult, action_word};
 use crate::policy::compiled::Clock;
-use crate::policy::explain::{Explanation, judge};
-use crate::policy::model::{Policy, Test};
-use crate::policy::space::Space;
+use crate::policy::explain::{Explanation, Judge};
+use crate::policy::model::Test;
 
 /// Before this every rule still matches.
 const BEFORE_ALL: u64 = 0;
 
 /// Runs one test.
-pub(super) fn run(policy: &Policy, space: &Space<'_>, test: &Test, clock: &Clock) -> TestResult {
+pub(super) fn run(judge: &mut Judge<'_>, test: &Test, clock: &Clock) -> TestResult {
     let moment = test.at.unwrap_or(clock.wall);
-    let judged_at = |now| judge(policy, space, &test.packet, now);
+    let mut judged_at = |now| judge.judge(&test.packet, now);
     let mut result = TestResult {
         packet: test.text.clone(),
         span: test.span,

@@ -9,8 +9,8 @@ use serde::Serialize;
 use super::compile::{CompileError, compile};
 use super::compiled::{Clock, Numbers};
 use super::diagnostic::Diagnostic;
+use super::explain::Judge;
 use super::model::{Action, Policy, Span};
-use super::space::Space;
 
 /// What became of the tests and assertions.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -183,15 +183,15 @@ pub fn run(policy: &Policy, clock: &Clock) -> Result<ProofReport, Vec<CompileErr
     let mut compiled = compile(policy, &mut Numbers::default(), &clock)?;
     // What is only monitored would be decided all the same.
     compiled.head.flags &= !GENERATION_MONITOR;
-    let space = Space::new(&compiled);
+    let mut judge = Judge::new(policy, &compiled);
     let tests = policy.tests.iter();
     let claims = policy.assertions.iter();
     Ok(ProofReport {
         tests: tests
-            .map(|test| examples::run(policy, &space, test, &clock))
+            .map(|test| examples::run(&mut judge, test, &clock))
             .collect(),
         assertions: claims
-            .map(|claim| assertions::prove(policy, &space, claim, clock.boot))
+            .map(|claim| assertions::prove(policy, &judge.space, claim, clock.boot))
             .collect(),
     })
 }

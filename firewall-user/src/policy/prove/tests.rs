@@ -142,3 +142,39 @@ fn monitored_and_disabled_rules_are_absent() {
     };
     assert!(more("mode: monitor") && more("enabled: false") && !more("stateful: true"));
 }
+
+#[test]
+fn the_example_of_the_language_holds() {
+    let text = include_str!("../text/tests/example.yaml").replace("role/storage", "bond0.20");
+    let report = run(&policy(&text), &clock()).unwrap();
+    assert_eq!((report.tests.len(), report.assertions.len()), (3, 2));
+    assert!(report.holds(), "{report:#?}");
+}
+
+/// A thousand rules with networks and ports of their own.
+fn large() -> Policy {
+    let rule = |n: u32| {
+        let (a, b) = (n / 250, n % 250);
+        format!(
+            "      - {{name: r{n}, action: allow, services: [tcp/{}], sources: [203.{a}.{b}.0/24]}}\n",
+            1000 + n
+        )
+    };
+    let rules: String = (0..1000).map(rule).collect();
+    let claims = "assertions: [deny internet -> host tcp/22, allow host -> any, deny 203.1.1.0/24 -> host tcp/1000-1250]";
+    policy(&format!(
+        "{HEAD}policies:\n  - name: in\n    from: internet\n    to: host\n    rules:\n{rules}{claims}"
+    ))
+}
+
+#[test]
+fn a_thousand_rules_are_proved_in_seconds() {
+    let policy = large();
+    let start = std::time::Instant::now();
+    let report = run(&policy, &clock()).unwrap();
+    println!("proved in {:?}", start.elapsed());
+    assert!(report.holds(), "{:?}", report.assertions);
+    let start = std::time::Instant::now();
+    assert!(crate::policy::lint::lint(&policy, &clock()).is_empty());
+    println!("linted in {:?}", start.elapsed());
+}

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use firewall_common::config::{AddressEntry, GENERATION_INTERFACES, VECTOR_ALL, Vector};
+use firewall_common::config::{
+    AddressEntry, GENERATION_INTERFACES, InterfaceEntry, VECTOR_ALL, Vector,
+};
 use firewall_common::packet::protocol;
 use firewall_common::policy::rule::{MONITOR, Rule};
 use firewall_common::zone::{Course, INTERFACE_CLASSES, ZoneId};
@@ -46,11 +48,16 @@ pub struct Case {
     pub rules: Vector,
     /// The packet.
     pub packet: Concrete,
-    /// The interface that it is judged at, by name, where that may matter.
+    /// The interfaces that it comes in and leaves by.
+    pub names: (String, String),
+    /// The one of them that it is judged at, where that may matter.
     pub interface: Option<String>,
     /// Is that the one it leaves by?
     pub leaving: bool,
 }
+
+/// An interface's name and what the policy knows of it.
+type Named = (String, InterfaceEntry);
 
 /// Interfaces as a packet meets them.
 #[derive(Debug, Clone)]
@@ -58,7 +65,7 @@ struct Setting {
     class_in: u32,
     class_out: u32,
     vector: u32,
-    name: String,
+    names: (String, String),
     leaving: bool,
 }
 
@@ -134,18 +141,13 @@ impl Space<'_> {
         let mut known = HashMap::new();
         let mut settings = Vec::new();
         for leaving in ways {
-            for (name_in, name_out) in self.pairs(course) {
-                let entry = |name: &str| self.compiled.interfaces.entry(name);
-                let (judged, name) = if *leaving {
-                    (entry(name_out), name_out)
-                } else {
-                    (entry(name_in), name_in)
-                };
+            for ((name_in, by), (name_out, on)) in self.pairs(course) {
+                let judged = if *leaving { on } else { by };
                 let setting = Setting {
-                    class_in: entry(name_in).class,
-                    class_out: entry(name_out).class,
+                    class_in: by.class,
+                    class_out: on.class,
                     vector: if named { judged.vector } else { VECTOR_ALL },
-                    name: name.to_owned(),
+                    names: (name_in.clone(), name_out.clone()),
                     leaving: *leaving,
                 };
                 let key = (setting.class_in, setting.class_out, setting.vector);
@@ -155,8 +157,8 @@ impl Space<'_> {
         settings
     }
 
-    fn pairs(&self, course: Course) -> Vec<(&str, &str)> {
-        let names = || self.interfaces.iter().map(String::as_str);
+    fn pairs(&self, course: Course) -> Vec<(&Named, &Named)> {
+        let names = || self.interfaces.iter();
         match course {
             Course::Routed => names().flat_map(|a| names().map(move |b| (a, b))).collect(),
             _ => names().map(|name| (name, name)).collect(),
@@ -192,6 +194,7 @@ impl Space<'_> {
             cases.extend(all.into_iter().map(|(rules, ((ends, class), port))| Case {
                 rules,
                 packet: packet(ends, class, port),
+                names: setting.names.clone(),
                 interface: self.matters(setting),
                 leaving: setting.leaving,
             }));
@@ -201,7 +204,9 @@ impl Space<'_> {
 
     /// The interface's name, where a policy can tell interfaces apart.
     fn matters(&self, setting: &Setting) -> Option<String> {
-        (self.interfaces.len() > 1).then(|| setting.name.clone())
+        let (name_in, name_out) = &setting.names;
+        let judged = if setting.leaving { name_out } else { name_in };
+        (self.interfaces.len() > 1).then(|| judged.clone())
     }
 
     fn sources(
@@ -287,9 +292,21 @@ fn meet<A, B, C>(
 
 fn packet((source, destination): (Class, Class), class: ServiceClass, port: u16) -> Concrete {
     let [kind, code] = class.low.to_be_bytes();
+    // Nobody sends to itself over a wire.
+    let same = source.example == destination.example;
+    let to = if same {
+        destination.other
+    } else {
+        destination.example
+    };
+    let from = if same && to == source.example {
+        source.other
+    } else {
+        source.example
+    };
     Concrete {
-        source: source.example,
-        destination: destination.example,
+        source: from,
+        destination: to,
         source_port: port,
         destination_port: class.low,
         protocol: class.protocol,

@@ -12,7 +12,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{AddressEntry, Vector};
+use firewall_common::config::{AddressEntry, InterfaceEntry, Vector};
 use ipnet::IpNet;
 
 use super::compiled::Compiled;
@@ -45,6 +45,8 @@ pub struct Class {
     pub entry: AddressEntry,
     /// An example.
     pub example: IpAddr,
+    /// Another one; the same where there is none.
+    pub other: IpAddr,
 }
 
 /// A run of addresses, both ends included.
@@ -57,7 +59,7 @@ pub struct Space<'c> {
     pub compiled: &'c Compiled,
     regions: Vec<Region>,
     /// Names of interfaces, one for each kind that there can be; that of no pattern first.
-    pub interfaces: Vec<String>,
+    pub interfaces: Vec<(String, InterfaceEntry)>,
     unicast: Vec<Class>,
     groups: Vec<Class>,
 }
@@ -165,7 +167,11 @@ impl<'c> Space<'c> {
     /// The classes of the addresses of a prefix that a packet can have.
     #[must_use]
     pub fn within(&self, net: &IpNet) -> Vec<Class> {
-        distinct(&self.regions, &[range(net)])
+        let [v4, v6] = MULTICAST;
+        let groups = [v4, LIMITED_BROADCAST, v6];
+        let mut classes = distinct(&self.regions, &clipped(&without(&groups), range(net)));
+        classes.extend(distinct(&self.regions, &clipped(&groups, range(net))));
+        classes
     }
 
     /// The vector with a number.
@@ -218,10 +224,9 @@ impl Sweep {
 
     /// What is left up to an address belongs to the innermost prefix.
     fn until(&mut self, address: u128) {
-        if let Some(entry) = self.covering.last().map(|prefix| prefix.entry) {
-            if self.next < address {
-                self.push(address - 1, entry);
-            }
+        let innermost = self.covering.last().map(|prefix| prefix.entry);
+        if let Some(entry) = innermost.filter(|_| self.next < address) {
+            self.push(address - 1, entry);
         }
         self.next = self.next.max(address);
     }
@@ -240,46 +245,70 @@ impl Sweep {
     }
 }
 
+/// The part of some ranges that lies within another.
+fn clipped(ranges: &[Range], within: Range) -> Vec<Range> {
+    let both = |(first, last): &Range| ((*first).max(within.0), (*last).min(within.1));
+    let parts = ranges.iter().map(both);
+    parts.filter(|(first, last)| first <= last).collect()
+}
+
 /// The different classes among the regions within some ranges, each with an example.
 fn distinct(regions: &[Region], ranges: &[Range]) -> Vec<Class> {
-    let nice: Vec<u128> = NICE
-        .iter()
-        .filter_map(|a| a.parse().ok())
-        .map(bits)
-        .collect();
-    let mut numbers: HashMap<(bool, AddressEntry), usize> = HashMap::new();
-    let mut found: Vec<(Class, bool)> = Vec::new();
-    for (first, last) in ranges {
-        let start = regions.partition_point(|region| region.last < *first);
-        let touching = regions
-            .iter()
-            .skip(start)
-            .take_while(|region| region.first <= *last);
+    let mut found = Found::default();
+    for range in ranges {
+        let start = regions.partition_point(|region| region.last < range.0);
+        let rest = regions.get(start..).unwrap_or_default();
+        let touching = rest.iter().take_while(|region| region.first <= range.1);
         for region in touching {
-            let run = (region.first.max(*first), region.last.min(*last));
-            let v6 = is_v6(run.0);
-            let number = *numbers.entry((v6, region.entry)).or_insert(found.len());
-            let is_known_nice = found.get(number).is_some_and(|(_, nice)| *nice);
-            if number < found.len() && is_known_nice {
-                continue;
-            }
-            let best = nice.iter().find(|a| (run.0..=run.1).contains(*a));
-            let class = |example| Class {
-                v6,
-                entry: region.entry,
-                example: address(example),
-            };
-            match (best, found.get_mut(number)) {
-                (Some(best), Some(known)) => *known = (class(*best), true),
-                (None, Some(_)) => {}
-                (best, None) => {
-                    let plain = if run.0 < run.1 { run.0 + 1 } else { run.0 };
-                    found.push((class(*best.unwrap_or(&plain)), best.is_some()));
-                }
-            }
+            let run = (region.first.max(range.0), region.last.min(range.1));
+            found.add(run, region.entry);
         }
     }
-    found.into_iter().map(|(class, _)| class).collect()
+    found.classes
+}
+
+/// Classes as they are found, each once.
+#[derive(Default)]
+struct Found {
+    classes: Vec<Class>,
+    numbers: HashMap<(bool, AddressEntry), usize>,
+}
+
+impl Found {
+    fn add(&mut self, run: Range, entry: AddressEntry) {
+        let v6 = is_v6(run.0);
+        let new = self.classes.len();
+        let number = *self.numbers.entry((v6, entry)).or_insert(new);
+        let example = example(run);
+        let Some(known) = self.classes.get_mut(number) else {
+            let other = address(if bits(example) == run.0 { run.1 } else { run.0 });
+            self.classes.push(Class {
+                v6,
+                entry,
+                example,
+                other,
+            });
+            return;
+        };
+        if is_nice(example) && !is_nice(known.example) {
+            known.other = known.example;
+            known.example = example;
+        } else if known.other == known.example {
+            known.other = example;
+        }
+    }
+}
+
+fn is_nice(address: IpAddr) -> bool {
+    NICE.iter().any(|nice| nice.parse() == Ok(address))
+}
+
+/// An address of a run, best one of those that documents use.
+fn example(run: Range) -> IpAddr {
+    let nice = NICE.iter().filter_map(|nice| nice.parse().ok());
+    let mut inside = nice.filter(|nice| (run.0..=run.1).contains(&bits(*nice)));
+    let plain = if run.0 < run.1 { run.0 + 1 } else { run.0 };
+    inside.next().unwrap_or_else(|| address(plain))
 }
 
 /// An address as tables know it.

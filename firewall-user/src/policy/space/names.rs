@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::policy::compile::is_glob;
-use crate::policy::compiled::InterfacePlan;
+use firewall_common::config::InterfaceEntry;
+
+use crate::policy::compiled::{InterfacePlan, is_glob, pattern_matches};
 
 /// A name that policies hardly use; where no pattern matches it, it stands for all others.
 const OTHER: &str = "if0";
@@ -15,7 +16,8 @@ const LENGTH: usize = 16;
 const TRIED: usize = 20_000;
 
 /// One name for each different entry of the plan that a name can have. What no pattern matches first.
-pub(super) fn examples(plan: &InterfacePlan) -> Vec<String> {
+pub(super) fn examples(plan: &InterfacePlan) -> Vec<(String, InterfaceEntry)> {
+    let matcher = plan.matcher();
     let plain = plan.patterns.iter().filter(|p| !is_glob(p)).cloned();
     let globs: Vec<&String> = plan.patterns.iter().filter(|p| is_glob(p)).collect();
     let pieces = plan
@@ -29,11 +31,11 @@ pub(super) fn examples(plan: &InterfacePlan) -> Vec<String> {
     let others = [OTHER, "unnamed0", "q"].map(str::to_owned);
     let tried = others.into_iter().chain(plain).chain(filled).take(TRIED);
     let mut known: BTreeMap<(u32, u32), usize> = BTreeMap::new();
-    let mut names: Vec<String> = Vec::new();
+    let mut names = Vec::new();
     for name in tried.filter(|name| !name.is_empty() && name.len() < LENGTH) {
-        let entry = plan.entry(&name);
+        let entry = matcher.entry(&name);
         known.entry((entry.class, entry.vector)).or_insert_with(|| {
-            names.push(name);
+            names.push((name, entry));
             names.len()
         });
     }
@@ -69,6 +71,6 @@ fn class(rest: &mut std::str::Chars<'_>) -> Vec<String> {
     let letters = ('0'..='9').chain('a'..='z');
     letters
         .map(|c| c.to_string())
-        .filter(|c| crate::policy::compiled::pattern_matches(&pattern, c))
+        .filter(|c| pattern_matches(&pattern, c))
         .collect()
 }

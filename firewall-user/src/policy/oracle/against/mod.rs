@@ -2,6 +2,7 @@
 
 mod dice;
 mod packets;
+mod pieces;
 mod policies;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use firewall_common::flow::Hook;
 use firewall_common::reason::Reason;
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
+use firewall_common::zone::ZoneId;
 use jiff::Timestamp;
 
 use super::{Oracle, Ruling, Way, World};
@@ -54,6 +56,7 @@ struct Pair<'p> {
     oracle: Oracle<'p>,
     tables: MemoryTables,
     ids: BTreeMap<u32, String>,
+    zones: BTreeMap<ZoneId, String>,
     seen: Seen,
 }
 
@@ -101,6 +104,7 @@ impl<'p> Pair<'p> {
             oracle: Oracle::new(policy, world),
             tables: tables(&compiled, world),
             ids: ids(&compiled),
+            zones: compiled.zones.iter().cloned().collect(),
             seen: Seen::default(),
         }
     }
@@ -121,12 +125,26 @@ impl<'p> Pair<'p> {
         let ruling = self.oracle.judge(&frame, way, clock().wall);
         self.note(&ruling);
         let compiled = self.ruling(&decision);
+        let zones = self.oracle.zones(&frame, way);
+        let by_list = decision.source_zone != ZoneId::NONE;
+        let in_session = matches!(ruling.reason, Reason::Session | Reason::Related);
+        if by_list && !in_session && Some(self.zones_of(&decision)) != zones {
+            return Err(format!(
+                "{packet:?}\n{way:?}\n{:?}\n{zones:?}",
+                self.zones_of(&decision)
+            ));
+        }
         if compiled == ruling {
             return Ok(ruling);
         }
         Err(format!(
             "{packet:?}\n{way:?}\ncompiled: {compiled:?}\noracle:   {ruling:?}"
         ))
+    }
+
+    fn zones_of(&self, decision: &Decision) -> (String, String) {
+        let name = |zone| self.zones.get(&zone).cloned().unwrap_or_default();
+        (name(decision.source_zone), name(decision.destination_zone))
     }
 
     fn ruling(&self, decision: &Decision) -> Ruling {
