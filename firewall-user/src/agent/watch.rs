@@ -161,9 +161,26 @@ async fn look(owner: &Owner, seen: &mut Seen) -> Result<(), Gone> {
     };
     let (watch, path, named) = owner.with(told).await?;
     if watch {
+        // At the start, and where a watch is new, no event tells of the change before.
+        while let Some(left) = unquiet(&path) {
+            tokio::time::sleep(left).await;
+        }
         policy_at(owner, &path, named, seen).await?;
     }
     owner.with(|agent| agent.reload_lists()).await
+}
+
+/// How long until the path, and the files in it where it is a directory, have been quiet for long enough.
+fn unquiet(path: &Path) -> Option<Duration> {
+    let inside = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let paths = inside.map(|entry| entry.path()).chain([path.to_owned()]);
+    let times = paths.filter_map(|path| std::fs::metadata(path).ok());
+    let times = times.map(|meta| (meta.ctime(), meta.ctime_nsec()));
+    let (seconds, nanos) = times.max()?;
+    let changed = jiff::Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()?;
+    // A change in the future is a clock's fault, and not waited for.
+    let ago = Duration::try_from(jiff::Timestamp::now().duration_since(changed)).ok()?;
+    QUIET.checked_sub(ago).filter(|left| !left.is_zero())
 }
 
 /// What is to be said of the watched policy; `Ok(None)`: all is well.
