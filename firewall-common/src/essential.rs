@@ -86,18 +86,22 @@ pub(crate) fn essentials<T: Tables>(
     head: &Generation,
     packet: &Packet,
 ) -> Option<Decision> {
-    let found = match find(packet, at.hook) {
+    let found = find(packet, at.hook);
+    if matches!(found, Ok(None)) {
+        return None;
+    }
+    if packet.family != 0
+        && let Some(reason) = judge::false_source(tables, at.hook, &packet.tuple.source)
+    {
+        return Some(Decision::plain(reason));
+    }
+    let found = match found {
         Err(reason) => return Some(Decision::plain(reason)),
         Ok(found) => found?,
     };
     let fixed = matches!(found, Essential::Arp | Essential::Nd);
     if !fixed && head.essentials & found.bit() == 0 {
         return None;
-    }
-    if packet.family != 0 {
-        if let Some(reason) = judge::false_source(tables, at.hook, &packet.tuple.source) {
-            return Some(Decision::plain(reason));
-        }
     }
     tables.hit(found.counter(), at.packets, at.bytes, at.now);
     let plain = Decision::plain(Reason::Essential);

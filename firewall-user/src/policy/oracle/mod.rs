@@ -121,9 +121,6 @@ impl<'p> Oracle<'p> {
         if let Some(rule) = self.session(parsed, way) {
             return (Reason::Session, rule);
         }
-        if way.arrives() && self.world.is_own(parsed.source) {
-            return (Reason::SpoofedSource, None);
-        }
         self.list(parsed, way, now)
     }
 
@@ -133,7 +130,7 @@ impl<'p> Oracle<'p> {
             return None;
         }
         let (source, destination) = (parsed.source, parsed.destination);
-        if source.is_loopback() {
+        if source.is_loopback() || self.world.is_own(source) {
             return Some(Reason::SpoofedSource);
         }
         let unspecified = match source {
@@ -149,7 +146,7 @@ impl<'p> Oracle<'p> {
         if (unspecified && !excused) || never {
             return Some(Reason::Martian);
         }
-        let broadcast = parsed.part == Part::Opens && self.world.is_broadcast(source);
+        let broadcast = self.world.is_broadcast(source);
         broadcast.then_some(Reason::Martian)
     }
 
@@ -167,9 +164,6 @@ impl<'p> Oracle<'p> {
             "mld" => on.mld,
             _ => true,
         };
-        if on && way.arrives() && self.world.is_own(parsed.source) {
-            return Err(Reason::SpoofedSource);
-        }
         Ok(on.then_some(word))
     }
 
@@ -202,9 +196,6 @@ impl<'p> Oracle<'p> {
         let right_way = self.is_routed(&session.way) || quoted_arrived != way.arrives();
         if parsed.destination != quoted.source || !right_way {
             return stray;
-        }
-        if way.arrives() && self.world.is_own(parsed.source) {
-            return (Reason::SpoofedSource, None);
         }
         (Reason::Related, session.rule.clone())
     }
