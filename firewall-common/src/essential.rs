@@ -94,10 +94,10 @@ pub(crate) fn essentials<T: Tables>(
     if !fixed && head.essentials & found.bit() == 0 {
         return None;
     }
-    if packet.family != 0 {
-        if let Some(reason) = judge::false_source(tables, at.hook, &packet.tuple.source) {
-            return Some(Decision::plain(reason));
-        }
+    if packet.family != 0
+        && let Some(reason) = judge::false_source(tables, at.hook, &packet.tuple.source)
+    {
+        return Some(Decision::plain(reason));
     }
     tables.hit(found.counter(), at.packets, at.bytes, at.now);
     let plain = Decision::plain(Reason::Essential);
