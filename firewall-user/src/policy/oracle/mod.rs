@@ -172,6 +172,10 @@ impl<'p> Oracle<'p> {
     fn session(&self, parsed: &Parsed, way: &Way) -> Option<Option<String>> {
         let session = self.sessions.get(&parsed.conversation()?)?;
         let from_opener = session.opener == parsed.ends().0;
+        // Nobody answers in the name of a group.
+        if !from_opener && self.world.is_group(parsed.source) {
+            return None;
+        }
         let routed = self.is_routed(&session.way);
         let same_way = session.way.arrives() == way.arrives();
         (routed || from_opener == same_way).then(|| session.rule.clone())
