@@ -1,9 +1,14 @@
 //! What a machine needs to stay alive on its link, both directions of each exchange.
 
+use crate::config::Generation;
 use crate::flow::Hook;
+use crate::judge;
 use crate::packet::{Packet, WHOLE, protocol};
 use crate::parse::eth;
+use crate::pipeline::At;
 use crate::reason::Reason;
+use crate::tables::Tables;
+use crate::verdict::Decision;
 
 /// An essential; the number is its bit in [`crate::config::Generation::essentials`], and its counter is one more.
 #[repr(u8)]
@@ -72,6 +77,35 @@ impl Essential {
 
 /// Ethertypes of EAPOL (IEEE 802.1X), LLDP (802.1AB), slow protocols (802.3 annex 57A) and PTP (IEEE 1588).
 const LINK_ETHERTYPES: [u16; 4] = [0x888e, 0x88cc, 0x8809, 0x88f7];
+
+/// What the policy keeps alive passes, both directions of each exchange.
+#[inline(always)]
+pub(crate) fn essentials<T: Tables>(
+    tables: T,
+    at: &At,
+    head: &Generation,
+    packet: &Packet,
+) -> Option<Decision> {
+    let found = match find(packet, at.hook) {
+        Err(reason) => return Some(Decision::plain(reason)),
+        Ok(found) => found?,
+    };
+    let fixed = matches!(found, Essential::Arp | Essential::Nd);
+    if !fixed && head.essentials & found.bit() == 0 {
+        return None;
+    }
+    if packet.family != 0 {
+        if let Some(reason) = judge::false_source(tables, at.hook, &packet.tuple.source) {
+            return Some(Decision::plain(reason));
+        }
+    }
+    tables.hit(found.counter(), at.packets, at.bytes, at.now);
+    let plain = Decision::plain(Reason::Essential);
+    Some(Decision {
+        rule: found.counter(),
+        ..plain
+    })
+}
 
 /// Which essential a packet is; `None` for all others.
 ///

@@ -107,6 +107,10 @@ impl FlowKey {
     }
 }
 
+/// Nanoseconds for which later fragments are let through after the first: as long as the kernel keeps
+/// them for reassembly (`net.ipv4.ipfrag_time`).
+pub const FRAGMENT_LIFE: u64 = 30_000_000_000;
+
 /// The key of a fragmented packet (RFC 791 section 3.2, RFC 8200 section 4.5).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

@@ -72,10 +72,18 @@ pub fn ask_again(tuple: &Tuple, entry: &Entry, now: u64, question: &mut Question
     question.group = tuple.destination.is_multicast() || entry.group();
 }
 
-/// Is the source on arrival one of this machine's own unicast addresses? Loopback is caught before.
+/// Why nobody on the link can have this source: it is one of this machine's own unicast addresses, or a
+/// broadcast address of a link of ours. What needs no table is caught by framing.
 #[inline(always)]
-pub fn own_source<T: Tables>(tables: T, hook: Hook, source: &Addr) -> bool {
-    matches!(hook, Hook::Ingress) && tables.local(source) == LOCAL_UNICAST
+pub fn false_source<T: Tables>(tables: T, hook: Hook, source: &Addr) -> Option<Reason> {
+    if matches!(hook, Hook::Egress) {
+        return None;
+    }
+    match tables.local(source) {
+        LOCAL_UNICAST => Some(Reason::SpoofedSource),
+        LOCAL_BROADCAST => Some(Reason::Martian),
+        _ => None,
+    }
 }
 
 /// What the list says of a packet without a session, and whether it opens one. The answer it was read

@@ -1,7 +1,8 @@
 //! What Ringwall decides with, in the kernel and outside it: parsing, sessions, classification, reasons.
 //!
-//! A packet's journey is the order of the modules: [`source`] (how bytes are read), [`parse`],
-//! [`essential`], [`session`], [`zone`], [`policy`], [`pipeline`] (all of it in one screen), [`reply`].
+//! A packet's journey is the order of the modules: [`source`] (how bytes are read), [`parse`], `framing`,
+//! [`essential`], `failsafe`, `fragment`, `related`, [`session`], `list` ([`zone`], [`policy`], [`judge`]),
+//! [`reply`]; [`pipeline`] is all of it in one screen.
 //! State is reached through one door, [`tables::Tables`]. There is no clock here: time is an argument,
 //! nanoseconds since boot.
 #![no_std]
@@ -17,14 +18,19 @@ extern crate std;
 pub mod addr;
 pub mod config;
 pub mod essential;
+mod failsafe;
 pub mod flow;
+mod fragment;
+mod framing;
 pub mod judge;
 pub mod limit;
+mod list;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;
 pub mod policy;
 pub mod reason;
+mod related;
 pub mod reply;
 pub mod session;
 pub mod source;

@@ -9,7 +9,7 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{
     AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
 };
-use firewall_common::flow::{FlowKey, FragmentKey, Tuple};
+use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
@@ -22,10 +22,6 @@ use crate::maps::{
 };
 use crate::route;
 use crate::source::tc::Buffer;
-
-/// Nanoseconds for which later fragments are let through after the first: as long as the kernel keeps
-/// them for reassembly (`net.ipv4.ipfrag_time`).
-const FRAGMENT_LIFE: u64 = 30_000_000_000;
 
 /// The errors of updates that are told apart, as the kernel returns them.
 const EEXIST: i32 = -17;
@@ -241,7 +237,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         }
         // SAFETY: as above. Two CPUs that write at once leave a mix of two true views, see [`Track`].
         unsafe {
-            (*handle.0).track = *track;
+            (*handle.0).track.take(track);
             (*handle.0).last_seen = last_seen;
         }
     }

@@ -113,11 +113,14 @@ fn fragment(packet: &mut Packet, header: &Bytes<20>) -> Result<(), Reason> {
 /// (RFC 1858 section 4, RFC 3128).
 #[inline(always)]
 pub(super) fn later(packet: &Packet, offset: u32) -> Result<(), Reason> {
-    if offset + packet.end.saturating_sub(packet.l4) > 65_535 {
+    // What is whole may be longer where it is cut up later ("BIG TCP").
+    if packet.fragment != WHOLE && offset + packet.end.saturating_sub(packet.l4) > 65_535 {
         return Err(Reason::Malformed);
     }
     let header = match packet.tuple.protocol {
         protocol::TCP => 20,
+        // As far as parsing reads in a first fragment.
+        protocol::SCTP | protocol::DCCP => 12,
         _ => 8,
     };
     if packet.fragment == LATER && offset < header {

@@ -11,6 +11,8 @@ use crate::source::PacketSource;
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub fn parse<S: PacketSource>(source: &S, outer: &Packet, tuple: &mut Tuple) -> Option<()> {
+    // Ports stay 0 where what is quoted has none.
+    *tuple = Tuple::default();
     let offset = outer.payload;
     let l4 = if outer.family == 4 {
         v4(source, offset, tuple)?

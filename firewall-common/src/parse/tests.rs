@@ -153,3 +153,34 @@ proptest! {
         }
     }
 }
+
+/// A receive of more than 64 KiB, of which only the headers matter.
+struct Large(Vec<u8>);
+
+impl crate::source::PacketSource for Large {
+    fn length(&self) -> u32 {
+        150_054
+    }
+
+    fn read<const N: usize>(&self, offset: u32) -> Option<crate::source::Bytes<N>> {
+        let bytes = &self.0;
+        Slice { bytes, tag: None }.read(offset)
+    }
+
+    fn tag_in_metadata(&self) -> Option<u16> {
+        None
+    }
+
+    fn segments(&self) -> u32 {
+        100
+    }
+}
+
+#[test]
+fn a_receive_beyond_64_kib_has_no_length_and_is_whole() {
+    let mut bytes = v4_tcp(b"");
+    bytes[16..18].fill(0);
+    let mut packet = Packet::default();
+    assert_eq!(parse(&Large(bytes), &mut packet), Ok(()));
+    assert_eq!((packet.fragment, packet.payload_length()), (WHOLE, 150_000));
+}

@@ -1,10 +1,11 @@
 //! Sessions: what is kept of a conversation, and how its packets move it on.
 
+pub(crate) mod stage;
 pub mod tcp;
 
 use crate::config::Count;
 use crate::flow::{Side, Tuple};
-use crate::packet::{Packet, protocol};
+use crate::packet::{Packet, Role, protocol};
 use crate::zone::{Course, ZoneId};
 
 /// Where a session stands. The number is kept in tables and is the index of its timeout.
@@ -103,8 +104,8 @@ pub struct Window {
     pub pad: u16,
 }
 
-/// The part of a session that its packets change. It is written as a whole after each step; two CPUs
-/// that step at once leave the later one's view, which each next packet corrects.
+/// The part of a session that its packets change. Two CPUs that step at once leave the later one's windows,
+/// which each next packet corrects, and the further state, see [`Track::take`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Track {
@@ -227,6 +228,21 @@ impl Entry {
 }
 
 impl Track {
+    /// Takes over what a packet has changed. The state and the flags only ever go forward in one session,
+    /// so that what another CPU has found meanwhile (a FIN, say) is not lost under this packet's older view.
+    #[inline(always)]
+    pub fn take(&mut self, stepped: &Self) {
+        self.windows = stepped.windows;
+        self.state = if self.state > stepped.state {
+            self.state
+        } else {
+            stepped.state
+        };
+        self.flags |= stepped.flags;
+        self.seen[0] |= stepped.seen[0];
+        self.seen[1] |= stepped.seen[1];
+    }
+
     /// Where it stands.
     #[inline(always)]
     #[must_use]
@@ -281,6 +297,11 @@ pub fn begin(packet: &Packet, track: &mut Track) {
 pub fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     if packet.tuple.protocol == protocol::TCP {
         return tcp::step(track, from_opener, packet);
+    }
+    // The opener asks and the responder replies. The key alone does not say so: an identifier may be
+    // equal to the number that stands for the request's type.
+    if packet.is_icmp() && from_opener != matches!(packet.role, Role::Opens) {
+        return Step::Foreign;
     }
     if !from_opener {
         track.flags |= REPLIED;

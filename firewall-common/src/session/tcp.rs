@@ -89,12 +89,13 @@ fn responder_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
         }
         return Step::Idle;
     }
+    if flags & ACK != 0 && !acknowledges {
+        // Of an older connection: the opener answers it with a reset, so it must arrive (RFC 9293
+        // section 3.5.1).
+        return Step::Idle;
+    }
     if flags & SYN == 0 {
         return Step::Foreign;
-    }
-    if flags & ACK != 0 && !acknowledges {
-        // Stale: the opener answers it with a reset, so it must arrive.
-        return Step::Idle;
     }
     // With ACK the second step; without it a simultaneous open.
     note_syn(&mut track.windows[1], packet);

@@ -103,3 +103,16 @@ fn data_in_the_syn_may_be_acknowledged_in_part() {
         assert_eq!(track.state() == State::SynReceived, good, "{acknowledged}");
     }
 }
+
+#[test]
+fn of_two_cpus_neither_loses_what_the_other_saw() {
+    let before = established();
+    let (mut one, mut other) = (before, before);
+    step(&mut one, true, &segment(FIN | ACK, 0, u32::MAX, 0));
+    step(&mut other, false, &segment(ACK, u32::MAX, 0, 9));
+    let mut table = before;
+    table.take(&one);
+    table.take(&other);
+    assert_eq!(table.state(), State::FinWait);
+    assert!(table.flags & FIN_OPENER != 0);
+}

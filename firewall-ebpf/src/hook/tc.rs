@@ -4,6 +4,7 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated as h;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::error;
 use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::verdict::Decision;
@@ -22,13 +23,13 @@ pub(crate) const DROP: i32 = 2;
 /// Judges what arrives.
 #[classifier]
 pub fn ringwall_ingress(ctx: TcContext) -> i32 {
-    guard(buffer(&ctx), Hook::Ingress)
+    guard(&ctx, Hook::Ingress)
 }
 
 /// Judges what leaves.
 #[classifier]
 pub fn ringwall_egress(ctx: TcContext) -> i32 {
-    guard(buffer(&ctx), Hook::Egress)
+    guard(&ctx, Hook::Egress)
 }
 
 /// Says how a packet would be judged on arrival. Only ever run by `BPF_PROG_TEST_RUN`.
@@ -49,11 +50,14 @@ fn buffer(ctx: &TcContext) -> Buffer {
 }
 
 #[inline(always)]
-fn guard(buffer: Buffer, hook: Hook) -> i32 {
+fn guard(ctx: &TcContext, hook: Hook) -> i32 {
+    let buffer = buffer(ctx);
     if is_answer(buffer, hook) {
         return PASS;
     }
     let Some(scratch) = scratch(hook as u32) else {
+        // Cannot be: the table has a place for each hook. Said aloud, since nothing is counted here.
+        error!(ctx, "no working memory at hook {}", hook as u32);
         return DROP;
     };
     let (decision, now) = judge::<false>(buffer, hook, scratch);

@@ -222,8 +222,13 @@ fn severed(paths: &Paths, index: u32) -> bool {
         .any(|link| matches!(raw::interface_of(link.as_fd()), Ok(None)))
 }
 
+/// One pinned link is enough to tell: an agent that died between the two leaves only that of egress.
 fn place_of(paths: &Paths, index: u32) -> Place {
-    if link(paths, index, TcAttachType::Ingress).exists() {
+    let directions = [TcAttachType::Egress, TcAttachType::Ingress];
+    if directions
+        .into_iter()
+        .any(|direction| link(paths, index, direction).exists())
+    {
         Place::Tcx
     } else {
         Place::Clsact

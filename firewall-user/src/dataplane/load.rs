@@ -5,6 +5,7 @@ use std::path::Path;
 
 use aya::programs::{Program, SchedClassifier};
 use aya::{EbpfLoader, include_bytes_aligned};
+use aya_log::EbpfLogger;
 
 use super::Options;
 use super::error::{Error, Result};
@@ -22,6 +23,24 @@ pub(super) struct Programs {
     pub explain_egress: SchedClassifier,
 }
 
+/// What the programs say of themselves when something is wrong that cannot be.
+pub(super) struct KernelLog(pub(super) Option<EbpfLogger<&'static dyn log::Log>>);
+
+impl KernelLog {
+    /// Hands on what was said since the last time.
+    pub(super) fn flush(&mut self) {
+        if let Some(logger) = &mut self.0 {
+            logger.flush();
+        }
+    }
+}
+
+impl std::fmt::Debug for KernelLog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "KernelLog({})", self.0.is_some())
+    }
+}
+
 const NAMES: [&str; 4] = [
     "ringwall_ingress",
     "ringwall_egress",
@@ -32,7 +51,7 @@ const NAMES: [&str; 4] = [
 impl Programs {
     /// Loads all programs over the pinned tables, making those that are missing, and pins the programs
     /// in the place of an earlier agent's. What is attached to interfaces is not touched.
-    pub(super) fn load(options: &Options, paths: &Paths) -> Result<Self> {
+    pub(super) fn load(options: &Options, paths: &Paths) -> Result<(Self, KernelLog)> {
         let mut loader = EbpfLoader::new();
         for shape in shapes(options) {
             shape.check(&paths.maps)?;
@@ -50,7 +69,8 @@ impl Programs {
             let program = classifier(object.program_mut(name), name)?;
             pin(program, name, &paths.programs)?;
         }
-        Self::open(paths)
+        let log = KernelLog(EbpfLogger::init(&mut object).ok());
+        Ok((Self::open(paths)?, log))
     }
 
     /// Opens the pins.

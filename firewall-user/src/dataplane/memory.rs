@@ -25,20 +25,6 @@ use ipnet::IpNet;
 use crate::policy::compiled::{Compiled, InterfacePlan};
 use prefixes::Prefixes;
 
-/// Timeouts as nf_conntrack has them, no failsafe rules, no mark.
-#[must_use]
-pub fn default_settings() -> Settings {
-    let seconds: [u64; 16] = [
-        0, 120, 60, 432_000, 120, 120, 10, 30, 120, 30, 600, 0, 0, 0, 0, 0,
-    ];
-    Settings {
-        timeouts: seconds.map(|seconds| seconds * 1_000_000_000),
-        failsafe: 0,
-        mark: 0,
-        reserved: [0; 3],
-    }
-}
-
 /// A generation in a slot.
 #[derive(Debug)]
 struct Slot {
@@ -85,7 +71,7 @@ pub struct MemoryTables {
 impl Default for MemoryTables {
     fn default() -> Self {
         Self {
-            settings: default_settings(),
+            settings: Settings::default(),
             half_open_max: 65_536,
             sessions_max: 262_144,
             slots: BTreeMap::new(),
@@ -277,5 +263,7 @@ pub const fn is_policy_rule(counter: u32) -> bool {
     counter >= FIRST_RULE_COUNTER
 }
 
+#[cfg(test)]
+mod routed_tests;
 #[cfg(test)]
 mod tests;

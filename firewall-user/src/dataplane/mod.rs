@@ -40,7 +40,7 @@ pub use host::Failsafe;
 pub use sessions::Session;
 pub use swap::{Applied, Info};
 
-use self::load::Programs;
+use self::load::{KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::pin::Paths;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -98,6 +98,7 @@ pub struct Dataplane {
     options: Options,
     paths: Paths,
     programs: Programs,
+    log: KernelLog,
     maps: Maps,
     place: Place,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
@@ -116,7 +117,7 @@ impl Dataplane {
         let paths = Paths::of(&options.bpf_dir)?;
         paths.make()?;
         let lock = bpffs::hold(&paths.root)?;
-        let programs = Programs::load(options, &paths)?;
+        let (programs, log) = Programs::load(options, &paths)?;
         let maps = Maps::open(&paths)?;
         settle(&maps)?;
         let place = if kernel.tcx && !options.clsact {
@@ -128,6 +129,7 @@ impl Dataplane {
             options: options.clone(),
             paths,
             programs,
+            log,
             maps,
             place,
             _lock: Some(lock),
@@ -153,6 +155,7 @@ impl Dataplane {
                 ..Options::default()
             },
             programs: Programs::open(&paths)?,
+            log: KernelLog(None),
             maps: Maps::open(&paths)?,
             paths,
             place: Place::Tcx,
@@ -333,10 +336,12 @@ impl Dataplane {
     }
 
     /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]); how many.
+    /// Being called every second or so, it also hands on what the programs had to say.
     ///
     /// # Errors
     /// Why it could not be done.
     pub fn expire(&mut self, now: u64) -> Result<usize> {
+        self.log.flush();
         sessions::expire(&self.maps, now)
     }
 

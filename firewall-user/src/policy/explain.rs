@@ -393,7 +393,7 @@ policies:
             words("routed", "", "lan", "internet")
         );
         assert_eq!(told("tcp 127.0.0.1 -> host:22").0, "spoofed-source");
-        assert!(explained("tcp host -> host:22", "").is_err());
+        assert!(packet::parse("tcp host -> host:22", &[]).is_err());
     }
 
     #[test]

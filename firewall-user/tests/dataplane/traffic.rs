@@ -149,3 +149,32 @@ fn a_vanished_interface_is_put_away_and_its_successor_guarded() {
     plane.detach(attached.index).unwrap();
     assert!(plane.attached().unwrap().is_empty());
 }
+
+#[test]
+fn an_agent_that_died_between_egress_and_ingress_is_followed_where_it_stood() {
+    let Some(lab) = Lab::new() else { return };
+    let mut plane = lab.open();
+    plane.attach(INTERFACE).unwrap();
+    drop(plane);
+    let pins = links(&lab);
+    let ingress = pins
+        .iter()
+        .filter(|pin| pin.to_string_lossy().ends_with("-ingress"));
+    ingress.for_each(|pin| std::fs::remove_file(pin).unwrap());
+    let plane = lab.open();
+    let [found] = &plane.attached().unwrap()[..] else {
+        panic!("one interface is guarded");
+    };
+    assert_eq!(found.hook, Place::Tcx);
+    assert_eq!(links(&lab).len(), 2);
+}
+
+fn links(lab: &Lab) -> Vec<std::path::PathBuf> {
+    let entries =
+        |path: std::path::PathBuf| std::fs::read_dir(path).unwrap().map(|e| e.unwrap().path());
+    let namespaces = entries(lab.pins()).filter(|path| path.is_dir());
+    let layouts = namespaces.flat_map(entries).filter(|path| path.is_dir());
+    layouts
+        .flat_map(|layout| entries(layout.join("links")).collect::<Vec<_>>())
+        .collect()
+}

@@ -63,4 +63,16 @@ pub(super) const CASES: &[Case] = &[
             leaves(second.sent(), Session),
         ]
     }),
+    Case::new("a-later-fragment-in-our-name-from-outside", WEB, |f| {
+        let first = udp((f.host, 40000), (f.stranger, 9), &[0; 24]).fragment(0, true, 87);
+        let second = raw(f.host, f.stranger, 17, vec![0; 40]).fragment(32, false, 87);
+        vec![
+            leaves(first.sent(), DefaultAllow),
+            arrives(second.frame(), SpoofedSource),
+        ]
+    }),
+    Case::new("a-fragment-that-overlaps-the-first-chunk", WEB, |f| {
+        let body = raw(f.stranger, f.host, 132, vec![0; 32]).fragment(8, false, 88);
+        vec![arrives(body.frame(), FragmentOverlap)]
+    }),
 ];

@@ -3,8 +3,8 @@
 use firewall_common::reason::Reason::*;
 
 use super::policies::WEB;
-use crate::case::packet::{flag, icmp, ping, raw, syn, tcp, udp};
-use crate::case::{Case, arrives};
+use crate::case::packet::{ack, flag, icmp, ping, raw, syn, tcp, udp};
+use crate::case::{Case, arrives, leaves};
 
 /// The cases.
 pub(super) const CASES: &[Case] = &[
@@ -189,6 +189,12 @@ pub(super) const CASES: &[Case] = &[
         vec![
             arrives(udp((limited, 40000), (f.host, 443), b"x").frame(), Martian),
             arrives(udp((of_link, 40000), (f.host, 443), b"x").frame(), Martian),
+            arrives(ack((of_link, 40000), (f.host, 443)).frame(), Martian),
+            leaves(
+                udp((f.host, 40001), (of_link, 443), b"x").sent(),
+                DefaultAllow,
+            ),
+            arrives(udp((of_link, 443), (f.host, 40001), b"x").frame(), Martian),
         ]
     })
     .v4(),

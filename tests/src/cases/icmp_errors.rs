@@ -3,7 +3,7 @@
 use firewall_common::reason::Reason::*;
 
 use super::policies::{DEFAULTS, WEB};
-use crate::case::packet::{flag, icmp, ping, syn, tcp, too_big, udp, unreachable};
+use crate::case::packet::{flag, icmp, ping, raw, syn, tcp, too_big, udp, unreachable};
 use crate::case::{Case, arrives, leaves};
 
 /// The cases.
@@ -118,6 +118,27 @@ pub(super) const CASES: &[Case] = &[
         vec![
             leaves(question.sent(), DefaultAllow),
             arrives(error.frame(), Related),
+        ]
+    }),
+    Case::new("an-error-in-our-own-name", WEB, |f| {
+        let question = udp((f.host, 50000), (f.stranger, 53), b"q");
+        vec![
+            arrives(too_big(f.host, f.host, &question).frame(), SpoofedSource),
+            leaves(question.sent(), DefaultAllow),
+            arrives(too_big(f.host, f.host, &question).frame(), SpoofedSource),
+        ]
+    }),
+    Case::new("an-error-about-a-protocol-without-ports", WEB, |f| {
+        let question = raw(f.host, f.stranger, 47, vec![0; 40]);
+        vec![
+            leaves(question.sent(), DefaultAllow),
+            // Whose ports must not be taken for those of what is quoted next.
+            arrives(
+                udp((f.stranger, 40000), (f.host, 443), b"q").frame(),
+                RuleAllow,
+            )
+            .by("inbound/web"),
+            arrives(too_big(f.other, f.host, &question).frame(), Related),
         ]
     }),
 ];

@@ -2,7 +2,7 @@
 
 use firewall_common::reason::Reason::*;
 
-use super::policies::{MONITORED, MONITORED_ENFORCED, MONITORED_RULE};
+use super::policies::{MONITORED, MONITORED_CLOSED, MONITORED_ENFORCED, MONITORED_RULE};
 use crate::case::packet::{ack, raw, syn, syn_ack};
 use crate::case::{Case, Step, arrives, leaves};
 
@@ -75,4 +75,22 @@ pub(super) const CASES: &[Case] = &[
             ]
         },
     ),
+    Case::new(
+        "a-session-lives-on-while-its-revocation-is-only-monitored",
+        MONITORED,
+        |f| {
+            let (client, server) = ((f.stranger, 40000), (f.host, 443));
+            vec![
+                arrives(syn(client, server).frame(), RuleAllow).by("inbound/web"),
+                leaves(syn_ack(server, client).sent(), Session),
+                Step::Apply(MONITORED_CLOSED),
+                arrives(ack(client, server).frame(), Revoked).audited(),
+                Step::Wait(3600),
+                arrives(ack(client, server).frame(), Revoked).audited(),
+                Step::Apply(MONITORED_ENFORCED),
+                arrives(ack(client, server).frame(), Session),
+            ]
+        },
+    )
+    .needs_time(),
 ];

@@ -173,6 +173,16 @@ policies:
       - {name: telnet, action: deny, services: [tcp/23], reason: never, owner: sre}
 "#;
 
+/// [`MONITORED`], without the site.
+pub(super) const MONITORED_CLOSED: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 2}
+mode: monitor
+unmatched: {inbound: deny, outbound: allow, routed: pass}
+zones: {internet: {default: true}}
+policies: []
+"#;
+
 /// One rule and one policy in monitor mode.
 pub(super) const MONITORED_RULE: &str = r#"
 apiVersion: ringwall/v1

@@ -301,4 +301,18 @@ pub(super) const CASES: &[Case] = &[
         )
     })
     .needs_time(),
+    Case::new("a-peer-that-still-has-the-old-connection", WEB, |f| {
+        let (client, server) = ((f.host, 50000), (f.stranger, 443));
+        vec![
+            leaves(syn(client, server).sent(), DefaultAllow),
+            // It acknowledges what it had; we reset that (RFC 9293 section 3.5.1) and try again.
+            arrives(
+                tcp(server, client, flag::ACK, 90_000, 70_000).frame(),
+                Session,
+            ),
+            leaves(tcp(client, server, flag::RST, 70_000, 0).sent(), Session),
+            leaves(syn(client, server).sent(), Session),
+            arrives(syn_ack(server, client).frame(), Session),
+        ]
+    }),
 ];

@@ -2,7 +2,7 @@
 
 use firewall_common::reason::Reason::*;
 
-use super::policies::WEB;
+use super::policies::{MONITORED_ENFORCED, WEB};
 use crate::case::packet::{icmp, ping, pong, udp};
 use crate::case::{Case, Step, arrives, leaves};
 
@@ -156,4 +156,17 @@ pub(super) const CASES: &[Case] = &[
         ]
     })
     .needs_time(),
+    Case::new(
+        "a-request-is-no-reply-whatever-its-identifier",
+        MONITORED_ENFORCED,
+        |f| {
+            // The identifier that is the number by which sessions know the request's type.
+            let id = if f.v6 { 0x8000 } else { 0x0800 };
+            vec![
+                leaves(ping(f.host, f.stranger, id).sent(), DefaultAllow),
+                arrives(ping(f.stranger, f.host, id).frame(), NoPolicy),
+                arrives(pong(f.stranger, f.host, id).frame(), Session),
+            ]
+        },
+    ),
 ];

@@ -24,6 +24,8 @@ pub struct HostBench {
     tables: MemoryTables,
     now: u64,
     epoch: u32,
+    /// As the kernel has it: what one packet leaves there, the next one finds.
+    scratch: Scratch,
 }
 
 impl Default for HostBench {
@@ -54,6 +56,7 @@ impl Default for HostBench {
             tables,
             now: 1000 * SECOND,
             epoch: 0,
+            scratch: Scratch::default(),
         }
     }
 }
@@ -79,10 +82,9 @@ impl Bench for HostBench {
             hook,
         };
         let source = Slice { bytes: frame, tag };
-        let mut scratch = Scratch::default();
-        let decision = decide(&source, &self.tables, &mut at, &mut scratch);
+        let decision = decide(&source, &self.tables, &mut at, &mut self.scratch);
         let answer = if decision.answer {
-            reply(&source, &scratch)
+            reply(&source, &self.scratch)
         } else {
             None
         };

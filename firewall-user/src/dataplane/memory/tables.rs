@@ -2,15 +2,12 @@
 
 use firewall_common::addr::Addr;
 use firewall_common::config::{AddressEntry, Generation, InterfaceEntry, RuleCount, ServiceKey};
-use firewall_common::flow::{FlowKey, FragmentKey, Tuple};
+use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 
 use super::{MemoryTables, bits};
-
-/// Later fragments may follow their first one by so much, as in the kernel's own reassembly.
-const FRAGMENT_LIFE: u64 = 30_000_000_000;
 
 /// An entry by its key and table.
 #[derive(Debug, Clone, Copy)]
@@ -146,7 +143,7 @@ impl<'t> Tables for &'t MemoryTables {
 
     fn write(self, handle: Handle, track: &Track, last_seen: u64) {
         self.change(handle, |entry| {
-            entry.track = *track;
+            entry.track.take(track);
             entry.last_seen = last_seen;
         });
     }
@@ -198,7 +195,7 @@ impl<'t> Tables for &'t MemoryTables {
     fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool {
         let moving = self.moving.borrow();
         let seen = moving.fragments.get(key);
-        seen.is_some_and(|seen| now.saturating_sub(*seen) <= FRAGMENT_LIFE)
+        seen.is_some_and(|seen| now.saturating_sub(*seen) < FRAGMENT_LIFE)
     }
 
     fn hit(self, counter: u32, packets: u32, bytes: u32, now: u64) {

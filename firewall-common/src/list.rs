@@ -1,0 +1,86 @@
+//! The list: what it allows opens a session.
+
+use crate::config::Generation;
+use crate::judge;
+use crate::packet::LATER;
+use crate::pipeline::{At, Scratch};
+use crate::reason::{Outcome, Reason};
+use crate::session::{self, Entry, GROUP, LEAVING, MONITORED};
+use crate::tables::{Put, Tables};
+use crate::verdict::{Decision, Verdict};
+
+/// No session: the ordered list decides, and what it allows opens one.
+#[inline(always)]
+pub(crate) fn list<T: Tables>(
+    tables: T,
+    at: &At,
+    head: &Generation,
+    scratch: &mut Scratch,
+) -> Decision {
+    if let Some(reason) = judge::false_source(tables, at.hook, &scratch.packet.tuple.source) {
+        return Decision::plain(reason);
+    }
+    judge::ask(tables, at, &scratch.packet, &mut scratch.question);
+    let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
+    let decision = Decision {
+        answer: decision.answer && answerable(scratch),
+        ..decision
+    };
+    if !opens {
+        return decision;
+    }
+    scratch.entry = Entry::default();
+    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
+    match open(tables, at, &decision, scratch) {
+        Put::There => decision,
+        Put::Full => Decision {
+            verdict: Verdict::Dropped,
+            reason: Reason::HalfOpenLimit,
+            ..decision
+        },
+    }
+}
+
+/// Never to multicast or broadcast, nor in answer to a frame that was for all (RFC 1122 section 3.2.2).
+#[inline(always)]
+fn answerable(scratch: &Scratch) -> bool {
+    let packet = &scratch.packet;
+    !scratch.question.group && !packet.group && packet.fragment != LATER
+}
+
+#[inline(always)]
+fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratch) -> Put {
+    let Scratch {
+        packet,
+        tuple,
+        key,
+        entry,
+        question,
+        occupied,
+        ..
+    } = scratch;
+    packet.session_tuple(tuple);
+    let side = tuple.key(key);
+    session::begin(packet, &mut entry.track);
+    if !matches!(decision.reason.outcome(), Outcome::Pass) {
+        entry.track.flags |= MONITORED;
+    }
+    entry.opened = at.now;
+    entry.last_seen = at.now;
+    entry.opener = side as u8;
+    entry.course = question.course;
+    entry.interface_in = question.interface_in;
+    entry.interface_out = question.interface_out;
+    entry.opening =
+        if question.leaving { LEAVING } else { 0 } | if question.group { GROUP } else { 0 };
+    entry.source_zone = decision.source_zone.0;
+    entry.destination_zone = decision.destination_zone.0;
+    entry.counts[0].packets = u64::from(at.packets);
+    entry.counts[0].bytes = u64::from(at.bytes);
+    // What is left of an older session with this key (expired, or closing and opened anew) goes first.
+    // Where nothing was found nothing is closed: another CPU may have opened the session since.
+    if *occupied {
+        tables.close(key);
+    }
+    tables.open(key, entry)
+}

@@ -1,0 +1,56 @@
+//! ICMP errors about packets of live sessions.
+
+use crate::failsafe::about_failsafe;
+use crate::flow::Hook;
+use crate::judge;
+use crate::pipeline::{At, Scratch};
+use crate::reason::Reason;
+use crate::session::Entry;
+use crate::session::stage::in_session;
+use crate::tables::Tables;
+use crate::verdict::Decision;
+use crate::zone::Course;
+
+/// An ICMP error passes only if it quotes a packet of a live session that went the other way, and goes
+/// to that packet's sender (RFC 5927). It changes nothing about the session.
+#[inline(always)]
+pub(crate) fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
+    if let Some(reason) = judge::false_source(tables, at.hook, &scratch.packet.tuple.source) {
+        return Decision::plain(reason);
+    }
+    if !scratch.quoted || scratch.packet.tuple.destination != scratch.tuple.source {
+        return Decision::plain(Reason::NoSession);
+    }
+    match about_session(tables, at, scratch) {
+        Some(decision) => decision,
+        None if about_failsafe(tables, at, &scratch.tuple) => Decision::plain(Reason::Related),
+        None => Decision::plain(Reason::NoSession),
+    }
+}
+
+#[inline(always)]
+fn about_session<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Option<Decision> {
+    let side = scratch.tuple.key(&mut scratch.key);
+    let (handle, _) = tables.find(&scratch.key)?;
+    tables.read(handle, &mut scratch.entry);
+    let entry = &scratch.entry;
+    if entry.is_over(at.now, tables.timeout(entry.track.state)) {
+        return None;
+    }
+    // The quoted packet must have crossed here in the direction opposite to the error's.
+    let quoted_hook = if entry.is_opener(side) == opener_arrives(entry) {
+        Hook::Ingress
+    } else {
+        Hook::Egress
+    };
+    if !matches!(entry.course(), Course::Routed) && quoted_hook as u8 == at.hook as u8 {
+        return None;
+    }
+    Some(in_session(Reason::Related, entry))
+}
+
+/// Do the opener's packets arrive (rather than leave)?
+#[inline(always)]
+fn opener_arrives(entry: &Entry) -> bool {
+    matches!(entry.course(), Course::Inbound)
+}

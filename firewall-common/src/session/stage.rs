@@ -1,0 +1,142 @@
+//! A packet of a live session: found, moved on, judged anew where the policy has changed.
+
+use crate::addr::Addr;
+use crate::config::Generation;
+use crate::flow::{FlowKey, Hook, Side};
+use crate::judge;
+use crate::pipeline::{At, Scratch, monitors};
+use crate::policy::lookup::{Answer, lookup};
+use crate::reason::Reason;
+use crate::session::{self, Entry, Step};
+use crate::tables::{Put, Table, Tables};
+use crate::verdict::Decision;
+use crate::zone::Course;
+
+#[inline(always)]
+pub(crate) fn sessions<T: Tables>(
+    tables: T,
+    at: &At,
+    head: &Generation,
+    scratch: &mut Scratch,
+) -> Option<Decision> {
+    let Scratch {
+        packet,
+        tuple,
+        key,
+        entry,
+        question,
+        search,
+        occupied,
+        ..
+    } = scratch;
+    packet.session_tuple(tuple);
+    let side = tuple.key(key);
+    let found = tables.find(key);
+    *occupied = found.is_some();
+    let (handle, table) = found?;
+    tables.read(handle, entry);
+    let over = entry.is_over(at.now, tables.timeout(entry.track.state));
+    if over || !crosses(tables, at, entry, side, &packet.tuple.source) {
+        return None;
+    }
+    let from_opener = entry.is_opener(side);
+    match session::step(&mut entry.track, from_opener, packet) {
+        Step::Foreign | Step::Reopens => return None,
+        Step::Idle => (),
+        Step::Live => entry.last_seen = at.now,
+    }
+    let mut reason = Reason::Session;
+    if stale(head, entry, at.now) {
+        key.tuple(entry.opener_side(), tuple);
+        judge::ask_again(tuple, entry, at.now, question);
+        lookup(tables, at.slot, head, question, search);
+        reason = anew(tables, head, handle, at.now, &search.answer, entry);
+        // In monitor mode the session goes on, so that it can be judged again.
+        if !matches!(reason, Reason::Session) && !monitors(head) {
+            tables.close(key);
+            return Some(in_session(reason, entry));
+        }
+    }
+    if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
+        if matches!(verified(tables, at, key, from_opener, entry), Put::Full) {
+            reason = Reason::SessionTableFull;
+        }
+    } else {
+        tables.write(handle, &entry.track, entry.last_seen);
+        tables.account(handle, !from_opener, at.packets, at.bytes);
+    }
+    Some(in_session(reason, entry))
+}
+
+/// Must the session be judged anew: another policy is in force, or its rule has expired?
+#[inline(always)]
+const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
+    entry.permit.epoch != head.epoch || (entry.permit.expires != 0 && now >= entry.permit.expires)
+}
+
+/// What the list says now of the session's opening: that it goes on, or why it is refused.
+#[inline(always)]
+fn anew<T: Tables>(
+    tables: T,
+    head: &Generation,
+    handle: T::Handle,
+    now: u64,
+    answer: &Answer,
+    entry: &mut Entry,
+) -> Reason {
+    match judge::again(head, answer, entry, now) {
+        Ok(permit) => {
+            entry.permit = permit;
+            tables.permit(handle, &permit);
+            Reason::Session
+        }
+        Err(refusal) => refusal,
+    }
+}
+
+/// The handshake is complete, or the first answer came: the session moves to its own table. Where that
+/// is full the packet is refused and the session stays as it was, so that the next one tries again.
+#[inline(always)]
+fn verified<T: Tables>(
+    tables: T,
+    at: &At,
+    key: &FlowKey,
+    from_opener: bool,
+    entry: &mut Entry,
+) -> Put {
+    let counts = if from_opener {
+        &mut entry.counts[0]
+    } else {
+        &mut entry.counts[1]
+    };
+    counts.packets += u64::from(at.packets);
+    counts.bytes += u64::from(at.bytes);
+    tables.promote(key, entry)
+}
+
+/// Does a packet from `side` belong at this hook? A packet that arrives in the name of this host's own
+/// end is none of the session's, nor is one in the name of a group.
+#[inline(always)]
+fn crosses<T: Tables>(tables: T, at: &At, entry: &Entry, side: Side, source: &Addr) -> bool {
+    let ingress = matches!(at.hook, Hook::Ingress);
+    let from_opener = entry.is_opener(side);
+    match entry.course() {
+        _ if entry.group() && !from_opener => false,
+        Course::Inbound => from_opener == ingress,
+        Course::Outbound => from_opener != ingress,
+        // Either side may arrive, but where the traffic is masqueraded one end is an address of ours.
+        Course::Routed => judge::false_source(tables, at.hook, source).is_none(),
+    }
+}
+
+#[inline(always)]
+pub(crate) fn in_session(reason: Reason, entry: &Entry) -> Decision {
+    let (source_zone, destination_zone) = entry.zones();
+    let plain = Decision::plain(reason);
+    Decision {
+        source_zone,
+        destination_zone,
+        rule: entry.permit.rule,
+        ..plain
+    }
+}
