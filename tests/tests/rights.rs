@@ -105,7 +105,7 @@ fn with_group(lab: &Lab) -> (Host, ringwall_tests::net::Daemon) {
 fn members_of_the_group_may_read_and_not_write() {
     need_root!();
     let lab = Lab::quiet().unwrap();
-    let (host, _agent) = with_group(&lab);
+    let (host, mut agent) = with_group(&lab);
     let public = Public::new();
     let ran = host.apply(&policy(1, &[allow("web", "tcp/443")])).unwrap();
     assert!(ran.ok(), "{ran:?}");
@@ -127,6 +127,7 @@ fn members_of_the_group_may_read_and_not_write() {
         assert_eq!(stranger.status, 4, "{args:?}: {stranger:?}");
     }
     assert_eq!(host.json(&["status"]).unwrap()["policy"]["revision"], 1);
+    agent.stop(PATIENCE).unwrap();
 }
 
 /// Runs `ringwall run ARGS`, which is expected to end by itself.

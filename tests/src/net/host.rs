@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 
 use super::process::{Daemon, Ran, wait_until};
-use super::{Netns, RunDir, sock};
+use super::{Netns, RunDir, clean, sock};
 
 /// Where the agent shows its metrics, by default, inside its namespace.
 pub const METRICS: &str = "127.0.0.1:10933";
@@ -25,6 +25,14 @@ pub struct Host {
     pub vars: Vec<(&'static str, String)>,
     interfaces: Vec<String>,
     agent: Option<Daemon>,
+    last: Option<u32>,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.kill9();
+        self.last.into_iter().for_each(clean::remove_locks);
+    }
 }
 
 impl Host {
@@ -48,6 +56,7 @@ impl Host {
             vars: Vec::new(),
             interfaces,
             agent: None,
+            last: None,
         })
     }
 
@@ -63,7 +72,9 @@ impl Host {
         let interfaces = self.interfaces.iter().flat_map(|i| ["--interface", i]);
         let run = self.ns.command(binary()?).args(["run"]).args(interfaces);
         let run = run.envs(self.dir.env()).envs(self.vars.clone());
-        self.agent = Some(run.daemon(&self.dir.log())?);
+        let agent = run.daemon(&self.dir.log())?;
+        self.last = Some(agent.pid());
+        self.agent = Some(agent);
         Ok(())
     }
 

@@ -15,7 +15,7 @@ mod process;
 pub mod sock;
 mod veth;
 
-pub use clean::{sweep_dead, sweep_own};
+pub use clean::{remove_locks, sweep_dead, sweep_own};
 pub use dirs::RunDir;
 pub use host::{Host, METRICS, binary};
 pub use lab::Lab;
