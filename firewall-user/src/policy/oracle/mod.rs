@@ -87,6 +87,12 @@ impl<'p> Oracle<'p> {
         }
     }
 
+    /// The host around the policy.
+    #[must_use]
+    pub const fn world(&self) -> &World {
+        self.world
+    }
+
     /// The zones of a packet's ends, by name; `None` for what is no packet.
     #[must_use]
     pub fn zones(&self, frame: &[u8], way: &Way) -> Option<(String, String)> {

@@ -175,8 +175,10 @@ impl<'p> Pair<'p> {
             ruling.reason,
             Reason::RuleAllow | Reason::DefaultAllow | Reason::Routed
         );
-        // Of a packet to its own sender nobody can tell which way it goes.
-        if !opened || packet.source == packet.destination || !dice.chance(40) {
+        // Of a packet to its own sender nobody can tell which way it goes, and what this host sends to
+        // an address of its own crosses no wire.
+        let inside = !way.arrives() && self.oracle.world().is_own(packet.destination);
+        if !opened || packet.source == packet.destination || inside || !dice.chance(40) {
             return Ok(());
         }
         let back = self.back(way);
