@@ -3,7 +3,7 @@
 use firewall_common::reason::Reason::*;
 
 use super::policies::{DEFAULTS, WEB};
-use crate::case::packet::{flag, icmp, ping, syn, tcp, too_big, udp, unreachable};
+use crate::case::packet::{flag, icmp, ping, raw, syn, tcp, too_big, udp, unreachable};
 use crate::case::{Case, arrives, leaves};
 
 /// The cases.
@@ -85,6 +85,16 @@ pub(super) const CASES: &[Case] = &[
                 unreachable(f.other, &ping(f.host, f.stranger, 10)).frame(),
                 NoSession,
             ),
+        ]
+    }),
+    // Its session has no ports; the datagram before it has.
+    Case::new("an-error-about-a-tunnel", WEB, |f| {
+        let tunnelled = raw(f.host, f.stranger, 47, vec![0, 0, 8, 0, 1, 2, 3, 4]);
+        let question = udp((f.stranger, 40000), (f.host, 443), b"q");
+        vec![
+            leaves(tunnelled.sent(), DefaultAllow),
+            arrives(question.frame(), RuleAllow).by("inbound/web"),
+            arrives(too_big(f.other, f.host, &tunnelled).frame(), Related),
         ]
     }),
     Case::new("an-error-changes-nothing", WEB, |f| {

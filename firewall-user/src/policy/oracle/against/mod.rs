@@ -77,7 +77,7 @@ pub struct Seen {
     pub packets: usize,
     /// Those of them that may pass.
     pub allowed: usize,
-    /// Rules that can decide about some packet.
+    /// Rules that can decide about some packet, where pieces were looked at.
     pub rules: usize,
     /// Those of them that did.
     pub hit: usize,
@@ -87,8 +87,8 @@ pub struct Seen {
     pub missed: Vec<String>,
     /// The rules that decided.
     ids: BTreeSet<String>,
-    /// Rules for packets from an address to itself, which no piece can be an example of.
-    to_itself: BTreeSet<String>,
+    /// Rules of pieces whose example is no packet.
+    nowhere: BTreeSet<String>,
 }
 
 impl Seen {
@@ -145,9 +145,9 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     let mut seen = pair.finish()?;
     if plan.pieces {
         pieces::all(judge, &policy, &compiled, &clock, &mut seen).map_err(named)?;
+        reach(&compiled, clock.boot, &mut seen);
     }
     judge.done().map_err(named)?;
-    reach(&compiled, clock.boot, &mut seen);
     Ok(seen)
 }
 
@@ -160,7 +160,7 @@ fn reach(compiled: &Compiled, now: u64, seen: &mut Seen) {
         .filter(|l| l.index.is_some_and(|index| deciding.contains(&index)));
     for id in can.map(|l| &l.id) {
         let hit = seen.ids.contains(id);
-        if !hit && seen.to_itself.contains(id) {
+        if !hit && seen.nowhere.contains(id) {
             continue;
         }
         seen.rules += 1;

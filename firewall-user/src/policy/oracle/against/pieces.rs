@@ -1,15 +1,17 @@
 //! The prover's pieces against the interpreter: the example of each piece is decided by the rule that the
 //! piece says, so every rule that can be hit is hit.
 
+use firewall_common::addr::Addr;
 use firewall_common::reason::Reason;
 use firewall_common::zone::Course;
 
 use super::scenes::{Names, Pair};
 use super::{Judge, Seen};
 use crate::policy::compiled::{Clock, Compiled};
+use crate::policy::frame::Concrete;
 use crate::policy::model::Policy;
 use crate::policy::oracle::{Way, World};
-use crate::policy::space::{Case, Query, Space, Target};
+use crate::policy::space::{Case, Query, Space, Target, known};
 
 /// A host that has just what the example of a piece needs.
 fn host(case: &Case, course: Course, (by, on): (u32, u32)) -> (World, Way) {
@@ -36,6 +38,15 @@ fn host(case: &Case, course: Course, (by, on): (u32, u32)) -> (World, Way) {
     (world, way)
 }
 
+/// No packet is so: between two ends of one address class that has only one address, or routed and
+/// link-local.
+fn is_nowhere(packet: &Concrete, course: Course) -> bool {
+    let (source, destination) = (packet.source, packet.destination);
+    let mut ends = [known(source), known(destination)].into_iter();
+    let stays = course == Course::Routed && ends.any(Addr::is_link_local_v6);
+    source == destination || stays
+}
+
 struct Checker<'c, J> {
     judge: &'c mut J,
     policy: &'c Policy,
@@ -50,9 +61,8 @@ impl<J: Judge> Checker<'_, J> {
         let said = case.matching().next();
         let rule = said.and_then(|index| self.compiled.rules.get(index as usize));
         let id = rule.and_then(|rule| self.names.rule(rule.counter));
-        // Two ends of one address class that has only one address: no packet is so.
-        if case.packet.source == case.packet.destination {
-            self.seen.to_itself.extend(id);
+        if is_nowhere(&case.packet, course) {
+            self.seen.nowhere.extend(id);
             return Ok(());
         }
         let (world, way) = host(case, course, self.judge.gateway());

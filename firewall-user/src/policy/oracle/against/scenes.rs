@@ -94,17 +94,17 @@ impl<'p, J: Judge> Pair<'p, J> {
         self.seen.note(&ruling);
         let about = |what: String| format!("{packet:?}\n{way:?}\n{what}");
         let decision = self.judge.decide(&frame, way).map_err(about)?;
-        let compiled = self.names.ruling(&decision);
-        if compiled != ruling {
-            let both = format!("compiled: {compiled:?}\noracle:   {ruling:?}");
-            return Err(about(both));
-        }
-        let (compiled, zones) = (self.names.zones(&decision), self.oracle.zones(&frame, way));
+        let zones = self.oracle.zones(&frame, way);
+        let (compiled, between) = (
+            self.names.ruling(&decision),
+            Some(self.names.zones(&decision)),
+        );
         let by_list = decision.source_zone != ZoneId::NONE;
         let in_session = matches!(ruling.reason, Reason::Session | Reason::Related);
-        if by_list && !in_session && Some(&compiled) != zones.as_ref() {
-            let both = format!("compiled: {compiled:?}\noracle:   {zones:?}");
-            return Err(about(both));
+        if compiled != ruling || (by_list && !in_session && between != zones) {
+            return Err(about(format!(
+                "compiled: {compiled:?} {between:?}\noracle:   {ruling:?} {zones:?}"
+            )));
         }
         Ok(ruling)
     }
