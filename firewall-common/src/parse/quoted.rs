@@ -39,6 +39,9 @@ pub fn parse<S: PacketSource>(source: &S, outer: &Packet, tuple: &mut Tuple) -> 
     } else if protocol::has_ports(tuple.protocol) {
         tuple.source_port = header.be16::<0>();
         tuple.destination_port = header.be16::<2>();
+    } else {
+        // What is there is left from the packet before.
+        (tuple.source_port, tuple.destination_port) = (0, 0);
     }
     Some(())
 }

@@ -66,6 +66,8 @@ pub struct MemoryTables {
     failsafe_addresses: Vec<(IpNet, u64)>,
     failsafe_services: Prefixes<u64>,
     moving: RefCell<Moving>,
+    /// By hook; as in the kernel, each packet finds it as the one before left it.
+    scratch: RefCell<[Scratch; 2]>,
 }
 
 impl Default for MemoryTables {
@@ -83,6 +85,7 @@ impl Default for MemoryTables {
             failsafe_addresses: Vec::new(),
             failsafe_services: Prefixes::default(),
             moving: RefCell::default(),
+            scratch: RefCell::default(),
         }
     }
 }
@@ -220,12 +223,12 @@ impl MemoryTables {
             hook,
         };
         let (bytes, tag) = (frame, None);
-        decide(
-            &Slice { bytes, tag },
-            self,
-            &mut at,
-            &mut Scratch::default(),
-        )
+        let [arriving, leaving] = &mut *self.scratch.borrow_mut();
+        let scratch = match hook {
+            Hook::Ingress => arriving,
+            Hook::Egress => leaving,
+        };
+        decide(&Slice { bytes, tag }, self, &mut at, scratch)
     }
 
     /// Forgets all sessions and fragments.

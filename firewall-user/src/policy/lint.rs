@@ -38,7 +38,7 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
 }
 
 /// Indexes of the rules that decide about some packet; `None` where there is too much to look at.
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn deciding(compiled: &Compiled, now: u64) -> Option<BTreeSet<u32>> {
     let seen = (0..).zip(look(compiled, now)?);
     Some(

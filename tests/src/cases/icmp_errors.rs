@@ -87,6 +87,16 @@ pub(super) const CASES: &[Case] = &[
             ),
         ]
     }),
+    // Its session has no ports; the datagram before it has.
+    Case::new("an-error-about-a-tunnel", WEB, |f| {
+        let tunnelled = raw(f.host, f.stranger, 47, vec![0, 0, 8, 0, 1, 2, 3, 4]);
+        let question = udp((f.stranger, 40000), (f.host, 443), b"q");
+        vec![
+            leaves(tunnelled.sent(), DefaultAllow),
+            arrives(question.frame(), RuleAllow).by("inbound/web"),
+            arrives(too_big(f.other, f.host, &tunnelled).frame(), Related),
+        ]
+    }),
     Case::new("an-error-changes-nothing", WEB, |f| {
         let question = syn((f.host, 50000), (f.stranger, 443));
         let answer = tcp(

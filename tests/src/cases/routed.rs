@@ -32,6 +32,15 @@ pub(super) const CASES: &[Case] = &[
     Case::new("rules-between-zones-are-not-for-the-host", ROUTER, |f| {
         vec![arrives(syn((f.stranger, 40000), (f.host, 80)).frame(), NoPolicy).zone("internet")]
     }),
+    // The kernel does not forward it, so it is judged as for the host, and dropped by the stack.
+    Case::new("link-local-is-never-routed", ROUTER, |f| {
+        let neighbour = "fe80::9".parse().expect("an address");
+        vec![
+            arrives(syn((neighbour, 40000), (f.behind, 443)).frame(), RuleAllow)
+                .by("any-to-host/https"),
+        ]
+    })
+    .v6(),
     Case::new("unmatched-routed-pass", WEB, |f| {
         vec![
             arrives(syn((f.stranger, 40000), (f.behind, 23)).frame(), Routed).zone("internet"),

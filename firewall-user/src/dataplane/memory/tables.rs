@@ -99,10 +99,15 @@ impl<'t> Tables for &'t MemoryTables {
     }
 
     fn route(self, tuple: &Tuple, _interface: u32) -> Route {
+        // The kernel never forwards link-local addresses (bpf_ipv6_fib_lookup of net/core/filter.c).
+        let stays = tuple.source.is_link_local_v6() || tuple.destination.is_link_local_v6();
         let nowhere = Route {
-            here: false,
+            here: stays,
             interface: 0,
         };
+        if stays {
+            return nowhere;
+        }
         let route = self.routes.longest(bits(&tuple.destination));
         route.copied().unwrap_or(nowhere)
     }

@@ -16,8 +16,9 @@ mod zones;
 pub use services::prefixes as service_prefixes;
 
 pub use mutation::Mutation;
-#[cfg(test)]
-pub(crate) use mutation::with as with_mutation;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub use mutation::with as with_mutation;
 pub use order::{Place, places};
 
 use firewall_common::config::{

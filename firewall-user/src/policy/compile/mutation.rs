@@ -29,24 +29,24 @@ impl Mutation {
     ];
 }
 
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "testing")))]
 pub(super) const fn is(_: Mutation) -> bool {
     false
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 thread_local! {
     static MADE: std::cell::Cell<Option<Mutation>> = const { std::cell::Cell::new(None) };
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "testing"))]
 pub(super) fn is(mutation: Mutation) -> bool {
     MADE.get() == Some(mutation)
 }
 
 /// Does something with a compiler that makes a mistake.
-#[cfg(test)]
-pub(crate) fn with<R>(mutation: Option<Mutation>, work: impl FnOnce() -> R) -> R {
+#[cfg(any(test, feature = "testing"))]
+pub fn with<R>(mutation: Option<Mutation>, work: impl FnOnce() -> R) -> R {
     MADE.set(mutation);
     let result = work();
     MADE.set(None);

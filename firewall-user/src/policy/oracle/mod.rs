@@ -4,8 +4,9 @@
 //! It shares nothing with the packet path but the numbers of reasons. What it leaves out: failsafe rules
 //! (they are the host's, not the policy's), timeouts, TCP windows, fragments.
 
-#[cfg(test)]
-mod against;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod against;
 mod conditions;
 mod packet;
 mod world;

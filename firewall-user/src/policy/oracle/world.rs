@@ -62,6 +62,10 @@ pub struct World {
     pub routes: Vec<(IpNet, u32)>,
 }
 
+fn is_link_local(address: &IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
+}
+
 impl World {
     /// Is an address one of this host's own?
     #[must_use]
@@ -82,14 +86,17 @@ impl World {
         address.is_multicast() || all || self.is_broadcast(address)
     }
 
-    /// The way with the routing decision made: multicast and broadcast arriving here count as host.
+    /// The way with the routing decision made: multicast and broadcast arriving here count as host, and so
+    /// does what is not routed at all.
     #[must_use]
     pub fn route(&self, parsed: &Parsed, way: &Way) -> Way {
         let Way::In { by, .. } = *way else {
             return way.clone();
         };
         let destination = parsed.destination;
-        if self.is_own(destination) || self.is_group(destination) {
+        // Link-local addresses are never forwarded (RFC 4291 section 2.5.6).
+        let stays = [parsed.source, destination].iter().any(is_link_local);
+        if self.is_own(destination) || self.is_group(destination) || stays {
             return Way::In { by, on: None };
         }
         let holding = self

@@ -11,7 +11,8 @@ use crate::policy::model::{
     Service, Span, Unmatched, Zone,
 };
 
-pub(super) const INTERFACES: [&str; 5] = ["eth0", "eth1", "wg0", "lan7", "veth9"];
+/// The interfaces of the host.
+pub const INTERFACES: [&str; 5] = ["eth0", "eth1", "wg0", "lan7", "veth9"];
 const PATTERNS: [&str; 7] = ["eth0", "eth1", "eth*", "wg*", "lan?", "*", "none0"];
 /// Of these no two can match one interface.
 const APART: [&str; 4] = ["eth0", "eth1", "wg*", "lan?"];
@@ -45,7 +46,11 @@ pub(super) fn prefix(dice: &mut Dice) -> IpNet {
     Ipv6Net::new(address.into(), length).unwrap().trunc().into()
 }
 
-pub(super) fn policy(dice: &mut Dice, now: Timestamp) -> Policy {
+/// When it is, and within how many seconds no rule expires.
+type Now = (Timestamp, i64);
+
+pub(super) fn policy(dice: &mut Dice, now: Timestamp, margin: i64) -> Policy {
+    let now = (now, margin);
     let sets = dice.several(0, 4, |dice| AddressSet {
         name: format!("set{}", dice.next()),
         span: Span::default(),
@@ -167,7 +172,7 @@ fn ends(dice: &mut Dice, zones: usize, to: bool) -> Ends {
     }
 }
 
-fn block(dice: &mut Dice, number: usize, sets: usize, zones: usize, now: Timestamp) -> Block {
+fn block(dice: &mut Dice, number: usize, sets: usize, zones: usize, now: Now) -> Block {
     let (mut from, mut to) = (ends(dice, zones, false), ends(dice, zones, true));
     match dice.below(10) {
         0..5 => to = Ends::Host,
@@ -243,8 +248,8 @@ fn service(dice: &mut Dice) -> Service {
     }
 }
 
-fn rule(dice: &mut Dice, number: usize, sets: usize, now: Timestamp) -> Rule {
-    let later = [-100_000, -1, 1, 100_000];
+fn rule(dice: &mut Dice, number: usize, sets: usize, (now, margin): Now) -> Rule {
+    let later = [-100_000, -margin, margin, 100_000];
     Rule {
         name: format!("rule{number}"),
         span: Span::default(),
