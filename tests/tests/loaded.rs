@@ -32,7 +32,7 @@ const GATEWAY: [&str; 2] = ["in0", "out0"];
 /// Openings for each policy; with what follows them and the pieces, about twice as many packets.
 const SCENES: usize = 370;
 /// Packets that a policy is good for, at least.
-const EACH: usize = 600;
+const EACH: usize = 650;
 
 /// The packet counters, by verdict, leaving or not, peer zone and reason.
 type Counts = BTreeMap<(Verdict, bool, ZoneId, Reason), u64>;

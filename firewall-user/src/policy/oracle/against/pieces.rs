@@ -47,6 +47,20 @@ fn is_nowhere(packet: &Concrete, course: Course) -> bool {
     source == destination || stays
 }
 
+/// What arrives for a group is for this host, so what is routed to one is seen only as it leaves; its
+/// destination's zone is the same at any interface.
+fn as_leaving(case: Case) -> Case {
+    if case.leaving {
+        return case;
+    }
+    let by = case.names.0;
+    Case {
+        names: (by.clone(), by),
+        leaving: true,
+        ..case
+    }
+}
+
 struct Checker<'c, J> {
     judge: &'c mut J,
     policy: &'c Policy,
@@ -83,16 +97,20 @@ impl<J: Judge> Checker<'_, J> {
 
     fn course(&mut self, space: &Space<'_>, course: Course) -> Result<(), String> {
         let mask = space.deciding(self.clock.boot);
-        // Who routes multicast is not this host: what arrives for a group is for the host.
-        let groups = (course != Course::Routed).then_some(Target::Groups);
-        for destination in [Some(Target::All), groups].into_iter().flatten() {
+        for destination in [Target::All, Target::Groups] {
             let query = Query {
                 course,
                 source: Target::All,
                 destination,
                 services: None,
             };
+            let to_group = matches!(destination, Target::Groups);
             for case in space.cases(&query, &mask, 100_000).unwrap() {
+                let case = if to_group && course == Course::Routed {
+                    as_leaving(case)
+                } else {
+                    case
+                };
                 self.piece(&case, course)?;
             }
         }
