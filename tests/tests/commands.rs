@@ -99,6 +99,8 @@ fn without_an_agent_the_pins_still_tell() {
     let show = scene.host.cli(&["policy", "show"]).unwrap();
     assert!(show.ok() && show.out.contains("in/web"), "{show:?}");
     assert_eq!(scene.knock(22), [Seen::Silence, Seen::Silence]);
+    let back = scene.host.cli(&["rollback"]).unwrap();
+    assert_eq!(back.status, 1, "nothing to go back to: {back:?}");
 
     let detach = scene.host.cli(&["detach"]).unwrap();
     assert!(detach.ok(), "{detach:?}");
@@ -106,6 +108,33 @@ fn without_an_agent_the_pins_still_tell() {
     assert_eq!(scene.knock(22), [Seen::Answered, Seen::Answered]);
     assert_eq!(exchange(&mut session, PATIENCE), Seen::Answered);
     assert_eq!(status_of(&scene, &["status"]), 3);
+    let again = scene.host.cli(&["detach"]).unwrap();
+    assert!(again.ok() && !again.err.contains("ENDED"), "{again:?}");
+}
+
+#[test]
+fn the_agent_may_be_dead_and_rollback_still_goes_back() {
+    need_root!();
+    let mut scene = Scene::guarded(&[web()]).unwrap();
+    let _servers = [serve(&scene, 443), serve(&scene, 22)];
+    let next = policy(2, &[allow("ssh", "tcp/22")]);
+    assert!(scene.host.apply(&next).unwrap().ok());
+    let told = "`ringwall apply` by root";
+    assert!(scene.host.log().contains(told), "{}", scene.host.log());
+    assert_eq!(scene.knock(22), [Seen::Answered, Seen::Answered]);
+    scene.host.kill9();
+    let ran = scene.host.cli(&["rollback", "-o", "json"]).unwrap();
+    assert!(ran.ok(), "{ran:?}");
+    let answer = ran.json().unwrap();
+    assert_eq!(
+        (&answer["outcome"], &answer["revision"], &answer["previous"]),
+        (&json!("applied"), &json!(1), &json!(2))
+    );
+    assert_eq!(scene.knock(22), [Seen::Silence, Seen::Silence]);
+    assert_eq!(scene.knock(443), [Seen::Answered, Seen::Answered]);
+    scene.host.restart().unwrap();
+    assert_eq!(scene.revision().unwrap(), Some(1));
+    assert_eq!(scene.knock(22), [Seen::Silence, Seen::Silence]);
 }
 
 /// Every pin below the BPF directory (a bpffs has two files of its own, for debugging).

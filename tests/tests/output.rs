@@ -152,5 +152,22 @@ fn policy_check_needs_neither_root_nor_agent() {
     assert!(ran.ok(), "{ran:?}");
     assert_eq!(check(&good.replace("tcp/443", "tcp/99999")).status, 2);
     let test = "tests: [{packet: \"tcp 203.0.113.9:4000 -> host:443\", expect: deny}]\n";
-    assert_eq!(check(&(good + test)).status, 1);
+    let failed = good.clone() + test;
+    let ran = check(&failed);
+    let place = format!("policy.yaml:{}:9", failed.lines().count());
+    assert_eq!(ran.status, 1, "{ran:?}");
+    assert!(
+        ran.err.contains(&place) && ran.err.contains(test.trim()),
+        "{place} in {ran:?}"
+    );
+    let stdin = |text: &str| {
+        let program = ringwall_tests::net::Command::outside(binary().unwrap());
+        program
+            .args(["policy", "check", "-"])
+            .run_with(text)
+            .unwrap()
+    };
+    assert!(stdin(&good).ok());
+    assert_eq!(stdin(&failed).status, 1);
+    assert_eq!(stdin("{").status, 2);
 }

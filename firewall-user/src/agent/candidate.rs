@@ -8,6 +8,7 @@ use super::history::{How, Who};
 use super::revision::{Allow, Identity};
 use crate::api::types::{Applied, Problem, exit};
 use crate::policy::compile::CompileError;
+use crate::policy::prove::{ProofReport, at};
 use crate::policy::{self, Checked, Diagnostic, HostContext, Refusal};
 
 /// Who brought a policy, how, and what may be done all the same.
@@ -79,21 +80,38 @@ pub fn prove(checked: &Checked) -> Result<(), Problem> {
     if report.holds() {
         return Ok(());
     }
-    let diagnostics = report.diagnostics(&checked.policy);
-    let refusal = Refusal { diagnostics };
-    Err(Problem {
+    Err(failed(&report, checked))
+}
+
+/// What failed of a policy's tests and assertions.
+#[must_use]
+pub fn failed(report: &ProofReport, checked: &Checked) -> Problem {
+    let diagnostics = lines_of(report.diagnostics(&checked.policy), checked);
+    Problem {
         exit: exit::NO,
-        ..Problem::from(&refusal)
-    })
+        ..Problem::from(&Refusal { diagnostics })
+    }
+}
+
+/// The same faults, with the lines of the policy's files that they are about.
+#[must_use]
+pub fn lines_of(found: Vec<Diagnostic>, checked: &Checked) -> Vec<Diagnostic> {
+    let files = || checked.policy.files.iter().zip(&checked.sources);
+    let placed = |fault: Diagnostic| {
+        let named = |name: &Path| fault.file.as_deref() == Some(&*name.to_string_lossy());
+        match files().find(|(name, _)| named(name)) {
+            Some((_, (_, bytes))) => fault.line_of(&String::from_utf8_lossy(bytes)),
+            None => fault,
+        }
+    };
+    found.into_iter().map(placed).collect()
 }
 
 /// What the compiler says, as faults of the policy's files.
 #[must_use]
 pub fn unfit(errors: &[CompileError], checked: &Checked) -> Refusal {
-    let diagnostics = errors
-        .iter()
-        .map(|error| diagnostic(error, checked))
-        .collect();
+    let diagnostics = errors.iter().map(|error| diagnostic(error, checked));
+    let diagnostics = lines_of(diagnostics.collect(), checked);
     Refusal { diagnostics }
 }
 
@@ -102,17 +120,10 @@ fn diagnostic(error: &CompileError, checked: &Checked) -> Diagnostic {
     if let Some(help) = &error.help {
         diagnostic = diagnostic.help(help.clone());
     }
-    let Some(span) = error.span else {
-        return diagnostic;
-    };
-    let Some((path, bytes)) = checked.sources.get(span.file) else {
-        return diagnostic;
-    };
-    let text = String::from_utf8_lossy(bytes);
-    let line = text.lines().nth(span.line.saturating_sub(1));
-    diagnostic
-        .in_file(path.to_string_lossy())
-        .at(span.line, span.column, line.unwrap_or_default())
+    match error.span {
+        Some(span) => at(&checked.policy, span, diagnostic),
+        None => diagnostic,
+    }
 }
 
 impl From<&Refusal> for Problem {

@@ -4,6 +4,11 @@ use super::net::{Link, guard};
 use super::state::Agent;
 use crate::api::types::InterfaceLine;
 
+/// What the warning is filed under.
+pub(super) const UNGUARDED: &str = "unguarded";
+/// Nothing is judged then, whatever the policy says.
+pub(super) const UNGUARDED_TEXT: &str = "no interface is guarded, so nothing is judged: name them with `--interface`, or in the agent file as `interfaces: {guard: [eth0]}`";
+
 impl Agent {
     /// Guards what is to be guarded among `links`, and notes the state of each with its reason.
     pub fn reconcile(&mut self, links: Vec<Link>) {
@@ -26,6 +31,8 @@ impl Agent {
             .map(|line| format!("{} is not guarded: {}", line.name, line.why))
             .collect();
         self.note("interfaces", (!words.is_empty()).then(|| words.join("; ")));
+        let none = !lines.iter().any(|line| line.state == "guarded") && self.plane.is_some();
+        self.note(UNGUARDED, none.then(|| UNGUARDED_TEXT.to_owned()));
         self.interfaces = lines;
     }
 

@@ -10,6 +10,7 @@ use firewall_common::zone::ZoneId;
 use super::clock;
 use super::config::FailsafeRule;
 use super::history::Record;
+use super::interfaces::{UNGUARDED, UNGUARDED_TEXT};
 use super::plane::{InForce, Live};
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
@@ -58,8 +59,8 @@ impl Agent {
         let line = self.status_line();
         let guarded = self.interfaces.iter().any(|line| line.state == "guarded");
         let mut warnings: Vec<String> = self.warnings.values().cloned().collect();
-        if !guarded {
-            warnings.push("no interface is guarded: see `interfaces`".to_owned());
+        if !guarded && !self.warnings.contains_key(UNGUARDED) {
+            warnings.push(UNGUARDED_TEXT.to_owned());
         }
         warnings.extend(crate::diagnose::nft::dropping_chains());
         if line.policy.is_none() {

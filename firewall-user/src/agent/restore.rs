@@ -14,6 +14,11 @@ impl Agent {
     /// # Errors
     /// The tables cannot be read or filled.
     pub fn restore(&mut self) -> anyhow::Result<()> {
+        if self.settings.monitor {
+            tracing::warn!(
+                "MONITORING (--monitor): packets are judged and counted, none is dropped"
+            );
+        }
         let held = self.plane()?.in_force()?;
         let settled = self
             .history

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use anyhow::Context;
+use firewall_common::config::GENERATION_MONITOR;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
@@ -182,6 +183,19 @@ impl Agent {
         };
         agent.recall();
         Ok(agent)
+    }
+
+    /// Makes of what [`Self::reading`] gave one that may change it, beside no agent: it keeps to what the pins
+    /// guard, and to `--monitor` if that is how they were filled.
+    pub fn take_over(&mut self, links: Vec<Link>) -> anyhow::Result<()> {
+        let monitors = |flags: u32| flags & GENERATION_MONITOR != 0;
+        let held = self.plane()?.in_force()?.is_some_and(|held| held.monitor);
+        let own = self.current.as_ref().map(|now| now.compiled.head.flags);
+        self.settings.monitor = held && !own.is_some_and(monitors);
+        let guarded = self.interfaces.iter().map(|line| line.name.clone());
+        self.settings.only = guarded.collect();
+        self.links = links;
+        self.restore()
     }
 
     /// The tables, opened again where a detach let them go.

@@ -44,6 +44,16 @@ impl Peer {
         })
     }
 
+    /// This process itself, where it does without an agent what an agent would do for it.
+    #[must_use]
+    pub fn own() -> Self {
+        Self {
+            uid: rustix::process::geteuid().as_raw(),
+            groups: Vec::new(),
+            pid: i32::try_from(std::process::id()).ok(),
+        }
+    }
+
     /// May this peer do that? `group` is the id of the reading group, where it exists.
     ///
     /// # Errors

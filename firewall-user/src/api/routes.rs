@@ -122,9 +122,34 @@ async fn apply(
         .into_iter()
         .map(|(path, text)| (path, text.into_bytes()))
         .collect();
-    let reply = submit::texts(&app.owner, files, request.directory, errand).await?;
+    let (dry_run, who) = (errand.dry_run, errand.by.word());
+    let reply = submit::texts(&app.owner, files, request.directory, errand).await;
+    if !dry_run {
+        log("apply", &who, reply.as_ref());
+    }
     app.changed.notify_one();
-    Ok(Json(reply))
+    Ok(Json(reply?))
+}
+
+/// Who changed what is in the agent's log, too.
+fn log(command: &str, who: &str, reply: Result<&ApplyReply, &Problem>) {
+    match reply {
+        Ok(reply) => {
+            let applied = &reply.applied;
+            let revision = applied.revision.unwrap_or_default();
+            let digest = applied.digest.as_deref().unwrap_or_default();
+            let outcome = &applied.outcome;
+            tracing::info!(
+                "`ringwall {command}` by {who}: {outcome}, revision {revision}, digest {digest}"
+            );
+        }
+        Err(problem) => {
+            tracing::warn!(
+                "`ringwall {command}` by {who}: refused: {}",
+                problem.brief()
+            );
+        }
+    }
 }
 
 async fn rollback(
@@ -133,9 +158,11 @@ async fn rollback(
     Json(request): Json<RollbackRequest>,
 ) -> Answer<ApplyReply> {
     let by = peer.who();
-    let reply = ask(&app, move |agent| agent.rollback(request.revision, by)).await?;
+    let who = by.word();
+    let reply = ask(&app, move |agent| agent.rollback(request.revision, by)).await;
+    log("rollback", &who, reply.as_deref());
     app.changed.notify_one();
-    Ok(reply)
+    reply
 }
 
 async fn detach(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<bool> {

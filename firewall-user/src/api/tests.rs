@@ -109,3 +109,13 @@ async fn the_socket_answers_and_is_closed_to_others() {
     assert_eq!(problem.exit, exit::AGENT);
     assert!(problem.message.contains("ringwall run"));
 }
+
+#[test]
+fn a_brief_problem_is_one_line_that_steers_nothing() {
+    let mut problem = Problem::new(exit::INPUT, "one\n\u{1b}[2Jtwo");
+    assert_eq!(problem.brief(), "one \u{fffd}[2Jtwo");
+    problem.diagnostics = serde_json::json!([
+        {"severity": "error", "file": "a\nb", "line": 1, "column": 2, "message": "x\r\ny"}
+    ]);
+    assert_eq!(problem.brief(), "a\u{fffd}b:1:2: x\u{fffd}\u{fffd}y");
+}

@@ -270,10 +270,13 @@ impl Problem {
         if more > 0 {
             lines.push(format!("and {more} more"));
         }
-        if lines.is_empty() {
-            return self.message.replace('\n', " ");
-        }
-        lines.join("; ")
+        let text = if lines.is_empty() {
+            self.message.replace('\n', " ")
+        } else {
+            lines.join("; ")
+        };
+        // It goes into logs and listings: what a file says must not look like a line of its own.
+        text.replace(char::is_control, "\u{fffd}")
     }
 }
 

@@ -108,7 +108,7 @@ impl Apply {
 }
 
 /// Its `file:` paths are relative to the working directory.
-fn standard_input() -> Result<(PathBuf, Vec<u8>), Problem> {
+pub(super) fn standard_input() -> Result<(PathBuf, Vec<u8>), Problem> {
     let mut bytes = Vec::new();
     let mut input = std::io::stdin().lock().take(source::MAX_BYTES + 1);
     input

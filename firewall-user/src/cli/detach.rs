@@ -20,14 +20,15 @@ pub(super) struct Detach {}
 impl Detach {
     pub(super) fn go(self, context: &Context) -> Done {
         let asked: Result<bool, Problem> = context.client().post("/v1/detach", &());
-        match asked {
+        let was = match asked {
             Err(problem) if problem.exit == exit::AGENT => pinned::detach(context, problem)?,
-            Err(problem) => return Err(problem),
-            Ok(_) => {}
-        }
-        context.screen.say(
-            "ENFORCEMENT ENDED: this host is not filtered until the next `ringwall apply` or start of the agent",
-        );
+            other => other?,
+        };
+        context.screen.say(if was {
+            "ENFORCEMENT ENDED: this host is not filtered until the next `ringwall apply` or start of the agent"
+        } else {
+            "nothing is pinned here: this host was not filtered, and is not"
+        });
         Ok(exit::DONE)
     }
 }

@@ -106,8 +106,8 @@ impl Screen {
         let coloured = problem.coloured.as_ref().filter(|_| self.colour);
         self.say(match coloured {
             Some(text) => text.clone(),
-            None if problem.coloured.is_some() => problem.message.clone(),
-            None => format!("ringwall: {}", problem.message),
+            None if problem.coloured.is_some() => printable(&problem.message),
+            None => format!("ringwall: {}", printable(&problem.message)),
         });
     }
 

@@ -2,9 +2,10 @@
 
 use super::Context;
 use crate::agent::config::AgentConfig;
-use crate::agent::kernel;
 use crate::agent::state::{Agent, Settings};
-use crate::api::types::{Problem, RuleRow, Status, exit};
+use crate::agent::{kernel, lock, net};
+use crate::api::peer::Peer;
+use crate::api::types::{ApplyReply, Problem, RuleRow, Status, exit};
 use crate::sessions::Row;
 
 /// Opens the pinned tables; where that cannot be, `problem` (no agent) is the answer.
@@ -61,15 +62,29 @@ pub(super) fn rules(context: &Context, problem: Problem) -> Result<Vec<RuleRow>,
     open(context, &problem)?.rule_rows().map_err(fault)
 }
 
-/// Ends enforcement. Where nothing is pinned there is nothing to end.
-pub(super) fn detach(context: &Context, problem: Problem) -> Result<(), Problem> {
+/// Goes back to an earlier revision. No agent may start meanwhile.
+pub(super) fn rollback(
+    context: &Context,
+    problem: Problem,
+    revision: Option<u64>,
+) -> Result<ApplyReply, Problem> {
+    let mut agent = open(context, &problem)?;
+    let _locks = lock::take(&context.paths)
+        .map_err(|error| Problem::new(exit::AGENT, format!("{}; {error:#}", problem.message)))?;
+    let links = net::links_now().map_err(fault)?;
+    agent.take_over(links).map_err(fault)?;
+    agent.rollback(revision, Peer::own().who())
+}
+
+/// Ends enforcement; says whether there was any.
+pub(super) fn detach(context: &Context, problem: Problem) -> Result<bool, Problem> {
     if !rustix::process::geteuid().is_root() {
         let text = "only root may end enforcement: try again with sudo";
         return Err(Problem::new(exit::PERMISSION, text));
     }
     match open_if_there(context, &problem)? {
-        Some(mut agent) => agent.detach().map_err(fault),
-        None => Ok(()),
+        Some(mut agent) => agent.detach().map(|()| true).map_err(fault),
+        None => Ok(false),
     }
 }
 

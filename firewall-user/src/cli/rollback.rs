@@ -3,12 +3,13 @@
 use clap::Args;
 
 use super::output::OutputArgs;
-use super::{Context, Done};
-use crate::api::types::RollbackRequest;
+use super::{Context, Done, pinned};
+use crate::api::types::{RollbackRequest, exit};
 
 const LONG: &str = "\
 Goes back to a revision that was in force on this host, from the copy that the history keeps. What is left is \
-refused from then on, until a new revision comes or `ringwall apply --again`.
+refused from then on, until a new revision comes or `ringwall apply --again`. Works for root without an agent, \
+too.
 
   sudo ringwall rollback                   # to the one before
   sudo ringwall rollback 7                 # to revision 7; see `ringwall history`";
@@ -28,7 +29,13 @@ impl Rollback {
         let request = RollbackRequest {
             revision: self.revision,
         };
-        let reply = context.client().post("/v1/rollback", &request);
+        let asked = context.client().post("/v1/rollback", &request);
+        let reply = match asked {
+            Err(problem) if problem.exit == exit::AGENT => {
+                pinned::rollback(context, problem, self.revision)
+            }
+            other => other,
+        };
         super::apply::answer(context, reply, self.output.output)
     }
 }

@@ -90,6 +90,16 @@ impl Diagnostic {
         self
     }
 
+    /// The same, with the line that it stands on, out of its file's text.
+    #[must_use]
+    pub fn line_of(mut self, text: &str) -> Self {
+        if let (Some(line), Some(column), None) = (self.line, self.column, &self.source_line) {
+            let found = text.lines().nth(line.saturating_sub(1));
+            self.source_line = found.map(|found| window(found, column));
+        }
+        self
+    }
+
     /// The same, with advice.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {

@@ -155,6 +155,7 @@ fn term<'t>(word: &str, mut value: impl FnMut() -> Option<&'t str>) -> Result<Te
                 "sessions have no `{word}`: what is live was let through"
             ));
         }
+        "kill" => return fault("`sessions kill` does not work yet: nothing was ended"),
         "process" => return fault("`process` is not known of sessions yet"),
         "src" | "dst" | "peer" | "port" | "proto" | "zone" | "rule" | "direction" | "state" => {}
         _ => return fault(format!("`{word}` is not a word of filters")),

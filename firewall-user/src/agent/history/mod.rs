@@ -269,11 +269,14 @@ impl History {
     }
 }
 
-/// The oldest records go, never the one in force nor one being applied.
+/// The oldest records go, never the one in force, the one a rollback would go to, nor one being applied.
 fn prune(index: &mut Index) {
+    let in_force = |record: &&Record| record.outcome == Outcome::InForce;
+    let back = index.records.iter().rfind(in_force).and_then(|r| r.before);
     let mut over = index.records.len().saturating_sub(KEPT);
     index.records.retain(|record| {
-        let needed = matches!(record.outcome, Outcome::InForce | Outcome::Applying);
+        let needed = matches!(record.outcome, Outcome::InForce | Outcome::Applying)
+            || Some(record.id) == back;
         let goes = over > 0 && !needed;
         over -= usize::from(goes);
         !goes

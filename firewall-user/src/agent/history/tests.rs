@@ -125,3 +125,20 @@ fn the_same_refusal_is_noted_once() {
     }
     assert_eq!(history.records().len(), 1);
 }
+
+#[test]
+fn the_way_back_outlives_any_number_of_refusals() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut history = History::open(dir.path()).unwrap();
+    let first = apply(&mut history, 1);
+    let mut next = record("web", 2, How::Apply);
+    next.before = Some(first);
+    let second = history.begin(next, &files("x")).unwrap();
+    history.in_force_now(second, Outcome::Replaced).unwrap();
+    for revision in 3..200 {
+        let refused = record("web", revision, How::Watch);
+        history.refused(refused, "no").unwrap();
+    }
+    assert_eq!(history.records().len(), KEPT);
+    assert!(history.record(first).is_some() && history.record(second).is_some());
+}

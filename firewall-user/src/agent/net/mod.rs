@@ -9,6 +9,13 @@ pub use events::{Changed, watch};
 pub use links::{Link, links};
 pub use locals::{Local, LocalKind, locals};
 
+/// All interfaces, for who has no event loop.
+pub fn links_now() -> anyhow::Result<Vec<Link>> {
+    let runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = { runtime }.enable_all().build()?;
+    runtime.block_on(links())
+}
+
 /// A netlink connection whose requests may be filtered by the kernel; its driver runs as a task.
 fn connect() -> std::io::Result<rtnetlink::Handle> {
     let (connection, handle, _) =

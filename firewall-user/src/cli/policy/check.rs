@@ -7,17 +7,18 @@ use serde::Serialize;
 
 use super::super::output::{Format, OutputArgs};
 use super::super::{Context, Done};
-use super::this_host;
+use super::read;
 use crate::agent::{candidate, clock};
 use crate::api::types::{Problem, exit};
 use crate::policy::prove::{Outcome, ProofReport};
-use crate::policy::{self, Checked, Diagnostic, Refusal};
+use crate::policy::{self, Checked, Diagnostic};
 
 const LONG: &str = "\
 Reads a policy, warns about what is odd, runs its tests and proves its assertions. Needs neither root nor an \
 agent, so it fits a pre-commit hook or a pipeline.
 
   ringwall policy check policy.yaml
+  generate | ringwall policy check -              # from standard input
   ringwall policy check --strict policy.d/        # warnings fail, those about dates aside
   ringwall policy check --strict=dates policy.d/  # those about dates fail, too";
 
@@ -25,7 +26,7 @@ agent, so it fits a pre-commit hook or a pipeline.
 #[derive(Debug, Args)]
 #[command(long_about = LONG)]
 pub(in crate::cli) struct Check {
-    /// A file, or a directory of *.yaml files.
+    /// A file, a directory of *.yaml files, or - for standard input.
     path: PathBuf,
     /// Fail on warnings.
     #[arg(long, value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "usual")]
@@ -78,11 +79,11 @@ impl Check {
 
     /// The report, and what fails in it.
     fn examine(&self, context: &Context) -> Result<(Report, Option<Problem>), Problem> {
-        let mut checked = candidate::read(&self.path, &this_host(context))?;
+        let mut checked = read(context, &self.path)?;
         let now = clock::now();
-        checked
-            .warnings
-            .extend(policy::lint::lint(&checked.policy, &now));
+        let found = policy::lint::lint(&checked.policy, &now);
+        let found = candidate::lines_of(found, &checked);
+        checked.warnings.extend(found);
         let unfit = |errors: Vec<_>| Problem::from(&candidate::unfit(&errors, &checked));
         let mut numbers = policy::compiled::Numbers::default();
         let compiled =
@@ -108,12 +109,7 @@ impl Check {
 
     fn failed(&self, checked: &Checked, proof: &ProofReport) -> Option<Problem> {
         if !proof.holds() {
-            let diagnostics = proof.diagnostics(&checked.policy);
-            let problem = Problem::from(&Refusal { diagnostics });
-            return Some(Problem {
-                exit: exit::NO,
-                ..problem
-            });
+            return Some(candidate::failed(proof, checked));
         }
         let strict = self.strict?;
         let counts = |w: &&Diagnostic| strict == Strict::Dates || !w.is_about_dates();

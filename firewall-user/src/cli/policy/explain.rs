@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::super::output::{Format, OutputArgs};
 use super::super::{Context, Done};
-use super::this_host;
+use super::read;
 use crate::agent::{candidate, clock};
 use crate::api::types::{ExplainRequest, Explained, Problem, exit};
 use crate::policy::{explain, packet};
@@ -52,7 +52,7 @@ impl Explain {
 }
 
 fn by_file(context: &Context, path: &Path, text: &str) -> Result<Explained, Problem> {
-    let checked = candidate::read(path, &this_host(context))?;
+    let checked = read(context, path)?;
     let spec = packet::parse(text, &checked.policy.zones)
         .map_err(|error| Problem::new(exit::INPUT, format!("{text}: {error}")))?;
     let said = explain::from_file(&checked.policy, &spec, &clock::now())

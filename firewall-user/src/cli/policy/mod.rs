@@ -5,11 +5,16 @@ mod explain;
 mod services;
 mod show;
 
+use std::path::Path;
+
 use clap::Subcommand;
 
+use super::apply::standard_input;
 use super::{Context, Done};
+use crate::agent::candidate;
 use crate::agent::config::AgentConfig;
-use crate::policy::HostContext;
+use crate::api::types::Problem;
+use crate::policy::{self, Checked, HostContext};
 
 /// Look at policies: check, list, ask.
 #[derive(Debug, Subcommand)]
@@ -29,6 +34,17 @@ impl Policy {
             Self::Services(services) => services.go(context),
         }
     }
+}
+
+/// Reads a policy: a file, a directory, or `-` for standard input.
+fn read(context: &Context, path: &Path) -> Result<Checked, Problem> {
+    let host = this_host(context);
+    if path != Path::new("-") {
+        return candidate::read(path, &host);
+    }
+    let (name, bytes) = standard_input()?;
+    policy::read_sources(vec![(name, bytes)], false, &host)
+        .map_err(|refusal| Problem::from(&refusal))
 }
 
 /// This host, as far as whoever asks may read its agent file.

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::super::output::{OutputArgs, cell, moment};
 use super::super::{Context, Done, pinned};
-use super::this_host;
+use super::read;
 use crate::agent::config::AgentConfig;
 use crate::agent::{candidate, clock, report};
 use crate::api::types::{Problem, RuleRow, exit};
@@ -25,7 +25,7 @@ or of a file.
 #[derive(Debug, Args)]
 #[command(long_about = LONG)]
 pub(in crate::cli) struct Show {
-    /// A file, or a directory of *.yaml files; without it the policy in force.
+    /// A file, a directory of *.yaml files, or - for standard input; without it the policy in force.
     path: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
@@ -72,7 +72,7 @@ fn in_force(context: &Context) -> Result<Vec<RuleRow>, Problem> {
 }
 
 fn of_file(context: &Context, path: &std::path::Path) -> Result<Vec<RuleRow>, Problem> {
-    let checked = candidate::read(path, &this_host(context))?;
+    let checked = read(context, path)?;
     let now = clock::now();
     let mut numbers = Numbers::default();
     let compiled = compile::compile(&checked.policy, &mut numbers, &now)
