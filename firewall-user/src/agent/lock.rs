@@ -6,10 +6,10 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use rustix::fs::{FlockOperation, flock};
 use sha2::{Digest, Sha256};
 
 use super::paths::Paths;
+use crate::dataplane::lock_soon;
 
 /// Where the locks of pins are: bpffs takes no files.
 const RUN: &str = "/run/ringwall";
@@ -80,7 +80,7 @@ fn try_lock(path: &Path, what: &Path) -> anyhow::Result<File> {
         .mode(0o600)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+    if lock_soon(&file).is_err() {
         let mut holder = String::new();
         file.read_to_string(&mut holder)?;
         bail!(

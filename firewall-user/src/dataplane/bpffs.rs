@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock, statfs};
 use rustix::mount::{MountFlags, mount};
@@ -58,11 +59,23 @@ pub(super) fn namespace() -> Result<u64> {
     Ok(metadata.ino())
 }
 
+/// Locks a file unless another holds it for longer than a moment: a program that a former holder was just
+/// starting has a copy of the lock until it runs.
+pub(crate) fn lock_soon(file: &File) -> rustix::io::Result<()> {
+    for _ in 0..20 {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(Duration::from_millis(10)),
+            other => return other,
+        }
+    }
+    flock(file, FlockOperation::NonBlockingLockExclusive)
+}
+
 /// Keeps a directory to ourselves for as long as the file is open.
 pub(super) fn hold(directory: &Path) -> Result<File> {
     let failed = |error| Error::Directory(directory.to_owned(), error);
     let file = File::open(directory).map_err(failed)?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match lock_soon(&file) {
         Ok(()) => Ok(file),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Held(directory.to_owned())),
         Err(error) => Err(failed(error.into())),

@@ -33,6 +33,7 @@ use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
 pub use attach::{Attached, Place};
+pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use error::{Error, Result};
 pub use explain::{Outcome, Trial};
