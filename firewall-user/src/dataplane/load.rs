@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use aya::programs::{Program, SchedClassifier};
+use aya::programs::{Program, ProgramError, SchedClassifier};
 use aya::{EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 
@@ -41,6 +41,9 @@ impl std::fmt::Debug for KernelLog {
     }
 }
 
+/// How often a program is tried, as libbpf does.
+const ATTEMPTS: u32 = 5;
+
 const NAMES: [&str; 4] = [
     "ringwall_ingress",
     "ringwall_egress",
@@ -63,7 +66,7 @@ impl Programs {
         // All must load before the first takes the place of its predecessor.
         for name in NAMES {
             let program: &mut SchedClassifier = classifier(object.program_mut(name), name)?;
-            program.load().map_err(refused(name))?;
+            verify(program).map_err(refused(name))?;
         }
         for name in NAMES {
             let program = classifier(object.program_mut(name), name)?;
@@ -110,7 +113,19 @@ fn classifier<'p>(
     program.try_into().map_err(refused(name))
 }
 
-fn refused(name: &'static str) -> impl Fn(aya::programs::ProgramError) -> Error {
+/// Loads a program. The verifier stops where a signal comes in, and then says: again.
+fn verify(program: &mut SchedClassifier) -> std::result::Result<(), ProgramError> {
+    for _ in 1..ATTEMPTS {
+        match program.load() {
+            Err(ProgramError::LoadError { io_error, .. })
+                if io_error.raw_os_error() == Some(libc::EAGAIN) => {}
+            outcome => return outcome,
+        }
+    }
+    program.load()
+}
+
+fn refused(name: &'static str) -> impl Fn(ProgramError) -> Error {
     move |error| Error::Program(name, Box::new(error))
 }
 

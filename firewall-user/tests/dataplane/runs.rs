@@ -69,7 +69,10 @@ impl Bench {
             repeat: 200_000,
             ..Trial::new(frame, Hook::Ingress, self.index)
         };
-        self.plane.test_run(&trial).unwrap().duration.as_nanos()
+        // A signal ends so long a run; only measuring runs that long.
+        let mut attempts = (0..5).map(|_| self.plane.test_run(&trial));
+        let outcome = attempts.find_map(Result::ok).unwrap();
+        outcome.duration.as_nanos()
     }
 }
 
