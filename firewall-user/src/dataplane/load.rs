@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use aya::programs::{Program, ProgramError, SchedClassifier};
+use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use aya::{EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
+use aya_obj::programs::XdpAttachType;
 
 use super::Options;
 use super::error::{Error, Result};
@@ -14,13 +15,15 @@ use super::pin::{Paths, shapes};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
 
-/// The programs at TC.
+/// The programs at TC and at XDP.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub ingress: SchedClassifier,
     pub egress: SchedClassifier,
     pub explain_ingress: SchedClassifier,
     pub explain_egress: SchedClassifier,
+    pub xdp: Xdp,
+    pub explain_xdp: Xdp,
 }
 
 /// What the programs say of themselves when something is wrong that cannot be.
@@ -44,11 +47,13 @@ impl std::fmt::Debug for KernelLog {
 /// How often a program is tried, as libbpf does.
 const ATTEMPTS: u32 = 5;
 
-const NAMES: [&str; 4] = [
+const NAMES: [&str; 6] = [
     "ringwall_ingress",
     "ringwall_egress",
     "ringwall_explain_ingress",
     "ringwall_explain_egress",
+    "ringwall_xdp",
+    "ringwall_explain_xdp",
 ];
 
 impl Programs {
@@ -65,11 +70,11 @@ impl Programs {
         let mut object = loader.load(OBJECT)?;
         // All must load before the first takes the place of its predecessor.
         for name in NAMES {
-            let program: &mut SchedClassifier = classifier(object.program_mut(name), name)?;
+            let program = object.program_mut(name).ok_or(Error::NoProgram(name))?;
             verify(program).map_err(refused(name))?;
         }
         for name in NAMES {
-            let program = classifier(object.program_mut(name), name)?;
+            let program = object.program_mut(name).ok_or(Error::NoProgram(name))?;
             pin(program, name, &paths.programs)?;
         }
         let log = KernelLog(EbpfLogger::init(&mut object).ok());
@@ -78,51 +83,65 @@ impl Programs {
 
     /// Opens the pins.
     pub(super) fn open(paths: &Paths) -> Result<Self> {
-        let open =
-            |name| SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name));
-        let [ingress, egress, explain_ingress, explain_egress] = NAMES;
+        let tc = |name| SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name));
+        let xdp = |name| {
+            let pin = paths.programs.join(name);
+            Xdp::from_pin(pin, XdpAttachType::Interface).map_err(refused(name))
+        };
+        let [
+            ingress,
+            egress,
+            explain_ingress,
+            explain_egress,
+            early,
+            explain_early,
+        ] = NAMES;
         Ok(Self {
-            ingress: open(ingress)?,
-            egress: open(egress)?,
-            explain_ingress: open(explain_ingress)?,
-            explain_egress: open(explain_egress)?,
+            ingress: tc(ingress)?,
+            egress: tc(egress)?,
+            explain_ingress: tc(explain_ingress)?,
+            explain_egress: tc(explain_egress)?,
+            xdp: xdp(early)?,
+            explain_xdp: xdp(explain_early)?,
         })
     }
 
     /// Instructions that the kernel verified to accept each program.
     pub(super) fn verified(&self) -> Result<Vec<(&'static str, u32)>> {
-        let programs = [
-            &self.ingress,
-            &self.egress,
-            &self.explain_ingress,
-            &self.explain_egress,
+        let infos = [
+            self.ingress.info(),
+            self.egress.info(),
+            self.explain_ingress.info(),
+            self.explain_egress.info(),
+            self.xdp.info(),
+            self.explain_xdp.info(),
         ];
-        let counts = NAMES.iter().zip(programs).map(|(name, program)| {
-            let info = program.info().map_err(refused(name))?;
-            Ok((*name, info.verified_instruction_count().unwrap_or(0)))
-        });
-        counts.collect()
+        let count = |(name, info): (&'static str, std::result::Result<ProgramInfo, _>)| {
+            let info = info.map_err(refused(name))?;
+            Ok((name, info.verified_instruction_count().unwrap_or(0)))
+        };
+        NAMES.into_iter().zip(infos).map(count).collect()
     }
 }
 
-fn classifier<'p>(
-    program: Option<&'p mut Program>,
-    name: &'static str,
-) -> Result<&'p mut SchedClassifier> {
-    let program = program.ok_or(Error::NoProgram(name))?;
-    program.try_into().map_err(refused(name))
-}
-
 /// Loads a program. The verifier stops where a signal comes in, and then says: again.
-fn verify(program: &mut SchedClassifier) -> std::result::Result<(), ProgramError> {
+fn verify(program: &mut Program) -> std::result::Result<(), ProgramError> {
     for _ in 1..ATTEMPTS {
-        match program.load() {
+        match load(program) {
             Err(ProgramError::LoadError { io_error, .. })
                 if io_error.raw_os_error() == Some(libc::EAGAIN) => {}
             outcome => return outcome,
         }
     }
-    program.load()
+    load(program)
+}
+
+fn load(program: &mut Program) -> std::result::Result<(), ProgramError> {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::Xdp(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 fn refused(name: &'static str) -> impl Fn(ProgramError) -> Error {
@@ -130,7 +149,7 @@ fn refused(name: &'static str) -> impl Fn(ProgramError) -> Error {
 }
 
 /// Pins beside and renames, so that the name is always there.
-fn pin(program: &mut SchedClassifier, name: &'static str, directory: &Path) -> Result<()> {
+fn pin(program: &mut Program, name: &'static str, directory: &Path) -> Result<()> {
     let failed = |error| Error::Directory(directory.to_owned(), error);
     let fresh = directory.join(format!("{name}_new"));
     let _left_by_a_crash = fs::remove_file(&fresh);

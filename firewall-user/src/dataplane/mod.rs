@@ -36,7 +36,7 @@ pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use error::{Error, Result};
-pub use explain::{Outcome, Trial};
+pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
 pub use sessions::Session;
 pub use swap::{Applied, Info};

@@ -1,0 +1,40 @@
+//! Answers at XDP.
+
+use core::ptr::from_ref;
+
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
+use aya_ebpf::helpers::generated as h;
+use firewall_common::flow::Hook;
+use firewall_common::packet::Packet;
+use firewall_common::source::PacketSource as _;
+
+use super::{bounded, prepare};
+use crate::source::xdp::Frame;
+
+/// Turns a refused packet into its answer and sends it out by the interface that it came in by; the
+/// program's return value.
+///
+/// It does not pass the egress hook. Whether it leaves is the driver's: hardware with native XDP sends it.
+/// A veth hands it to the other end only if that end polls (it has an XDP program of its own, or GRO); else
+/// the driver frees it and nobody is told. That is one of the reasons why `hook: auto` takes TC there.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+pub(crate) fn answer(frame: Frame, packet: &Packet, now: u64) -> u32 {
+    send(frame, packet, now).unwrap_or(XDP_DROP)
+}
+
+#[inline(always)]
+fn send(frame: Frame, packet: &Packet, now: u64) -> Option<u32> {
+    let (length, reply) = prepare(&frame, Hook::Ingress, packet, now)?;
+    let longer = length as i32 - frame.length() as i32;
+    // SAFETY: the context is valid; nothing points into the packet's bytes.
+    if unsafe { h::bpf_xdp_adjust_tail(frame.0, longer) } != 0 {
+        return None;
+    }
+    let (length, from) = (bounded(length)?, from_ref(reply).cast_mut().cast());
+    // SAFETY: the length is at most that of `reply`, which the helper only reads.
+    if unsafe { h::bpf_xdp_store_bytes(frame.0, 0, from, length) } != 0 {
+        return None;
+    }
+    Some(XDP_TX)
+}
