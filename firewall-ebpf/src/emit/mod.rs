@@ -5,12 +5,15 @@ pub(crate) mod tc;
 pub(crate) mod xdp;
 
 use core::arch::asm;
+use core::ffi::c_void;
+use core::ptr::from_ref;
 
 use firewall_common::addr::Addr;
 use firewall_common::flow::Hook;
 use firewall_common::limit::{Rate, take};
 use firewall_common::packet::Packet;
-use firewall_common::reply::{self, ERROR_V6, RESET_V4, Reply};
+use firewall_common::parse::eth;
+use firewall_common::reply::{self, LENGTHS, RESET_V4, Reply};
 use firewall_common::source::PacketSource;
 
 use crate::maps::{ANSWER_LIMIT, ANSWERS, REPLIES};
@@ -20,39 +23,54 @@ const ALL: Rate = Rate::per_second(1000);
 /// Answers to one address.
 const EACH: Rate = Rate::per_second(10);
 
-/// Builds the answer to a refused packet; its length and itself, or `None` where the answer is silence.
+/// An answer that is built.
+#[derive(Clone, Copy)]
+struct Built {
+    reply: &'static Reply,
+    /// Bytes to send.
+    length: u32,
+    /// Bytes of `reply` before them: the link header, where the device has none.
+    skipped: u32,
+}
+
+/// Builds the answer to a refused packet; `None` where the answer is silence.
 #[inline(always)]
-fn prepare<S: PacketSource>(
-    source: &S,
-    hook: Hook,
-    packet: &Packet,
-    now: u64,
-) -> Option<(u32, &'static Reply)> {
+fn build<S: PacketSource>(source: &S, hook: Hook, packet: &Packet, now: u64) -> Option<Built> {
     if !within_limits(&packet.tuple.source, now) {
         return None;
     }
     // SAFETY: this CPU's value of that type; nobody else on this CPU uses the hook's place meanwhile.
     let reply = unsafe { &mut *REPLIES.get_ptr_mut(hook as u32)? };
-    let length = reply::build(source, packet, reply)?;
-    Some((length, reply))
+    let skipped = if source.bare().is_some() {
+        eth::HEADER
+    } else {
+        0
+    };
+    let length = reply::build(source, packet, reply)? - skipped;
+    Some(Built {
+        reply,
+        length,
+        skipped,
+    })
 }
 
-/// The length as the helpers that store may have it; `None` where it is none. The verifier must see that
-/// it is within the answer and not 0; older ones see that only of a value that was masked and then
-/// compared once, so the compiler is kept from knowing which four lengths there are.
-#[inline(always)]
-fn bounded(length: u32) -> Option<u32> {
-    let mut length = u64::from(length);
-    // SAFETY: one instruction, which changes nothing but the register.
-    unsafe { asm!("{0} &= {1}", inout(reg) length, const size_of::<Reply>() - 1) };
-    if length < RESET_V4.into() {
-        return None;
+impl Built {
+    /// What is sent, and its length as the helpers that store may have it. The verifier must see that the
+    /// length is within the answer and not 0; older ones see that only of a value that was masked and then
+    /// compared once, so the compiler is kept from knowing which lengths there are.
+    #[inline(always)]
+    fn bytes(self) -> Option<(*const c_void, u32)> {
+        let mut length = u64::from(self.length);
+        // SAFETY: one instruction, which changes nothing but the register.
+        unsafe { asm!("{0} &= {1}", inout(reg) length, const LENGTHS) };
+        if length < (RESET_V4 - self.skipped).into() {
+            return None;
+        }
+        // SAFETY: the link header is the first part of a reply, and the length at most that of the rest.
+        let from = unsafe { from_ref(self.reply).cast::<u8>().add(self.skipped as usize) };
+        Some((from.cast(), length as u32))
     }
-    Some(length as u32)
 }
-
-const _: () = assert!(ERROR_V6 as usize <= size_of::<Reply>());
-const _: () = assert!(size_of::<Reply>().is_power_of_two());
 
 /// One token from the source's bucket, then one from that of all: who asks too often does not use up
 /// what is left for others. Where that of all is empty the sources are not even looked up, so that a

@@ -1,13 +1,12 @@
 //! Answers at TC.
 
-use core::ptr::from_ref;
-
 use aya_ebpf::bindings::{BPF_F_INGRESS, BPF_F_INVALIDATE_HASH};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::flow::Hook;
 use firewall_common::packet::Packet;
+use firewall_common::source::PacketSource;
 
-use super::{bounded, prepare};
+use super::build;
 use crate::hook::tc::DROP;
 use crate::maps::SETTINGS;
 use crate::source::Context as _;
@@ -25,24 +24,36 @@ use crate::source::tc::Buffer;
 /// the checksum on trust.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
-pub(crate) fn answer(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> i32 {
-    send(buffer, hook, packet, now).unwrap_or(DROP)
+pub(crate) fn answer<S: PacketSource>(
+    source: S,
+    buffer: Buffer,
+    hook: Hook,
+    packet: &Packet,
+    now: u64,
+) -> i32 {
+    send(source, buffer, hook, packet, now).unwrap_or(DROP)
 }
 
 #[inline(always)]
-fn send(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> Option<i32> {
+fn send<S: PacketSource>(
+    source: S,
+    buffer: Buffer,
+    hook: Hook,
+    packet: &Packet,
+    now: u64,
+) -> Option<i32> {
     let mark = SETTINGS.get(0)?.mark;
     if mark == 0 {
         return None;
     }
-    let (length, reply) = prepare(&buffer, hook, packet, now)?;
+    let built = build(&source, hook, packet, now)?;
     // SAFETY: the context is valid; nothing points into the packet's bytes.
-    if unsafe { h::bpf_skb_change_tail(buffer.0, length, 0) } != 0 {
+    if unsafe { h::bpf_skb_change_tail(buffer.0, built.length, 0) } != 0 {
         return None;
     }
-    let (length, from) = (bounded(length)?, from_ref(reply).cast());
+    let (from, length) = built.bytes()?;
     let flags = BPF_F_INVALIDATE_HASH.into();
-    // SAFETY: the length is at most that of `reply`.
+    // SAFETY: so many bytes are there.
     if unsafe { h::bpf_skb_store_bytes(buffer.0, 0, from, length, flags) } != 0 {
         return None;
     }

@@ -1,14 +1,12 @@
 //! Answers at XDP.
 
-use core::ptr::from_ref;
-
 use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::flow::Hook;
 use firewall_common::packet::Packet;
 use firewall_common::source::PacketSource as _;
 
-use super::{bounded, prepare};
+use super::build;
 use crate::source::xdp::Frame;
 
 /// Turns a refused packet into its answer and sends it out by the interface that it came in by; the
@@ -25,15 +23,15 @@ pub(crate) fn answer(frame: Frame, packet: &Packet, now: u64) -> u32 {
 
 #[inline(always)]
 fn send(frame: Frame, packet: &Packet, now: u64) -> Option<u32> {
-    let (length, reply) = prepare(&frame, Hook::Ingress, packet, now)?;
-    let longer = length as i32 - frame.length() as i32;
+    let built = build(&frame, Hook::Ingress, packet, now)?;
+    let longer = built.length as i32 - frame.length() as i32;
     // SAFETY: the context is valid; nothing points into the packet's bytes.
     if unsafe { h::bpf_xdp_adjust_tail(frame.0, longer) } != 0 {
         return None;
     }
-    let (length, from) = (bounded(length)?, from_ref(reply).cast_mut().cast());
-    // SAFETY: the length is at most that of `reply`, which the helper only reads.
-    if unsafe { h::bpf_xdp_store_bytes(frame.0, 0, from, length) } != 0 {
+    let (from, length) = built.bytes()?;
+    // SAFETY: so many bytes are there, and the helper only reads them.
+    if unsafe { h::bpf_xdp_store_bytes(frame.0, 0, from.cast_mut(), length) } != 0 {
         return None;
     }
     Some(XDP_TX)

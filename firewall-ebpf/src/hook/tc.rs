@@ -9,7 +9,8 @@ use firewall_common::flow::Hook;
 use super::{judge, scratch};
 use crate::emit::tc::answer;
 use crate::maps::SETTINGS;
-use crate::source::tc::Buffer;
+use crate::source::Context;
+use crate::source::tc::{Bare, Buffer};
 
 /// On to the next program of the hook and, after the last, to the stack (`TCX_NEXT`). Never 0, which
 /// would end the chain and skip others' programs.
@@ -20,13 +21,25 @@ pub(crate) const DROP: i32 = 2;
 /// Judges what arrives.
 #[classifier]
 pub fn ringwall_ingress(ctx: TcContext) -> i32 {
-    guard(&ctx, Hook::Ingress)
+    guard(&ctx, buffer(&ctx), Hook::Ingress)
 }
 
 /// Judges what leaves.
 #[classifier]
 pub fn ringwall_egress(ctx: TcContext) -> i32 {
-    guard(&ctx, Hook::Egress)
+    guard(&ctx, buffer(&ctx), Hook::Egress)
+}
+
+/// Judges what arrives by a device without an Ethernet header.
+#[classifier]
+pub fn ringwall_bare_ingress(ctx: TcContext) -> i32 {
+    guard(&ctx, Bare(buffer(&ctx)), Hook::Ingress)
+}
+
+/// Judges what leaves by a device without an Ethernet header.
+#[classifier]
+pub fn ringwall_bare_egress(ctx: TcContext) -> i32 {
+    guard(&ctx, Bare(buffer(&ctx)), Hook::Egress)
 }
 
 /// Says how a packet would be judged on arrival. Only ever run by `BPF_PROG_TEST_RUN`.
@@ -47,7 +60,7 @@ fn buffer(ctx: &TcContext) -> Buffer {
 }
 
 #[inline(always)]
-fn guard(ctx: &TcContext, hook: Hook) -> i32 {
+fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
     let buffer = buffer(ctx);
     if is_answer(buffer, hook) {
         return PASS;
@@ -57,12 +70,12 @@ fn guard(ctx: &TcContext, hook: Hook) -> i32 {
         error!(ctx, "no working memory at hook {}", hook as u32);
         return DROP;
     };
-    let (decision, now) = judge::<_, false>(buffer, hook, scratch);
+    let (decision, now) = judge::<_, false>(packet, hook, scratch);
     if decision.passes() {
         return PASS;
     }
     if decision.answer {
-        return answer(buffer, hook, &scratch.packet, now);
+        return answer(packet, buffer, hook, &scratch.packet, now);
     }
     DROP
 }

@@ -8,7 +8,7 @@ use firewall_common::flow::Hook;
 use firewall_common::verdict::Decision;
 
 use super::error::{Error, Result};
-use super::load::Programs;
+use super::load::{Early, Programs};
 
 /// A packet to be judged.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +42,10 @@ impl<'f> Trial<'f> {
             repeat: 1,
             xdp: false,
         }
+    }
+
+    pub(super) const fn at_xdp(&self) -> bool {
+        self.xdp && matches!(self.hook, Hook::Ingress)
     }
 }
 
@@ -154,49 +158,50 @@ where
 
 /// Judges a frame by the policy in force without leaving a trace.
 pub(super) fn explain(programs: &Programs, trial: &Trial<'_>) -> Result<Decision> {
-    let tc = |program, name| {
-        let ran = run(program, name, trial, &buffer(trial))?;
-        Ok::<_, Error>(words(ran.context.get(CB..).unwrap_or_default()))
+    let (program, name) = match trial.hook {
+        Hook::Ingress => (&programs.explain_ingress, "ringwall_explain_ingress"),
+        Hook::Egress => (&programs.explain_egress, "ringwall_explain_egress"),
     };
-    let words = match trial.hook {
-        Hook::Ingress if trial.xdp => {
-            let program = &programs.explain_xdp;
-            let ran = run(program, "ringwall_explain_xdp", trial, &frame(trial))?;
-            words(ran.frame.get(..DECISION).unwrap_or_default())
-        }
-        Hook::Ingress => tc(&programs.explain_ingress, "ringwall_explain_ingress")?,
-        Hook::Egress => tc(&programs.explain_egress, "ringwall_explain_egress")?,
-    };
-    Decision::from_words(words).ok_or(Error::NoDecision)
+    let ran = run(program, name, trial, &buffer(trial))?;
+    decision(ran.context.get(CB..))
+}
+
+/// The same at XDP.
+pub(super) fn explain_xdp(programs: &Early, trial: &Trial<'_>) -> Result<Decision> {
+    let (program, name) = (&programs.explain, "ringwall_explain_xdp");
+    let ran = run(program, name, trial, &frame(trial))?;
+    decision(ran.frame.get(..DECISION))
+}
+
+fn decision(bytes: Option<&[u8]>) -> Result<Decision> {
+    Decision::from_words(words(bytes.unwrap_or_default())).ok_or(Error::NoDecision)
 }
 
 /// Judges a frame as if it had come: it counts, and it opens sessions.
 pub(super) fn test_run(programs: &Programs, trial: &Trial<'_>) -> Result<Outcome> {
-    let tc = |program, name| {
-        let ran = run(program, name, trial, &buffer(trial))?;
-        outcome(&ran, [-1, 2, 7])
+    let (program, name) = match trial.hook {
+        Hook::Ingress => (&programs.ingress, "ringwall_ingress"),
+        Hook::Egress => (&programs.egress, "ringwall_egress"),
     };
-    match trial.hook {
-        Hook::Ingress if trial.xdp => {
-            let ran = run(&programs.xdp, "ringwall_xdp", trial, &frame(trial))?;
-            outcome(&ran, [2, 1, 3])
-        }
-        Hook::Ingress => tc(&programs.ingress, "ringwall_ingress"),
-        Hook::Egress => tc(&programs.egress, "ringwall_egress"),
-    }
+    outcome(run(program, name, trial, &buffer(trial))?, [-1, 2, 7])
+}
+
+/// The same at XDP.
+pub(super) fn test_run_xdp(programs: &Early, trial: &Trial<'_>) -> Result<Outcome> {
+    let (program, name) = (&programs.xdp, "ringwall_xdp");
+    outcome(run(program, name, trial, &frame(trial))?, [2, 1, 3])
 }
 
 /// `codes` are those of a hook: on, drop, send back.
-fn outcome<const CONTEXT: usize>(ran: &Ran<CONTEXT>, codes: [i32; 3]) -> Result<Outcome> {
+fn outcome<const CONTEXT: usize>(ran: Ran<CONTEXT>, codes: [i32; 3]) -> Result<Outcome> {
     let fates = [Fate::Passed, Fate::Dropped, Fate::Answered];
-    let known = codes
-        .into_iter()
-        .zip(fates)
-        .find(|(code, _)| *code == ran.code);
-    let (_, fate) = known.ok_or(Error::NoDecision)?;
+    let mut known = codes.into_iter().zip(fates);
+    let (_, fate) = known
+        .find(|(code, _)| *code == ran.code)
+        .ok_or(Error::NoDecision)?;
     Ok(Outcome {
         fate,
-        frame: ran.frame.clone(),
+        frame: ran.frame,
         duration: ran.duration,
     })
 }

@@ -370,6 +370,8 @@ fn tables_survive_the_agent_and_other_sizes_are_refused() {
 #[test]
 fn what_a_packet_costs() {
     let Some(mut bench) = bench() else { return };
+    // XDP's programs are loaded when they are first needed.
+    bench.cost(&tcp(4, false, 443, Syn, b""), true);
     for (name, count) in bench.plane.verified_instructions().unwrap() {
         println!("{name}: {count} instructions verified");
         assert!(count < 300_000);
