@@ -27,6 +27,8 @@ pub(crate) struct Device {
     pub(crate) carries: Carries,
     /// Guarded where nobody says anything.
     by_default: bool,
+    /// The peer has a plain device instead.
+    one_sided: bool,
 }
 
 const fn device(check: &'static str, name: &'static str, lines: &'static str) -> Device {
@@ -36,10 +38,16 @@ const fn device(check: &'static str, name: &'static str, lines: &'static str) ->
         lines,
         carries: Carries::Both,
         by_default: true,
+        one_sided: false,
     }
 }
 
 impl Device {
+    const fn one_sided(mut self) -> Self {
+        self.one_sided = true;
+        self
+    }
+
     const fn only(mut self, carries: Carries) -> Self {
         self.carries = carries;
         self
@@ -133,6 +141,7 @@ pub(crate) const DEVICES: &[Device] = &[
         "eth3",
         "link add blue type vrf table 10\nlink set blue up\nlink set eth3 master blue",
     )
+    .one_sided()
     .not_by_default(),
     device("dummy", "dummy1", "link add dummy1 type dummy")
         .only(Carries::Nothing)
@@ -205,8 +214,12 @@ impl Ends {
 
     fn make(&self, index: usize, device: &Device) -> Result<()> {
         for (ns, me, peer) in [(&self.host, 1, 2), (&self.peer, 2, 1)] {
-            let mut lines = device
-                .lines
+            let made = if device.one_sided && me == 2 {
+                ""
+            } else {
+                device.lines
+            };
+            let mut lines = made
                 .replace("{me4}", &format!("10.9.0.{me}"))
                 .replace("{peer4}", &format!("10.9.0.{peer}"))
                 .replace("{me6}", &format!("fd09:0::{me}"))
