@@ -7,7 +7,7 @@ use crate::config::{
 };
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::rule::Rule;
-use crate::session::Entry;
+use crate::session::{Carry, Entry};
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -35,4 +35,5 @@ pod!(
     FragmentKey,
     Rule,
     Entry,
+    Carry,
 );

@@ -83,6 +83,14 @@ impl Plane for Fake {
         Ok(self.pins().in_force.clone())
     }
 
+    fn takes_over(&self) -> bool {
+        false
+    }
+
+    fn take_over(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(None)
+    }
+
     fn detach_all(self: Box<Self>) -> anyhow::Result<()> {
         *self.pins() = Pins::default();
         Ok(())

@@ -41,6 +41,9 @@ pub(super) struct Maps {
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
     pub rule_counts: Counters<RuleCount>,
+    pub carried_packets: Table<u32, Count>,
+    pub carried_rules: Table<u32, RuleCount>,
+    pub home: Table<u32, u64>,
     pub rule_names: Table<u32, Name>,
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
@@ -67,6 +70,9 @@ impl Maps {
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
             rule_counts: Counters::open(at, "RULE_COUNTS")?,
+            carried_packets: Table::open(at, "CARRIED_PACKETS")?,
+            carried_rules: Table::open(at, "CARRIED_RULES")?,
+            home: Table::open(at, "HOME")?,
             rule_names: Table::open(at, "RULE_NAMES")?,
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
@@ -129,6 +135,22 @@ fn make_outer<K: Pod, V: Pod>(
     let outer: Table<u32, u32> = adopt(raw::create(shape), name)?;
     let pinned = outer.map().pin(pin);
     pinned.map_err(|error| Error::Table(name, io::Error::other(error)))
+}
+
+/// Returns only after every packet that was under way has been judged.
+pub(super) fn grace() -> Result<()> {
+    let inner = new_services(1)?;
+    let shape = raw::Shape::of_tables(1, inner.map().fd().as_fd(), c"ring_grace");
+    let outer: Table<u32, u32> = adopt(raw::create(shape), "SERVICES")?;
+    let failed = |error| Error::Table("SERVICES", io::Error::other(error));
+    let map = Map::from_map_data(outer.into_map()).map_err(failed)?;
+    let outer = ArrayOfMaps::try_from(map).map_err(failed)?;
+    // Nobody reads it, but the kernel waits after every change of a table of tables.
+    Slots {
+        outer,
+        name: "SERVICES",
+    }
+    .set(0, &inner)
 }
 
 const ARRAY: u32 = 2;
