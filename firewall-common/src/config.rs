@@ -343,6 +343,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_deadline_that_has_passed_leads_to_the_fallback() {
+        let mut active = Active {
+            slot: 3,
+            fallback: 2,
+            ..Active::default()
+        };
+        assert_eq!(active.deciding(u64::MAX), 3);
+        active.deadline = 10;
+        assert_eq!((active.deciding(9), active.deciding(10)), (3, 2));
+    }
+
+    #[test]
     fn names_are_cut_between_characters() {
         assert_eq!(Name::new("web/https").text(), "web/https");
         let long = "ä".repeat(65);

@@ -20,8 +20,8 @@ use firewall_common::config::{
 };
 use firewall_common::policy::rule::Rule;
 
-use super::error::{Error, Result};
 use super::deadman;
+use super::error::{Error, Result};
 use super::maps::{Maps, new_addresses, new_services, new_vectors};
 use super::pin::{AddressKey, ServiceKeyPrefix};
 use super::table::Table;
