@@ -7,7 +7,12 @@ use crate::reason::REASONS;
 use crate::zone::{INTERFACE_CLASSES, ZONES};
 
 /// Version of all layouts in the pinned tables; part of the pin directory's name.
-pub const LAYOUT_VERSION: u32 = 1;
+///
+/// A layout that was released is never changed again: what it was is written down in the agent
+/// (`dataplane/migrate`), which takes its tables over into those of the layout today.
+///
+/// 1: the first. 2: in the making, so it may still change.
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// Generations that can be in the tables at a time: in force, before it, being filled, candidate.
 /// Slots are numbered from 1; 0 means that no policy was ever applied.

@@ -9,7 +9,9 @@ use firewall_common::addr::Addr;
 use firewall_common::flow::Hook;
 use firewall_common::limit::{Rate, take};
 use firewall_common::packet::Packet;
-use firewall_common::reply::{self, ERROR_V6, RESET_V4, Reply};
+use firewall_common::parse::eth;
+use firewall_common::reply::{self, LENGTHS, RESET_V4, Reply};
+use firewall_common::source::PacketSource;
 
 use crate::maps::{ANSWER_LIMIT, ANSWERS, REPLIES, SETTINGS};
 use crate::source::tc::Buffer;
@@ -31,24 +33,41 @@ const EACH: Rate = Rate::per_second(10);
 /// the checksum on trust.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
-pub(crate) fn answer(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> i32 {
-    send(buffer, hook, packet, now).unwrap_or(crate::hook::tc::DROP)
+pub(crate) fn answer<S: PacketSource>(
+    source: &S,
+    buffer: Buffer,
+    hook: Hook,
+    packet: &Packet,
+    now: u64,
+) -> i32 {
+    send(source, buffer, hook, packet, now).unwrap_or(crate::hook::tc::DROP)
 }
 
 #[inline(always)]
-fn send(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> Option<i32> {
+fn send<S: PacketSource>(
+    source: &S,
+    buffer: Buffer,
+    hook: Hook,
+    packet: &Packet,
+    now: u64,
+) -> Option<i32> {
     let mark = SETTINGS.get(0)?.mark;
     if mark == 0 || !within_limits(&packet.tuple.source, now) {
         return None;
     }
     // SAFETY: this CPU's value of that type; nobody else on this CPU uses the hook's place meanwhile.
     let reply = unsafe { &mut *REPLIES.get_ptr_mut(hook as u32)? };
-    let length = reply::build(&buffer, packet, reply)?;
+    let link = if source.bare().is_some() {
+        eth::HEADER
+    } else {
+        0
+    };
+    let length = reply::build(source, packet, reply)? - link;
     // SAFETY: the context is valid; nothing points into the packet's bytes.
     if unsafe { h::bpf_skb_change_tail(buffer.0, length, 0) } != 0 {
         return None;
     }
-    if store(buffer, length, reply) != 0 {
+    if store(buffer, length, reply, link) != 0 {
         return None;
     }
     buffer.set_mark(mark);
@@ -60,27 +79,25 @@ fn send(buffer: Buffer, hook: Hook, packet: &Packet, now: u64) -> Option<i32> {
     Some(unsafe { h::bpf_redirect(buffer.interface(), flags) } as i32)
 }
 
-/// Stores the whole frame. The verifier must see that the length is within the answer and not 0; older
+/// Stores the whole frame, from behind its link header on where there is none. The verifier must see that the length is within the answer and not 0; older
 /// ones see that only of a value that was masked and then compared once, so the compiler is kept from
 /// knowing which four lengths there are.
 #[inline(always)]
-fn store(buffer: Buffer, length: u32, reply: &Reply) -> i64 {
+fn store(buffer: Buffer, length: u32, reply: &Reply, link: u32) -> i64 {
     let mut length = u64::from(length);
     // SAFETY: one instruction, which changes nothing but the register.
-    unsafe { asm!("{0} &= {1}", inout(reg) length, const size_of::<Reply>() - 1) };
-    if length < RESET_V4.into() {
+    unsafe { asm!("{0} &= {1}", inout(reg) length, const LENGTHS) };
+    if length < (RESET_V4 - link).into() {
         return -1;
     }
-    let from = from_ref(reply).cast();
-    // SAFETY: the length is at most that of `reply`.
+    // SAFETY: the link header is the first part of a reply, and the length at most that of the rest.
+    let from = unsafe { from_ref(reply).cast::<u8>().add(link as usize) };
+    // SAFETY: as above.
     unsafe {
         let flags = BPF_F_INVALIDATE_HASH.into();
-        h::bpf_skb_store_bytes(buffer.0, 0, from, length as u32, flags)
+        h::bpf_skb_store_bytes(buffer.0, 0, from.cast(), length as u32, flags)
     }
 }
-
-const _: () = assert!(ERROR_V6 as usize <= size_of::<Reply>());
-const _: () = assert!(size_of::<Reply>().is_power_of_two());
 
 /// One token from the source's bucket, then one from that of all: who asks too often does not use up
 /// what is left for others. Where that of all is empty the sources are not even looked up, so that a

@@ -7,11 +7,12 @@ use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::error;
 use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
+use firewall_common::source::PacketSource;
 use firewall_common::verdict::Decision;
 
 use crate::emit::answer;
 use crate::maps::{SCRATCH, SETTINGS};
-use crate::source::tc::Buffer;
+use crate::source::tc::{Bare, Buffer};
 use crate::tables::MapTables;
 
 /// On to the next program of the hook and, after the last, to the stack (`TCX_NEXT`). Never 0, which
@@ -23,13 +24,25 @@ pub(crate) const DROP: i32 = 2;
 /// Judges what arrives.
 #[classifier]
 pub fn ringwall_ingress(ctx: TcContext) -> i32 {
-    guard(&ctx, Hook::Ingress)
+    guard(&ctx, &buffer(&ctx), Hook::Ingress)
 }
 
 /// Judges what leaves.
 #[classifier]
 pub fn ringwall_egress(ctx: TcContext) -> i32 {
-    guard(&ctx, Hook::Egress)
+    guard(&ctx, &buffer(&ctx), Hook::Egress)
+}
+
+/// Judges what arrives by a device without an Ethernet header.
+#[classifier]
+pub fn ringwall_bare_ingress(ctx: TcContext) -> i32 {
+    guard(&ctx, &Bare(buffer(&ctx)), Hook::Ingress)
+}
+
+/// Judges what leaves by a device without an Ethernet header.
+#[classifier]
+pub fn ringwall_bare_egress(ctx: TcContext) -> i32 {
+    guard(&ctx, &Bare(buffer(&ctx)), Hook::Egress)
 }
 
 /// Says how a packet would be judged on arrival. Only ever run by `BPF_PROG_TEST_RUN`.
@@ -50,7 +63,7 @@ fn buffer(ctx: &TcContext) -> Buffer {
 }
 
 #[inline(always)]
-fn guard(ctx: &TcContext, hook: Hook) -> i32 {
+fn guard<S: PacketSource>(ctx: &TcContext, source: &S, hook: Hook) -> i32 {
     let buffer = buffer(ctx);
     if is_answer(buffer, hook) {
         return PASS;
@@ -60,12 +73,12 @@ fn guard(ctx: &TcContext, hook: Hook) -> i32 {
         error!(ctx, "no working memory at hook {}", hook as u32);
         return DROP;
     };
-    let (decision, now) = judge::<false>(buffer, hook, scratch);
+    let (decision, now) = judge::<false, S>(source, buffer, hook, scratch);
     if decision.passes() {
         return PASS;
     }
     if decision.answer {
-        return answer(buffer, hook, &scratch.packet, now);
+        return answer(source, buffer, hook, &scratch.packet, now);
     }
     DROP
 }
@@ -75,13 +88,18 @@ fn explain(buffer: Buffer, hook: Hook) -> i32 {
     let Some(scratch) = scratch(hook as u32 + 2) else {
         return DROP;
     };
-    let (decision, _) = judge::<true>(buffer, hook, scratch);
+    let (decision, _) = judge::<true, _>(&buffer, buffer, hook, scratch);
     buffer.leave(decision.to_words());
     if decision.passes() { PASS } else { DROP }
 }
 
 #[inline(always)]
-fn judge<const DRY: bool>(buffer: Buffer, hook: Hook, scratch: &mut Scratch) -> (Decision, u64) {
+fn judge<const DRY: bool, S: PacketSource>(
+    source: &S,
+    buffer: Buffer,
+    hook: Hook,
+    scratch: &mut Scratch,
+) -> (Decision, u64) {
     let came_by = match hook {
         Hook::Ingress => 0,
         Hook::Egress => buffer.came_by(),
@@ -96,7 +114,7 @@ fn judge<const DRY: bool>(buffer: Buffer, hook: Hook, scratch: &mut Scratch) -> 
         slot: 0,
         hook,
     };
-    let decision = decide(&buffer, MapTables::<DRY>::new(buffer), &mut at, scratch);
+    let decision = decide(source, MapTables::<DRY>::new(buffer), &mut at, scratch);
     (decision, at.now)
 }
 

@@ -3,7 +3,7 @@
 use core::mem::MaybeUninit;
 use core::ptr::{addr_of, addr_of_mut};
 
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::source::{Bytes, PacketSource};
 
@@ -94,5 +94,48 @@ impl PacketSource for Buffer {
             0 => 1,
             segments => segments,
         }
+    }
+}
+
+/// A socket buffer of a device without an Ethernet header. Offsets count from the network header, which the
+/// stack has set on both ways, so that what a device puts in front of it does not matter.
+#[derive(Clone, Copy)]
+pub(crate) struct Bare(pub(crate) Buffer);
+
+impl PacketSource for Bare {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.0.length()
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>> {
+        let mut bytes = MaybeUninit::<Bytes<N>>::uninit();
+        // SAFETY: the helper writes exactly `N` bytes to `bytes`, or zeroes them and fails.
+        unsafe {
+            let to = bytes.as_mut_ptr().cast();
+            let from = self.0.0.cast();
+            if h::bpf_skb_load_bytes_relative(from, offset, to, N as u32, BPF_HDR_START_NET) == 0 {
+                Some(bytes.assume_init())
+            } else {
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tag_in_metadata(&self) -> Option<u16> {
+        None
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        self.0.segments()
+    }
+
+    #[inline(always)]
+    fn bare(&self) -> Option<u16> {
+        let buffer = self.0;
+        Some(u16::from_be(field!(buffer, protocol) as u16))
     }
 }

@@ -70,6 +70,7 @@ fn eth0() -> Link {
     Link {
         index: 2,
         name: "eth0".to_owned(),
+        hardware: libc::ARPHRD_ETHER,
         up: true,
         ..Link::default()
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use aya::programs::{Program, ProgramError, SchedClassifier};
-use aya::{EbpfLoader, include_bytes_aligned};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
 
 use super::Options;
@@ -21,15 +21,24 @@ pub(super) struct Programs {
     pub egress: SchedClassifier,
     pub explain_ingress: SchedClassifier,
     pub explain_egress: SchedClassifier,
+    /// For devices without an Ethernet header; loaded when the first of them is guarded.
+    pub bare: Option<Bare>,
+}
+
+/// The programs at TC of devices without an Ethernet header.
+#[derive(Debug)]
+pub(super) struct Bare {
+    pub ingress: SchedClassifier,
+    pub egress: SchedClassifier,
 }
 
 /// What the programs say of themselves when something is wrong that cannot be.
-pub(super) struct KernelLog(pub(super) Option<EbpfLogger<&'static dyn log::Log>>);
+pub(super) struct KernelLog(pub(super) Vec<EbpfLogger<&'static dyn log::Log>>);
 
 impl KernelLog {
     /// Hands on what was said since the last time.
     pub(super) fn flush(&mut self) {
-        if let Some(logger) = &mut self.0 {
+        for logger in &mut self.0 {
             logger.flush();
         }
     }
@@ -37,7 +46,7 @@ impl KernelLog {
 
 impl std::fmt::Debug for KernelLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KernelLog({})", self.0.is_some())
+        write!(f, "KernelLog({})", self.0.len())
     }
 }
 
@@ -51,41 +60,47 @@ const NAMES: [&str; 4] = [
     "ringwall_explain_egress",
 ];
 
+const BARE: [&str; 2] = ["ringwall_bare_ingress", "ringwall_bare_egress"];
+
 impl Programs {
     /// Loads all programs over the pinned tables, making those that are missing, and pins the programs
     /// in the place of an earlier agent's. What is attached to interfaces is not touched.
     pub(super) fn load(options: &Options, paths: &Paths) -> Result<(Self, KernelLog)> {
-        let mut loader = EbpfLoader::new();
-        for shape in shapes(options) {
-            shape.check(&paths.maps)?;
-            loader.map_max_entries(shape.name, shape.places);
-            loader.map_pin_path(shape.name, paths.maps.join(shape.name));
-        }
-        make_slots(paths)?;
-        let mut object = loader.load(OBJECT)?;
-        // All must load before the first takes the place of its predecessor.
-        for name in NAMES {
-            let program: &mut SchedClassifier = classifier(object.program_mut(name), name)?;
-            verify(program).map_err(refused(name))?;
-        }
-        for name in NAMES {
-            let program = classifier(object.program_mut(name), name)?;
-            pin(program, name, &paths.programs)?;
-        }
-        let log = KernelLog(EbpfLogger::init(&mut object).ok());
+        let mut object = bring(options, paths, &NAMES)?;
+        let log = KernelLog(EbpfLogger::init(&mut object).ok().into_iter().collect());
         Ok((Self::open(paths)?, log))
+    }
+
+    /// The programs for devices without an Ethernet header, loaded at the first call of this agent. Most
+    /// hosts have no such device, and need not wait for the verifier then.
+    pub(super) fn bare(
+        &mut self,
+        options: &Options,
+        paths: &Paths,
+        log: &mut KernelLog,
+    ) -> Result<&mut Bare> {
+        if self.bare.is_none() {
+            let mut object = bring(options, paths, &BARE)?;
+            log.0.extend(EbpfLogger::init(&mut object).ok());
+            let [ingress, egress] = BARE.map(|name| from_pin(paths, name));
+            self.bare = Some(Bare {
+                ingress: ingress?,
+                egress: egress?,
+            });
+        }
+        self.bare.as_mut().ok_or(Error::NoProgram(BARE[0]))
     }
 
     /// Opens the pins.
     pub(super) fn open(paths: &Paths) -> Result<Self> {
-        let open =
-            |name| SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name));
+        let open = |name| from_pin(paths, name);
         let [ingress, egress, explain_ingress, explain_egress] = NAMES;
         Ok(Self {
             ingress: open(ingress)?,
             egress: open(egress)?,
             explain_ingress: open(explain_ingress)?,
             explain_egress: open(explain_egress)?,
+            bare: None,
         })
     }
 
@@ -103,6 +118,32 @@ impl Programs {
         });
         counts.collect()
     }
+}
+
+/// Loads programs of the object over the pinned tables, and pins them.
+fn bring(options: &Options, paths: &Paths, names: &[&'static str]) -> Result<Ebpf> {
+    let mut loader = EbpfLoader::new();
+    for shape in shapes(options) {
+        shape.check(&paths.maps)?;
+        loader.map_max_entries(shape.name, shape.places);
+        loader.map_pin_path(shape.name, paths.maps.join(shape.name));
+    }
+    make_slots(paths)?;
+    let mut object = loader.load(OBJECT)?;
+    // All must load before the first takes the place of its predecessor.
+    for name in names {
+        let program: &mut SchedClassifier = classifier(object.program_mut(name), name)?;
+        verify(program).map_err(refused(name))?;
+    }
+    for name in names {
+        let program = classifier(object.program_mut(name), name)?;
+        pin(program, name, &paths.programs)?;
+    }
+    Ok(object)
+}
+
+fn from_pin(paths: &Paths, name: &'static str) -> Result<SchedClassifier> {
+    SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name))
 }
 
 fn classifier<'p>(

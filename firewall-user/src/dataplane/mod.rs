@@ -33,6 +33,7 @@ use firewall_common::config::{Generation, InterfaceKey, Name, RuleCount, SLOTS, 
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
+use attach::Pair;
 pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
@@ -159,7 +160,7 @@ impl Dataplane {
                 ..Options::default()
             },
             programs: Programs::open(&paths)?,
-            log: KernelLog(None),
+            log: KernelLog(Vec::new()),
             maps: Maps::open(&paths)?,
             paths,
             place: Place::Tcx,
@@ -168,8 +169,27 @@ impl Dataplane {
     }
 
     fn renew(&mut self, old: &Attached) -> Result<Attached> {
-        let (programs, maps) = (&mut self.programs, &self.maps);
-        attach::attach(programs, maps, &self.paths, old.hook, &old.interface)
+        let (interface, place) = (&old.interface, old.hook);
+        self.put(interface, place)
+    }
+
+    /// Puts the programs that suit the device on its hooks.
+    fn put(&mut self, interface: &str, place: Place) -> Result<Attached> {
+        let pair = if attach::has_ethernet_header(interface)? {
+            Pair {
+                ingress: &mut self.programs.ingress,
+                egress: &mut self.programs.egress,
+            }
+        } else {
+            let bare = self
+                .programs
+                .bare(&self.options, &self.paths, &mut self.log)?;
+            Pair {
+                ingress: &mut bare.ingress,
+                egress: &mut bare.egress,
+            }
+        };
+        attach::attach(pair, &self.maps, &self.paths, place, interface)
     }
 
     /// Guards an interface in both directions.
@@ -177,8 +197,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be.
     pub fn attach(&mut self, interface: &str) -> Result<Attached> {
-        let (programs, maps) = (&mut self.programs, &self.maps);
-        attach::attach(programs, maps, &self.paths, self.place, interface)
+        self.put(interface, self.place)
     }
 
     /// Stops guarding one interface.
