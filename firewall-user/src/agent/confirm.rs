@@ -177,7 +177,7 @@ impl Agent {
 
     /// Nothing else may come while a policy waits.
     pub(super) fn busy(&self, record: &Record) -> Problem {
-        let left = record.confirm_by.map_or(0, |by| seconds_to(by));
+        let left = record.confirm_by.map_or(0, seconds_to);
         let (name, revision) = (&record.identity.name, record.identity.revision);
         let text = format!(
             "{name} revision {revision} waits to be confirmed for another {left} s: keep it with `ringwall confirm`, or go back at once with `ringwall rollback`; then try again"

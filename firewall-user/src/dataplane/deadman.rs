@@ -75,7 +75,7 @@ pub(super) fn flip(maps: &Maps, slot: u32, within: Option<Duration>) -> Result<(
 /// The one byte that decides is the fallback's: from then on the deadline leads to the slot it would have
 /// taken away. Where it passes in that very instant, some packets are judged by the policy before.
 pub(super) fn confirm(maps: &Maps, now: u64) -> Result<bool> {
-    if !pending(maps, now)?.is_some_and(|pending| !pending.passed) {
+    if pending(maps, now)?.is_none_or(|pending| pending.passed) {
         return Ok(false);
     }
     let active = maps.active.need(&ONLY)?;
