@@ -140,6 +140,7 @@ impl Agent {
             self.withdraw(id, &problem);
             return Err(problem);
         }
+        self.save(id, &compiled, &self.numbers.clone());
         let within = match next {
             Next::Replaces(within) => within,
             Next::RollsBack => None,
@@ -155,7 +156,7 @@ impl Agent {
         self.current = Some(Current {
             record: id,
             identity,
-            policy: checked.policy.clone(),
+            policy: Some(checked.policy.clone()),
             compiled,
             applied,
         });

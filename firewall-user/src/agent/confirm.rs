@@ -87,6 +87,7 @@ impl Agent {
         self.current = self.fallback.take();
         if self.current.is_none() {
             self.recall();
+            self.read_text();
         }
         let plane = self.plane.as_ref();
         let held = plane.and_then(|plane| plane.in_force().ok().flatten());
