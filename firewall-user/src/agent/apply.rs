@@ -104,7 +104,7 @@ impl Agent {
         if record.lists.is_empty() {
             record.lists.clone_from(&files.places);
         }
-        record.context = self.settings.context();
+        record.context = self.settings.context(&checked.host);
         let (identity, applied) = (record.identity.clone(), record.at);
         let begun = self.history.begin(record, &files);
         let id = begun.map_err(|error| self.no_state(&error))?;

@@ -60,7 +60,7 @@ impl Agent {
     ) -> anyhow::Result<()> {
         let mut numbers = self.numbers.clone();
         let compiled = self.compile(checked, &mut numbers)?;
-        let context = self.settings.context();
+        let context = self.settings.context(&checked.host);
         let same = held.is_some_and(|held| held.identity == record.identity)
             && record.context == context
             && numbers == self.numbers;
@@ -123,7 +123,7 @@ impl Agent {
         }
     }
 
-    /// The agent file changed: what a compiled policy takes from it may have, too.
+    /// The agent file or the networks on links changed: what a compiled policy takes from them may have, too.
     ///
     /// # Errors
     /// The policy in force cannot be put into the tables anew; it stays as it is.
@@ -134,7 +134,8 @@ impl Agent {
         let Some(record) = self.history.record(current.record).cloned() else {
             return Ok(());
         };
-        if record.context == self.settings.context() {
+        let host = self.settings.host().narrowed(&current.policy);
+        if record.context == self.settings.context(&host) {
             return Ok(());
         }
         let checked = self.stored(&record).map_err(|p| anyhow::anyhow!("{p}"))?;
