@@ -91,6 +91,7 @@ pub const GENERATION_INTERFACES: u32 = 4;
 
 /// The head of a generation.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
     /// Rises with every change that sessions must be judged anew for; never 0 in a filled slot.
@@ -124,6 +125,7 @@ pub struct Generation {
 /// What is known of an address: which rules name it as source and as destination, and its zone by
 /// class of interface.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
 pub struct AddressEntry {
     /// Vector of rules that it may be the source of.
@@ -145,6 +147,7 @@ pub const KIND_SOURCE: u8 = 1;
 
 /// A set of rules, one bit each: bit `i % 64` of word `i / 64` is rule `i` of the ordered list.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Vector {
     /// The bits.
@@ -177,6 +180,7 @@ pub struct InterfaceKey {
 
 /// What a generation knows of an interface.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InterfaceEntry {
     /// Class for zones, below [`INTERFACE_CLASSES`]; 0 is the class of interfaces that no zone names.

@@ -21,7 +21,7 @@ use crate::maps::{
     VECTORS,
 };
 use crate::route;
-use crate::source::tc::Buffer;
+use crate::source::Context;
 
 /// The errors of updates that are told apart, as the kernel returns them.
 const EEXIST: i32 = -17;
@@ -29,7 +29,8 @@ const EEXIST: i32 = -17;
 /// The maps. With `DRY` nothing is written: for `explain`, which leaves no trace.
 #[derive(Clone, Copy)]
 pub(crate) struct MapTables<const DRY: bool> {
-    buffer: Buffer,
+    /// What the routing helper asks for; the same for every hook.
+    context: *mut c_void,
 }
 
 /// A session's value in its map.
@@ -45,8 +46,10 @@ pub(crate) struct Handle(*mut Entry);
 
 impl<const DRY: bool> MapTables<DRY> {
     #[inline(always)]
-    pub(crate) fn new(buffer: Buffer) -> Self {
-        Self { buffer }
+    pub(crate) fn new(packet: impl Context) -> Self {
+        Self {
+            context: packet.raw(),
+        }
     }
 }
 
@@ -196,7 +199,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 
     #[inline(always)]
     fn route(self, tuple: &Tuple, interface: u32) -> Route {
-        route::find(self.buffer, tuple, interface)
+        route::find(self.context, tuple, interface)
     }
 
     #[inline(always)]

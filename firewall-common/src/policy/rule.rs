@@ -34,6 +34,7 @@ pub const DEFAULT: u8 = 4;
 
 /// A rule of the ordered list.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rule {
     /// Nanoseconds since boot when it stops matching; 0: never.

@@ -72,6 +72,8 @@ impl Agent {
         )
         .map_err(|problem| problem.refused(Some(&candidate.identity()), reply.applied.previous))?;
         self.tally.applied += 1;
+        // It was read a while ago, since it was proved after that.
+        self.follow_links();
         Ok(reply)
     }
 
@@ -105,6 +107,7 @@ impl Agent {
             record.lists.clone_from(&files.places);
         }
         record.context = self.settings.context(&checked.host);
+        record.connected = checked.policy.connected();
         let (identity, applied) = (record.identity.clone(), record.at);
         let begun = self.history.begin(record, &files);
         let id = begun.map_err(|error| self.no_state(&error))?;
@@ -113,6 +116,7 @@ impl Agent {
             self.withdraw(id, &problem);
             return Err(problem);
         }
+        self.save(id, &compiled, &self.numbers.clone());
         if let Err(error) = self.fill(&compiled, &identity) {
             let problem = Problem::new(
                 exit::NO,
@@ -124,7 +128,7 @@ impl Agent {
         self.current = Some(Current {
             record: id,
             identity,
-            policy: checked.policy.clone(),
+            policy: Some(checked.policy.clone()),
             compiled,
             applied,
         });
@@ -194,6 +198,7 @@ impl Agent {
             lists: std::collections::BTreeMap::new(),
             detail: None,
             context: String::new(),
+            connected: Vec::new(),
         }
     }
 

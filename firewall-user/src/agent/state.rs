@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::config::AgentConfig;
-use super::history::History;
+use super::history::{History, Record};
 use super::net::guard::Wishes;
 use super::net::{Link, Local};
 use super::paths::Paths;
@@ -62,13 +62,19 @@ impl Settings {
     }
 
     /// What a compiled policy depends on besides its text, as one word: if it is the same as when the pinned
-    /// tables were filled, they need no filling.
+    /// tables were filled, they need no filling. `host` is [narrowed](HostContext::narrowed) to that policy.
     #[must_use]
     pub fn context(&self, host: &HostContext) -> String {
         let version = env!("CARGO_PKG_VERSION");
         let text = format!("{version} {} {host:?}", self.monitor);
         let digest = Sha256::digest(text.as_bytes());
         digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The same for a policy of the history, as things are now.
+    #[must_use]
+    pub fn context_of(&self, record: &Record) -> String {
+        self.context(&self.host().narrowed(&record.connected))
     }
 }
 
@@ -79,8 +85,8 @@ pub struct Current {
     pub record: u64,
     /// Name, revision, digest.
     pub identity: Identity,
-    /// What it means.
-    pub policy: Policy,
+    /// What it means; `None` where its text cannot be read, so that only the tables are known.
+    pub policy: Option<Policy>,
     /// Its tables.
     pub compiled: Compiled,
     /// When it was put in force.
@@ -247,6 +253,11 @@ impl Agent {
             return;
         }
         self.settings.connected = connected;
+        self.follow_links();
+    }
+
+    /// Puts the policy into the tables anew where it stands for networks on links, and those are others now.
+    pub(super) fn follow_links(&mut self) {
         let told = self.refresh();
         let failed = |e| format!("zones do not follow the networks on their links: {e:#}");
         self.note("connected", told.err().map(failed));

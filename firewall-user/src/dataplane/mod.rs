@@ -37,12 +37,12 @@ pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use error::{Error, Result};
-pub use explain::{Outcome, Trial};
+pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
 pub use sessions::Session;
 pub use swap::{Applied, Info};
 
-use self::load::{KernelLog, Programs};
+use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::pin::Paths;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -187,6 +187,11 @@ impl Dataplane {
             }
         };
         attach::attach(pair, &self.maps, &self.paths, place, interface)
+    }
+
+    fn early(&mut self) -> Result<&mut Early> {
+        let (options, paths) = (&self.options, &self.paths);
+        self.programs.early(options, paths, &mut self.log)
     }
 
     /// Guards an interface in both directions.
@@ -378,6 +383,9 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn explain(&mut self, trial: &Trial<'_>) -> Result<Decision> {
+        if trial.at_xdp() {
+            return explain::explain_xdp(self.early()?, trial);
+        }
         explain::explain(&self.programs, trial)
     }
 
@@ -386,6 +394,9 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be run.
     pub fn test_run(&mut self, trial: &Trial<'_>) -> Result<Outcome> {
+        if trial.at_xdp() {
+            return explain::test_run_xdp(self.early()?, trial);
+        }
         explain::test_run(&self.programs, trial)
     }
 

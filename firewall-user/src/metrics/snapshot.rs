@@ -89,7 +89,7 @@ impl Snapshot {
             let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
             self.zones = zones.filter(|zone| *zone != 0).collect();
             let members = |n: usize| n as u64;
-            let sets = current.policy.sets.iter();
+            let sets = current.policy.iter().flat_map(|policy| &policy.sets);
             self.sets = sets
                 .map(|s| (s.name.clone(), members(s.members.len())))
                 .collect();

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
 use super::compiled::pattern_matches;
-use super::model::{HostSelector, Policy};
+use super::model::HostSelector;
 use crate::agent::config::AgentConfig;
 
 const MACHINE_ID: &str = "/etc/machine-id";
@@ -47,12 +47,12 @@ impl HostContext {
         }
     }
 
-    /// Without the links that no zone of a policy names: what the policy can depend on.
+    /// Without the links that a policy does not name ([`Policy::connected`](super::model::Policy::connected)): what it
+    /// can depend on.
     #[must_use]
-    pub fn narrowed(mut self, policy: &Policy) -> Self {
-        let patterns = || policy.zones.iter().flat_map(|zone| &zone.connected);
-        self.connected
-            .retain(|name, _| patterns().any(|pattern| pattern_matches(pattern, name)));
+    pub fn narrowed(mut self, named: &[String]) -> Self {
+        let links = &mut self.connected;
+        links.retain(|name, _| named.iter().any(|pattern| pattern_matches(pattern, name)));
         self
     }
 

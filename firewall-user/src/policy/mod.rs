@@ -71,7 +71,7 @@ fn finish(sources: source::Sources, host: &HostContext) -> Result<Checked, Refus
     let (policy, warnings, for_this_host) = text::convert(&sources, host)?;
     let directory = sources.directory;
     Ok(Checked {
-        host: host.clone().narrowed(&policy),
+        host: host.clone().narrowed(&policy.connected()),
         policy,
         warnings,
         for_this_host,

@@ -58,6 +58,14 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Interfaces whose links its zones stand for, names and globs.
+    #[must_use]
+    pub fn connected(&self) -> Vec<String> {
+        let all = self.zones.iter().flat_map(|zone| &zone.connected);
+        let all: BTreeSet<&String> = all.collect();
+        all.into_iter().cloned().collect()
+    }
+
     /// Every file it was read from, list files included: what to watch.
     #[must_use]
     pub fn watched_files(&self) -> Vec<PathBuf> {

@@ -22,6 +22,7 @@ fn record(name: &str, revision: u64, how: How) -> Record {
         lists: BTreeMap::new(),
         detail: None,
         context: String::new(),
+        connected: Vec::new(),
     }
 }
 
