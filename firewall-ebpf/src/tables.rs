@@ -289,19 +289,20 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
             return Put::There;
         }
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
-        if matches!(put, Put::There) {
+        if !matches!(put, Put::Full) {
             let _gone_already = HALF_OPEN.remove(key);
         }
         put
     }
 
+    /// Of many that delete one key at once, the kernel says to one that it was there.
     #[inline(always)]
-    fn close(self, key: &FlowKey) {
+    fn close(self, key: &FlowKey) -> bool {
         if DRY {
-            return;
+            return false;
         }
-        let _was_not_there = HALF_OPEN.remove(key);
-        let _was_not_there = SESSIONS.remove(key);
+        let half_open = HALF_OPEN.remove(key).is_ok();
+        SESSIONS.remove(key).is_ok() || half_open
     }
 
     #[inline(always)]
@@ -365,7 +366,8 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 #[inline(always)]
 fn put(outcome: Result<(), i32>) -> Put {
     match outcome {
-        Ok(()) | Err(EEXIST) => Put::There,
+        Ok(()) => Put::There,
+        Err(EEXIST) => Put::Already,
         Err(_) => Put::Full,
     }
 }
