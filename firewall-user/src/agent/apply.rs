@@ -99,6 +99,8 @@ impl Agent {
         } else {
             self.tally.applied += 1;
         }
+        // It was read a while ago, since it was proved after that.
+        self.follow_links();
         Ok(reply)
     }
 
@@ -131,7 +133,8 @@ impl Agent {
         if record.lists.is_empty() {
             record.lists.clone_from(&files.places);
         }
-        record.context = self.settings.context();
+        record.context = self.settings.context(&checked.host);
+        record.connected = checked.policy.connected();
         let (identity, applied) = (record.identity.clone(), record.at);
         let begun = self.history.begin(record, &files);
         let id = begun.map_err(|error| self.no_state(&error))?;
@@ -241,6 +244,7 @@ impl Agent {
             confirm_by: None,
             confirmed: None,
             context: String::new(),
+            connected: Vec::new(),
         }
     }
 

@@ -50,7 +50,7 @@ impl Agent {
 
     fn take(&mut self, record: &Record, held: Option<&InForce>) -> anyhow::Result<()> {
         let ready = self.ready(record)?;
-        let context = self.settings.context();
+        let context = self.settings.context_of(record);
         let same = held.is_some_and(|held| held.identity == record.identity)
             && record.context == context
             && ready.numbers == self.numbers;
@@ -102,7 +102,7 @@ impl Agent {
         }
     }
 
-    /// The agent file changed: what a compiled policy takes from it may have, too.
+    /// The agent file or the networks on links changed: what a compiled policy takes from them may have, too.
     ///
     /// # Errors
     /// The policy in force cannot be put into the tables anew; it stays as it is.
@@ -113,7 +113,7 @@ impl Agent {
         let Some(record) = self.history.record(current.record).cloned() else {
             return Ok(());
         };
-        if record.context == self.settings.context() {
+        if record.context == self.settings.context_of(&record) {
             return Ok(());
         }
         let held = self.plane()?.in_force()?;

@@ -15,6 +15,7 @@ use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
 use super::{lock, notify, watch};
 use crate::api::types::{Problem, exit};
+use crate::policy::hosts::Connected;
 use crate::{api, metrics};
 
 /// What the command line says.
@@ -60,6 +61,7 @@ fn settings(paths: Paths, options: Options) -> Result<Settings, Problem> {
     Ok(Settings {
         policy,
         policy_named: named.is_some(),
+        connected: Connected::new(),
         only: options.interfaces,
         monitor: options.monitor,
         paths,
@@ -113,9 +115,11 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
 async fn begin(owner: &Owner) -> anyhow::Result<()> {
     let locals = net::locals().await?;
     let links = net::links().await?;
+    let connected = net::connected(&links).await?;
     owner
         .with(move |agent| {
             agent.links.clone_from(&links);
+            agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
             agent.reconcile(links);
@@ -141,16 +145,17 @@ async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
         let locals = net::locals().await?;
         owner.with(move |agent| agent.set_locals(locals)).await?;
     }
-    if changed.links {
-        let links = net::links().await?;
-        owner
-            .with(move |agent| {
-                if agent.links != links {
-                    agent.reconcile(links);
-                }
-            })
-            .await?;
-    }
+    let links = net::links().await?;
+    let connected = net::connected(&links).await?;
+    owner
+        .with(move |agent| {
+            if agent.links != links {
+                agent.reconcile(links);
+            }
+            // After the links: an interface is of its class before its networks are in a zone.
+            agent.set_connected(connected);
+        })
+        .await?;
     Ok(())
 }
 

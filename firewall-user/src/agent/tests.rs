@@ -57,6 +57,7 @@ impl Host {
         let settings = Settings {
             policy: self.path("policy.yaml"),
             policy_named: false,
+            connected: [("eth0".to_owned(), Vec::new())].into(),
             only: vec!["eth0".to_owned()],
             monitor: self.monitor,
             paths,

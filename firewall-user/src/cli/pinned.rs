@@ -30,6 +30,7 @@ fn open_if_there(context: &Context, problem: &Problem) -> Result<Option<Agent>, 
     let settings = Settings {
         policy: paths.default_policy(),
         policy_named: false,
+        connected: crate::agent::net::connected_now().unwrap_or_default(),
         only: Vec::new(),
         monitor: false,
         paths,

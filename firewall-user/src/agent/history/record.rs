@@ -140,4 +140,7 @@ pub struct Record {
     /// What the agent was told when it was put into the tables.
     #[serde(default)]
     pub context: String,
+    /// Interfaces whose links its zones stand for, names and globs.
+    #[serde(default)]
+    pub connected: Vec<String>,
 }

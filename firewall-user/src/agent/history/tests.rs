@@ -24,6 +24,7 @@ fn record(name: &str, revision: u64, how: How) -> Record {
         confirm_by: None,
         confirmed: None,
         context: String::new(),
+        connected: Vec::new(),
     }
 }
 
