@@ -10,6 +10,7 @@ use firewall_common::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
     PolicyInfo, RuleCount, SLOTS, Settings, Vector,
 };
+use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
@@ -44,6 +45,9 @@ pub(super) struct Maps {
     pub carried_packets: Table<u32, Count>,
     pub carried_rules: Table<u32, RuleCount>,
     pub home: Table<u32, u64>,
+    pub session_counts: Counters<u64>,
+    pub event_counts: Counters<EventCount>,
+    pub agent_counts: Table<u32, u64>,
     pub rule_names: Table<u32, Name>,
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
@@ -73,6 +77,9 @@ impl Maps {
             carried_packets: Table::open(at, "CARRIED_PACKETS")?,
             carried_rules: Table::open(at, "CARRIED_RULES")?,
             home: Table::open(at, "HOME")?,
+            session_counts: Counters::open(at, "SESSION_COUNTS")?,
+            event_counts: Counters::open(at, "EVENT_COUNTS")?,
+            agent_counts: Table::open(at, "AGENT_COUNTS")?,
             rule_names: Table::open(at, "RULE_NAMES")?,
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
