@@ -1,4 +1,4 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | package`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -6,6 +6,7 @@ mod build;
 mod command;
 mod demo;
 mod lint;
+mod package;
 mod setup;
 mod test;
 mod toolchain;
@@ -37,6 +38,8 @@ enum Task {
     Test(test::Args),
     /// Three namespaces, the real agent, real packets, about a minute
     Demo(demo::Args),
+    /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
+    Package(package::Args),
     /// Run a list of test binaries; `test` starts it as root
     #[command(hide = true)]
     RunTests {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Package(args) => package::run(&args),
         Task::RunTests { list } => test::run_list(&list),
     };
     match done {

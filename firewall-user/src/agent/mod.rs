@@ -18,6 +18,7 @@ pub mod notify;
 pub mod owner;
 pub mod paths;
 pub mod plane;
+mod ready;
 pub mod report;
 mod restore;
 pub mod revision;

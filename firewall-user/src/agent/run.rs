@@ -13,7 +13,7 @@ use super::net::{self, Changed};
 use super::owner::Owner;
 use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
-use super::{lock, notify, watch};
+use super::{lock, notify, ready, watch};
 use crate::api::types::{Problem, exit};
 use crate::{api, metrics};
 
@@ -96,8 +96,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
     ));
     tokio::spawn(follow(owner.clone(), changes));
     tokio::spawn(sweep(owner.clone()));
-    notify::tell("READY=1");
-    tracing::info!("ready");
+    tokio::spawn(ready::announce(owner.clone()));
 
     let ended = tokio::select! {
         ended = signals(&owner, &again) => ended,

@@ -66,6 +66,18 @@ impl Host {
     }
 }
 
+impl Host {
+    /// What would be pinned.
+    pub(crate) fn pins(&self) -> std::sync::MutexGuard<'_, super::fake::Pins> {
+        self.pins.pins()
+    }
+
+    /// Puts a small policy in force.
+    pub(crate) fn apply(&self, agent: &mut Agent, revision: u64) {
+        apply(self, agent, &text(revision, 443)).unwrap();
+    }
+}
+
 fn eth0() -> Link {
     Link {
         index: 2,

@@ -2,8 +2,10 @@
 //! running agent goes over its control socket.
 
 mod apply;
+mod completions;
 mod detach;
 mod history;
+mod man;
 mod output;
 mod pinned;
 mod policy;
@@ -44,7 +46,7 @@ that Ringwall works in; NO_COLOR turns colours off.";
 
 /// The eBPF firewall of this host.
 #[derive(Debug, Parser)]
-#[command(name = "ringwall", version, long_about = LONG, after_long_help = AFTER)]
+#[command(name = "ringwall", version = crate::version::VERSION, long_about = LONG, after_long_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -67,6 +69,8 @@ enum Command {
     Sessions(sessions::Sessions),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What every subcommand works with.
@@ -103,6 +107,8 @@ pub fn main() -> ExitCode {
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Completions(completions) => completions.go(&context),
+        Command::Man(man) => man.go(&context),
     };
     match done {
         Ok(status) => ExitCode::from(status),
