@@ -41,15 +41,16 @@ fn main() -> anyhow::Result<()> {
     println!("cargo:rerun-if-changed=../firewall-common");
     println!("cargo:rerun-if-changed=../xtask/src/toolchain.rs");
     println!("cargo:rerun-if-env-changed={}", toolchain::ENV);
+    println!("cargo:rerun-if-env-changed=RINGWALL_EBPF_OBJECT");
     if let Some(object) = std::env::var_os("RINGWALL_EBPF_OBJECT") {
         // A package build, or a lint run on a machine without the tool chain, brings the object along.
         let out = std::env::var_os("OUT_DIR")
             .map(std::path::PathBuf::from)
             .unwrap_or_default();
+        println!("cargo:rerun-if-changed={}", object.display());
         std::fs::copy(object, out.join("ringwall"))?;
         return Ok(());
     }
-    println!("cargo:rerun-if-env-changed=RINGWALL_EBPF_OBJECT");
     let Some(chosen) = toolchain::choose() else {
         // Cargo itself ends the build then; a failing script would have its whole output shown.
         println!(

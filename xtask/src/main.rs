@@ -1,10 +1,11 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | package`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | kernels | package`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
 mod build;
 mod command;
 mod demo;
+mod kernels;
 mod lint;
 mod package;
 mod setup;
@@ -40,6 +41,8 @@ enum Task {
     Demo(demo::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
+    /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
+    Kernels(kernels::Args),
     /// Run a list of test binaries; `test` starts it as root
     #[command(hide = true)]
     RunTests {
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Package(args) => package::run(&args),
+        Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),
     };
     match done {

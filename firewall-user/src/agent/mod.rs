@@ -1,5 +1,6 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+mod announce;
 pub mod apply;
 pub mod candidate;
 pub mod clock;
@@ -24,6 +25,7 @@ mod restore;
 pub mod revision;
 mod rollback;
 pub mod run;
+mod saved;
 pub mod state;
 pub mod store;
 pub mod submit;

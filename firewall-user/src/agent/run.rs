@@ -13,7 +13,7 @@ use super::net::{self, Changed};
 use super::owner::Owner;
 use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
-use super::{lock, notify, ready, watch};
+use super::{announce, lock, notify, watch};
 use crate::api::types::{Problem, exit};
 use crate::{api, metrics};
 
@@ -96,7 +96,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
     ));
     tokio::spawn(follow(owner.clone(), changes));
     tokio::spawn(sweep(owner.clone()));
-    tokio::spawn(ready::announce(owner.clone()));
+    tokio::spawn(announce::when_ready(owner.clone()));
 
     let ended = tokio::select! {
         ended = signals(&owner, &again) => ended,
@@ -118,6 +118,8 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
             agent.set_locals(locals);
             agent.restore()?;
             agent.reconcile(links);
+            // Packets are judged; what is only for people may take its time now.
+            agent.read_text();
             Ok(())
         })
         .await?

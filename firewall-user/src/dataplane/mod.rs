@@ -9,6 +9,7 @@ mod bpffs;
 pub mod clock;
 mod count;
 mod error;
+mod events;
 mod explain;
 pub mod features;
 mod host;
@@ -32,16 +33,18 @@ use firewall_common::config::{Active, Generation, InterfaceKey, Name, RuleCount,
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
+use attach::Pair;
 pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use error::{Error, Result};
-pub use explain::{Outcome, Trial};
+pub use events::{EventCounts, Ring, SessionCounts};
+pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
-pub use sessions::Session;
+pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 
-use self::load::{KernelLog, Programs};
+use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::pin::Paths;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -156,7 +159,7 @@ impl Dataplane {
                 ..Options::default()
             },
             programs: Programs::open(&paths)?,
-            log: KernelLog(None),
+            log: KernelLog(Vec::new()),
             maps: Maps::open(&paths)?,
             paths,
             place: Place::Tcx,
@@ -165,8 +168,32 @@ impl Dataplane {
     }
 
     fn renew(&mut self, old: &Attached) -> Result<Attached> {
-        let (programs, maps) = (&mut self.programs, &self.maps);
-        attach::attach(programs, maps, &self.paths, old.hook, &old.interface)
+        let (interface, place) = (&old.interface, old.hook);
+        self.put(interface, place)
+    }
+
+    /// Puts the programs that suit the device on its hooks.
+    fn put(&mut self, interface: &str, place: Place) -> Result<Attached> {
+        let pair = if attach::has_ethernet_header(interface)? {
+            Pair {
+                ingress: &mut self.programs.ingress,
+                egress: &mut self.programs.egress,
+            }
+        } else {
+            let bare = self
+                .programs
+                .bare(&self.options, &self.paths, &mut self.log)?;
+            Pair {
+                ingress: &mut bare.ingress,
+                egress: &mut bare.egress,
+            }
+        };
+        attach::attach(pair, &self.maps, &self.paths, place, interface)
+    }
+
+    fn early(&mut self) -> Result<&mut Early> {
+        let (options, paths) = (&self.options, &self.paths);
+        self.programs.early(options, paths, &mut self.log)
     }
 
     /// Guards an interface in both directions.
@@ -174,8 +201,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be.
     pub fn attach(&mut self, interface: &str) -> Result<Attached> {
-        let (programs, maps) = (&mut self.programs, &self.maps);
-        attach::attach(programs, maps, &self.paths, self.place, interface)
+        self.put(interface, self.place)
     }
 
     /// Stops guarding one interface.
@@ -328,6 +354,38 @@ impl Dataplane {
         count::rules(&self.maps)
     }
 
+    /// Sessions opened and ended.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn session_counts(&self) -> Result<SessionCounts> {
+        events::sessions(&self.maps)
+    }
+
+    /// What became of records, by kind.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn event_counts(&self) -> Result<EventCounts> {
+        events::records(&self.maps)
+    }
+
+    /// Adds to the agent's own counters, by place (see [`firewall_common::config::AGENT_COUNTERS`]).
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn add_counts(&self, amounts: &BTreeMap<u32, u64>) -> Result<()> {
+        events::add(&self.maps, amounts)
+    }
+
+    /// The ring that records come by. One reader may have it at a time.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn ring(&self) -> Result<Ring> {
+        Ring::open(&self.paths)
+    }
+
     /// All sessions.
     ///
     /// # Errors
@@ -336,12 +394,12 @@ impl Dataplane {
         sessions::list(&self.maps)
     }
 
-    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]); how many.
+    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]).
     /// Being called every second or so, it also hands on what the programs had to say.
     ///
     /// # Errors
     /// Why it could not be done.
-    pub fn expire(&mut self, now: u64) -> Result<usize> {
+    pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
         sessions::expire(&self.maps, now)
     }
@@ -359,6 +417,9 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn explain(&mut self, trial: &Trial<'_>) -> Result<Decision> {
+        if trial.at_xdp() {
+            return explain::explain_xdp(self.early()?, trial);
+        }
         explain::explain(&self.programs, trial)
     }
 
@@ -367,6 +428,9 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be run.
     pub fn test_run(&mut self, trial: &Trial<'_>) -> Result<Outcome> {
+        if trial.at_xdp() {
+            return explain::test_run_xdp(self.early()?, trial);
+        }
         explain::test_run(&self.programs, trial)
     }
 

@@ -14,6 +14,7 @@ mod netns;
 pub mod packet;
 mod process;
 pub mod sock;
+mod tun;
 mod veth;
 
 pub use cgroup::{make_cgroup, remove_cgroup};
@@ -23,4 +24,5 @@ pub use host::{Host, METRICS, binary};
 pub use lab::Lab;
 pub use netns::Netns;
 pub use process::{Command, Daemon, Ran, wait_until};
+pub use tun::{Pump, Tun};
 pub use veth::{End, Veth};
