@@ -13,7 +13,7 @@ pub(super) const STATUSES: &[(&str, &str)] = &[
     ("2", "Wrong usage, or bad input."),
     ("3", "The agent is not running, or cannot be reached."),
     ("4", "Not permitted."),
-    ("5", "Applied, but gone back."),
+    ("5", "Applied, but gone back from."),
 ];
 
 /// Files and what they are.
