@@ -4,6 +4,7 @@
 mod apply;
 mod detach;
 mod history;
+mod interfaces;
 mod output;
 mod pinned;
 mod policy;
@@ -13,6 +14,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
+mod zone;
 
 use std::process::ExitCode;
 
@@ -65,6 +67,9 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    Interfaces(interfaces::Interfaces),
+    #[command(subcommand)]
+    Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
 }
@@ -102,6 +107,8 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Interfaces(interfaces) => interfaces.go(&context),
+        Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
     };
     match done {
