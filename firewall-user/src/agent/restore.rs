@@ -21,11 +21,9 @@ impl Agent {
             );
         }
         let held = self.plane()?.in_force()?;
-        let settled = self
-            .history
-            .settle(|identity| held.as_ref().is_some_and(|held| held.identity == *identity));
+        let settled = self.settle_history(held.as_ref());
         settled.context("the history cannot be written")?;
-        let Some(record) = self.history.in_force().cloned() else {
+        let Some(record) = self.history.standing().cloned() else {
             self.without_history(held.as_ref());
             return Ok(());
         };

@@ -97,7 +97,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
         again.clone(),
     ));
     tokio::spawn(follow(owner.clone(), changes));
-    tokio::spawn(sweep(owner.clone()));
+    tokio::spawn(sweep(owner.clone(), app.changed.clone()));
     notify::tell("READY=1");
     tracing::info!("ready");
 
@@ -160,13 +160,19 @@ async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
 }
 
 /// Expiry, and with it the sign of life: an owner that hangs is one that systemd restarts.
-async fn sweep(owner: Owner) {
+async fn sweep(owner: Owner, changed: Arc<Notify>) {
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if owner.with(|agent| agent.sweep()).await.is_err() {
-            return;
+        let swept = owner.with(|agent| {
+            agent.sweep();
+            agent.tend()
+        });
+        match swept.await {
+            Ok(true) => changed.notify_one(),
+            Ok(false) => {}
+            Err(_) => return,
         }
         notify::tell("WATCHDOG=1");
     }

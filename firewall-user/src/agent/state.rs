@@ -110,6 +110,10 @@ pub struct Tally {
     pub not_for_this_host: u64,
     /// Gone back from.
     pub rolled_back: u64,
+    /// Put in force until they are confirmed.
+    pub pending_confirm: u64,
+    /// Not confirmed in time.
+    pub reverted: u64,
 }
 
 /// Opens the data plane, reusing what is pinned.
@@ -128,6 +132,8 @@ pub struct Agent {
     pub numbers: Numbers,
     /// The policy in force.
     pub current: Option<Current>,
+    /// The policy before it, while it waits to be confirmed.
+    pub(super) fallback: Option<Current>,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
@@ -157,6 +163,7 @@ impl Agent {
             history,
             numbers,
             current: None,
+            fallback: None,
             links: Vec::new(),
             interfaces: Vec::new(),
             early: None,
@@ -196,6 +203,7 @@ impl Agent {
             numbers,
             current: None,
             early: None,
+            fallback: None,
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
@@ -315,6 +323,12 @@ impl Agent {
         // Where it fails the pins are still there, and the next look opens them again.
         if let Some(plane) = self.plane.take() {
             plane.detach_all()?;
+        }
+        if let Some(record) = self.history.pending().cloned() {
+            let why = "enforcement was ended before it was confirmed";
+            let noted = self.history.reverted(record.id, why);
+            self.note_history(noted);
+            self.current = self.fallback.take();
         }
         let links = self.links.clone();
         self.reconcile(links);

@@ -115,6 +115,7 @@ fn errand(allow: Allow, dry_run: bool) -> Errand {
         source: "test".to_owned(),
         allow,
         dry_run,
+        within: None,
     }
 }
 

@@ -46,6 +46,8 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             unguarded_ms: None,
         }],
         policy: Some(PolicyLine {
+            outcome: "in-force".to_owned(),
+            confirm_by: None,
             name: "web".to_owned(),
             revision: 7,
             digest: "ab".to_owned(),
