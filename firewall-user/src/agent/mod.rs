@@ -33,3 +33,4 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod zones;

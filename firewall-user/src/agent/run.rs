@@ -140,20 +140,20 @@ async fn follow(owner: Owner, mut changes: mpsc::Receiver<Changed>) {
 }
 
 async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
+    let links = net::links().await?;
+    if changed.links {
+        // Before all else: packets may come by a new interface already.
+        let seen = links.clone();
+        owner.with(move |agent| agent.seen(seen, changed)).await?;
+    }
     if changed.locals {
         let locals = net::locals().await?;
         owner.with(move |agent| agent.set_locals(locals)).await?;
     }
-    let links = net::links().await?;
+    // After the links: an interface is of its class before its networks are in a zone.
     let connected = net::connected(&links).await?;
     owner
-        .with(move |agent| {
-            if agent.links != links {
-                agent.reconcile(links);
-            }
-            // After the links: an interface is of its class before its networks are in a zone.
-            agent.set_connected(connected);
-        })
+        .with(move |agent| agent.set_connected(connected))
         .await?;
     Ok(())
 }

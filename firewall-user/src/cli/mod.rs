@@ -6,6 +6,7 @@ mod completions;
 mod confirm;
 mod detach;
 mod history;
+mod interfaces;
 mod man;
 mod output;
 mod pinned;
@@ -17,6 +18,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod zone;
 
 use std::process::ExitCode;
 
@@ -71,6 +73,9 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    Interfaces(interfaces::Interfaces),
+    #[command(subcommand)]
+    Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
     Completions(completions::Completions),
@@ -111,6 +116,8 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Interfaces(interfaces) => interfaces.go(&context),
+        Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
         Command::Completions(completions) => completions.go(&context),
         Command::Man(man) => man.go(&context),
