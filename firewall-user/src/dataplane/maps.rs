@@ -1,7 +1,7 @@
 //! The tables, opened from their pins.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::Pod;
 use aya::maps::{ArrayOfMaps, Map, MapData};
@@ -153,18 +153,13 @@ fn make_outer<K: Pod, V: Pod>(
 
 /// Returns only after every packet that was under way has been judged.
 pub(super) fn grace() -> Result<()> {
-    let inner = new_services(1)?;
-    let shape = raw::Shape::of_tables(1, inner.map().fd().as_fd(), c"ring_grace");
-    let outer: Table<u32, u32> = adopt(raw::create(shape), "SERVICES")?;
-    let failed = |error| Error::Table("SERVICES", io::Error::other(error));
-    let map = Map::from_map_data(outer.into_map()).map_err(failed)?;
-    let outer = ArrayOfMaps::try_from(map).map_err(failed)?;
+    let shape = raw::Shape::new(ARRAY, 4, 4, 1, 0, c"ring_grace");
+    let inner: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    let inner = inner.map().fd().as_fd();
+    let shape = raw::Shape::of_tables(1, inner, c"ring_grace");
+    let outer: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
     // Nobody reads it, but the kernel waits after every change of a table of tables.
-    Slots {
-        outer,
-        name: "SERVICES",
-    }
-    .set(0, &inner)
+    outer.set(&ONLY, &inner.as_raw_fd().unsigned_abs())
 }
 
 const ARRAY: u32 = 2;

@@ -63,11 +63,6 @@ impl<K: Pod, V: Pod> Table<K, V> {
         move |error| Error::Table(name, error)
     }
 
-    /// Only the underlying map.
-    pub(super) fn into_map(self) -> MapData {
-        self.map
-    }
-
     /// The underlying map.
     pub(super) fn map(&self) -> &MapData {
         &self.map
