@@ -4,6 +4,7 @@
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use core::ptr::addr_of_mut;
+use firewall_common::flow::FlowKey;
 
 use crate::atomics;
 use crate::maps::{CARRY, HALF_OPEN, SESSIONS};
@@ -14,8 +15,9 @@ pub fn ringwall_carry(_ctx: TcContext) -> i32 {
     let Some(carry) = CARRY.get(0) else {
         return 0;
     };
-    let found = SESSIONS.get_ptr_mut(&carry.key);
-    let Some(entry) = found.or_else(|| HALF_OPEN.get_ptr_mut(&carry.key)) else {
+    let key: &FlowKey = &carry.key;
+    let found = SESSIONS.get_ptr_mut(key);
+    let Some(entry) = found.or_else(|| HALF_OPEN.get_ptr_mut(key)) else {
         return 0;
     };
     // SAFETY: the pointer is to an entry of a map, for as long as the program runs; its counts are aligned to
