@@ -13,7 +13,7 @@ use super::net::{self, Changed};
 use super::owner::Owner;
 use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
-use super::{lock, notify, watch};
+use super::{announce, lock, notify, watch};
 use crate::api::types::{Problem, exit};
 use crate::policy::hosts::Connected;
 use crate::{api, metrics};
@@ -98,8 +98,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
     ));
     tokio::spawn(follow(owner.clone(), changes));
     tokio::spawn(sweep(owner.clone(), app.changed.clone()));
-    notify::tell("READY=1");
-    tracing::info!("ready");
+    tokio::spawn(announce::when_ready(owner.clone()));
 
     let ended = tokio::select! {
         ended = signals(&owner, &again) => ended,

@@ -2,10 +2,12 @@
 //! running agent goes over its control socket.
 
 mod apply;
+mod completions;
 mod confirm;
 mod detach;
 mod history;
 mod interfaces;
+mod man;
 mod output;
 mod pinned;
 mod policy;
@@ -49,7 +51,7 @@ that Ringwall works in; NO_COLOR turns colours off.";
 
 /// The eBPF firewall of this host.
 #[derive(Debug, Parser)]
-#[command(name = "ringwall", version, long_about = LONG, after_long_help = AFTER)]
+#[command(name = "ringwall", version = crate::version::VERSION, long_about = LONG, after_long_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -76,6 +78,8 @@ enum Command {
     Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What every subcommand works with.
@@ -115,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Completions(completions) => completions.go(&context),
+        Command::Man(man) => man.go(&context),
     };
     match done {
         Ok(status) => ExitCode::from(status),
