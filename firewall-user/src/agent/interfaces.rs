@@ -1,6 +1,6 @@
 //! Interfaces come, go and return: those that are to be guarded are.
 
-use super::net::{Link, guard};
+use super::net::{Link, guard, hook};
 use super::state::Agent;
 use crate::api::types::InterfaceLine;
 
@@ -16,10 +16,10 @@ impl Agent {
         self.links.clone_from(&links);
         // First what an interface is, then packets: a new one is of its class from its first packet on.
         self.name_interfaces();
-        let mut lines = Vec::new();
+        let (mut lines, mut instead) = (Vec::new(), Vec::new());
         for (link, choice) in links.iter().zip(choices) {
             let line = match (choice.guard, self.plane.is_some()) {
-                (true, true) => self.guard(link, choice.why),
+                (true, true) => self.guard(link, &links, &choice.why, &mut instead),
                 (true, false) => line(link, "not-guarded", "enforcement was ended"),
                 (false, _) => self.leave(link, &choice.why),
             };
@@ -31,32 +31,43 @@ impl Agent {
             .map(|line| format!("{} is not guarded: {}", line.name, line.why))
             .collect();
         self.note("interfaces", (!words.is_empty()).then(|| words.join("; ")));
+        self.note("hooks", (!instead.is_empty()).then(|| instead.join("; ")));
         let none = !lines.iter().any(|line| line.state == "guarded") && self.plane.is_some();
         self.note(UNGUARDED, none.then(|| UNGUARDED_TEXT.to_owned()));
         self.interfaces = lines;
     }
 
-    fn guard(&mut self, link: &Link, why: String) -> InterfaceLine {
-        let known = self.interfaces.iter().any(|line| {
-            line.index == link.index && line.name == link.name && line.state == "guarded"
-        });
-        let attached = match self.plane.as_mut() {
-            Some(plane) => plane.attach(link.index, &link.name),
-            None => return line(link, "not-guarded", "enforcement was ended"),
+    /// Guards one of `links`; where it is not judged at the hook that was to be, `instead` says so.
+    fn guard(
+        &mut self,
+        link: &Link,
+        links: &[Link],
+        why: &str,
+        instead: &mut Vec<String>,
+    ) -> InterfaceLine {
+        let pick = hook::pick(link, links, self.settings.config.hook.of(&link.name));
+        let Some(plane) = self.plane.as_mut() else {
+            return line(link, "not-guarded", "enforcement was ended");
         };
-        match attached {
-            Ok(attached) => {
-                if !known {
-                    let (name, hook) = (&link.name, &attached.hook);
-                    tracing::info!("guarding {name} ({hook}): {why}");
-                }
-                InterfaceLine {
-                    hook: Some(attached.hook),
-                    ..line(link, "guarded", &why)
-                }
-            }
-            Err(error) => line(link, "failed", &format!("{error:#}")),
+        let attached = match plane.attach(link.index, &link.name, pick.ingress) {
+            Ok(attached) => attached,
+            Err(error) => return line(link, "failed", &format!("{error:#}")),
+        };
+        if let Some(why) = &attached.instead {
+            instead.push(format!("{} is judged at TC: {why}", link.name));
         }
+        let guarded = InterfaceLine {
+            hook: Some(attached.hook),
+            mode: Some(attached.mode),
+            hook_why: Some(attached.instead.unwrap_or(pick.why)),
+            ..line(link, "guarded", why)
+        };
+        if !self.interfaces.contains(&guarded) {
+            let (hook, mode) = (guarded.hook.as_deref(), guarded.mode.as_deref());
+            let (hook, mode) = (hook.unwrap_or_default(), mode.unwrap_or_default());
+            tracing::info!("guarding {} ({hook}, {mode}): {why}", link.name);
+        }
+        guarded
     }
 
     fn leave(&mut self, link: &Link, why: &str) -> InterfaceLine {
@@ -113,6 +124,8 @@ fn line(link: &Link, state: &str, why: &str) -> InterfaceLine {
         name: link.name.clone(),
         index: link.index,
         hook: None,
+        mode: None,
+        hook_why: None,
         state: state.to_owned(),
         why: why.to_owned(),
     }

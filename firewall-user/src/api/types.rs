@@ -46,8 +46,14 @@ pub struct InterfaceLine {
     pub name: String,
     /// Index.
     pub index: u32,
-    /// `tcx` or `tc` where it is guarded.
+    /// Where what arrives is judged, where it is guarded: `tcx`, `clsact` or `xdp`. What leaves is judged at TC.
     pub hook: Option<String>,
+    /// How that is run: `tc`, or of XDP `native` (in the driver) or `generic` (in the stack).
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Why there.
+    #[serde(default)]
+    pub hook_why: Option<String>,
     /// `guarded`, `not-guarded` or `failed`.
     pub state: String,
     /// Why.

@@ -15,6 +15,7 @@ mod process;
 pub mod sock;
 mod tun;
 mod veth;
+pub mod xdp;
 
 pub use clean::{remove_locks, sweep_dead, sweep_own};
 pub use dirs::RunDir;

@@ -7,17 +7,20 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use firewall_common::addr::Addr;
 use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST};
 use firewall_common::flow::Hook;
 use firewall_user::dataplane::memory::mapped;
-use firewall_user::dataplane::{Dataplane, Fate, Info, Options, PacketCount, Trial, clock};
+use firewall_user::dataplane::{
+    Dataplane, Fate, Info, Ingress, Options, PacketCount, Place, Trial, clock,
+};
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
 use super::wire::{Taps, World, network_part};
 use super::{Bench, Packets, Rules, Seen, Zones, rule_names};
 use crate::case::{Case, Family, Step, Way};
+use crate::net::xdp::PassAll;
 use crate::net::{RunDir, wait_until};
 
 /// How long a frame may take to where it goes.
@@ -50,6 +53,8 @@ pub struct KernelBench {
     way: Way,
     taps: Option<Taps>,
     world: World,
+    /// With it the peer gets answers from XDP.
+    _far: Option<PassAll>,
     _dir: RunDir,
     revision: u64,
     /// The counters as they were read last, until a packet may have moved them.
@@ -60,6 +65,11 @@ impl KernelBench {
     /// Makes a world and loads the programs; on the wire, attaches them.
     pub fn new(way: Way) -> Result<Self> {
         let world = World::new()?;
+        let far = if way == Way::XdpWire {
+            Some(PassAll::attach(&world.far)?)
+        } else {
+            None
+        };
         let dir = RunDir::new("case")?;
         let options = Options {
             bpf_dir: dir.bpf(),
@@ -71,7 +81,13 @@ impl KernelBench {
             let mut plane = Dataplane::open(&options)?;
             plane.set_locals(&locals())?;
             if way.wire() {
-                plane.attach("eth0")?;
+                let (wanted, place) = if way.xdp() {
+                    (Ingress::Xdp, Place::Xdp)
+                } else {
+                    (Ingress::Tc, Place::Tcx)
+                };
+                let attached = plane.attach_at("eth0", wanted)?;
+                ensure!(attached.hook == place, "attached: {attached:?}");
             }
             Ok(plane)
         })?;
@@ -85,6 +101,7 @@ impl KernelBench {
             way,
             taps,
             world,
+            _far: far,
             _dir: dir,
             revision: 0,
             read: None,

@@ -184,6 +184,7 @@ mod tests {
             hardware: libc::ARPHRD_ETHER,
             loopback: name == "lo",
             up: true,
+            ..Link::default()
         }
     }
 

@@ -4,6 +4,8 @@ use anyhow::Context;
 use futures::TryStreamExt;
 use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 
+use crate::dataplane::device;
+
 /// An interface as far as guarding it is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
@@ -15,6 +17,12 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the device it is a port or slave of.
     pub master: Option<u32>,
+    /// Index of the device it sits on (a VLAN device's parent).
+    pub parent: Option<u32>,
+    /// The name of its driver.
+    pub driver: Option<String>,
+    /// Its driver takes VLAN tags out of the frames that arrive.
+    pub takes_tags_out: bool,
     /// The type of its hardware: `ARPHRD_…` of linux/if_arp.h.
     pub hardware: u16,
     /// A loopback device.
@@ -34,6 +42,10 @@ pub async fn links() -> anyhow::Result<Vec<Link>> {
         .await
         .context("cannot list the interfaces")?;
     let mut links: Vec<Link> = messages.iter().map(Link::from).collect();
+    for link in &mut links {
+        link.driver = device::driver(&link.name);
+        link.takes_tags_out = device::takes_tags_out(&link.name);
+    }
     links.sort_by_key(|link| link.index);
     Ok(links)
 }
@@ -52,6 +64,7 @@ impl From<&LinkMessage> for Link {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Controller(master) if *master != 0 => link.master = Some(*master),
+                LinkAttribute::Link(parent) if *parent != 0 => link.parent = Some(*parent),
                 LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
                 _ => {}
             }

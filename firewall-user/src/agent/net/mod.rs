@@ -2,6 +2,7 @@
 
 mod events;
 pub mod guard;
+pub mod hook;
 mod links;
 mod locals;
 
