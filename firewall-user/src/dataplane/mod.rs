@@ -462,9 +462,18 @@ fn settle(maps: &Maps) -> Result<()> {
         &Settings {
             timeouts,
             mark,
+            station: station(draw()?, draw()?),
             ..found
         },
     )
+}
+
+/// A random Ethernet address that is nobody's: of one station, given out locally (IEEE 802 clause 8.2), its six
+/// bytes as they stand in a frame.
+fn station(low: u32, high: u32) -> u64 {
+    let [first, a, b, c] = low.to_ne_bytes();
+    let [d, e, ..] = high.to_ne_bytes();
+    u64::from_ne_bytes([first & 0xfc | 2, a, b, c, d, e, 0, 0])
 }
 
 /// A random number that is not 0.

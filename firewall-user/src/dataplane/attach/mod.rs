@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TcAttachType, Xdp};
+use firewall_common::config::{AT_TC, AT_XDP, AT_XDP_GENERIC};
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
@@ -118,12 +119,6 @@ pub(super) struct Site<'a> {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// What the table of guarded interfaces says of one whose arriving packets TC judges. The programs only ask
-/// whether it says anything.
-const AT_TC: u32 = 1;
-/// The same, of one where XDP does, and no program of ours is at TC for them.
-const EARLY: u32 = 2;
-
 /// Longer than a frame takes from the driver to TC, queues between them included.
 const IN_FLIGHT: Duration = Duration::from_millis(100);
 
@@ -152,7 +147,7 @@ pub(super) fn attach(
     let (hook, instead) = match &early {
         Ok(Some(place)) => (*place, None),
         Ok(None) | Err(_) => {
-            site.tc(set.ingress, TcAttachType::Ingress, interface, index)
+            site.tc_ingress(set.ingress, interface, index)
                 .map_err(failed("attaching"))?;
             site.remove_early(index, None)?;
             (site.tc_place(), early.err().map(|why| why.to_string()))
@@ -160,7 +155,8 @@ pub(super) fn attach(
     };
     let value = match hook {
         Place::Tcx | Place::Clsact => AT_TC,
-        Place::Xdp | Place::XdpGeneric => EARLY,
+        Place::Xdp => AT_XDP,
+        Place::XdpGeneric => AT_XDP_GENERIC,
     };
     site.maps.guarded.set(&index, &value)?;
     Ok(Attached {
@@ -191,6 +187,20 @@ impl Site<'_> {
         }
     }
 
+    /// Puts what arrives under TC. That it is there is noted before, so that also who finds this half done
+    /// knows that it may be.
+    fn tc_ingress(
+        &self,
+        program: &mut SchedClassifier,
+        interface: &str,
+        index: u32,
+    ) -> std::result::Result<(), Failure> {
+        if self.maps.guarded.get(&index)?.is_some() {
+            self.maps.guarded.set(&index, &AT_TC)?;
+        }
+        self.tc(program, TcAttachType::Ingress, interface, index)
+    }
+
     /// Puts what arrives under XDP, if that is asked for; `None` where it is not.
     ///
     /// The kernel has one mode at a time on a device, so between two of them TC judges.
@@ -208,7 +218,7 @@ impl Site<'_> {
         };
         let program = set.xdp.clone()?;
         if self.has_other(index, place) {
-            self.tc(set.ingress, TcAttachType::Ingress, interface, index)?;
+            self.tc_ingress(set.ingress, interface, index)?;
             self.remove_early(index, Some(place))?;
         }
         xdp::attach(program, place, index, &self.link(index, xdp::pin(place)))?;
@@ -229,11 +239,10 @@ impl Site<'_> {
 
     /// What arrives is judged at XDP from now on: TC has nothing more to do with it.
     fn remove_tc_ingress(&self, interface: &str, index: u32) -> Result<()> {
-        if self.maps.guarded.get(&index)? == Some(EARLY) {
-            return Ok(());
-        }
-        if self.maps.guarded.get(&index)?.is_some() {
-            std::thread::sleep(IN_FLIGHT);
+        match self.maps.guarded.get(&index)? {
+            Some(AT_XDP | AT_XDP_GENERIC) => return Ok(()),
+            Some(_) => std::thread::sleep(IN_FLIGHT),
+            None => {}
         }
         if !self.tcx {
             clsact::detach(interface, TcAttachType::Ingress);
