@@ -8,6 +8,7 @@ use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
+    has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::rule::Rule;
@@ -121,11 +122,21 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     type Found = &'static AddressEntry;
 
     #[inline(always)]
-    fn slot(self) -> u32 {
-        // SAFETY: one aligned word of a map, read once: a swap may change it at any moment.
-        ACTIVE
-            .get(0)
-            .map_or(0, |active| unsafe { addr_of!(active.slot).read_volatile() })
+    fn slot(self, now: u64) -> u32 {
+        let Some(active) = ACTIVE.get(0) else {
+            return 0;
+        };
+        // SAFETY: aligned words of a map, each read once: a swap may change them at any moment. The deadline
+        // comes first; why any mixture of old and new is right is argued where they are written
+        // (deadman.rs of the data plane).
+        unsafe {
+            let deadline = addr_of!(active.deadline).read_volatile();
+            if has_passed(deadline, now) {
+                addr_of!(active.fallback).read_volatile()
+            } else {
+                addr_of!(active.slot).read_volatile()
+            }
+        }
     }
 
     #[inline(always)]
@@ -289,19 +300,20 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
             return Put::There;
         }
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
-        if matches!(put, Put::There) {
+        if !matches!(put, Put::Full) {
             let _gone_already = HALF_OPEN.remove(key);
         }
         put
     }
 
+    /// Of many that delete one key at once, the kernel says to one that it was there.
     #[inline(always)]
-    fn close(self, key: &FlowKey) {
+    fn close(self, key: &FlowKey) -> bool {
         if DRY {
-            return;
+            return false;
         }
-        let _was_not_there = HALF_OPEN.remove(key);
-        let _was_not_there = SESSIONS.remove(key);
+        let half_open = HALF_OPEN.remove(key).is_ok();
+        SESSIONS.remove(key).is_ok() || half_open
     }
 
     #[inline(always)]
@@ -365,7 +377,8 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 #[inline(always)]
 fn put(outcome: Result<(), i32>) -> Put {
     match outcome {
-        Ok(()) | Err(EEXIST) => Put::There,
+        Ok(()) => Put::There,
+        Err(EEXIST) => Put::Already,
         Err(_) => Put::Full,
     }
 }

@@ -8,6 +8,7 @@ use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::verdict::Decision;
 
+use crate::event;
 use crate::maps::SCRATCH;
 use crate::source::Context;
 use crate::tables::MapTables;
@@ -34,6 +35,9 @@ fn judge<C: Context, const DRY: bool>(
         hook,
     };
     let decision = decide(&packet, MapTables::<DRY>::new(packet), &mut at, scratch);
+    if !DRY {
+        event::tell(&at, &decision, scratch);
+    }
     (decision, at.now)
 }
 

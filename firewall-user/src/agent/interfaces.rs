@@ -1,6 +1,10 @@
 //! Interfaces come, go and return: those that are to be guarded are.
 
-use super::net::{Link, guard, hook};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::net::{Changed, Link, guard, hook};
+use super::plane::Attached;
 use super::state::Agent;
 use crate::api::types::InterfaceLine;
 
@@ -10,18 +14,39 @@ pub(super) const UNGUARDED: &str = "unguarded";
 pub(super) const UNGUARDED_TEXT: &str = "no interface is guarded, so nothing is judged: name them with `--interface`, or in the agent file as `interfaces: {guard: [eth0]}`";
 
 impl Agent {
+    /// The interfaces as they are after a change. One that went and came again may look the same, under the same
+    /// index too, and yet nothing of ours sits on it.
+    pub fn seen(&mut self, links: Vec<Link>, changed: Changed) {
+        if changed.gone || self.links != links {
+            self.guard_all(links, changed.at);
+        }
+    }
+
     /// Guards what is to be guarded among `links`, and notes the state of each with its reason.
     pub fn reconcile(&mut self, links: Vec<Link>) {
-        let choices = guard::choose(&links, &self.settings.wishes());
+        self.guard_all(links, None);
+    }
+
+    /// The same after a change that the kernel told of at `since`.
+    fn guard_all(&mut self, links: Vec<Link>, since: Option<Instant>) {
+        let late = self.came_late(&links);
+        let choices = guard::choose(&links, &self.settings.wishes(late));
         self.links.clone_from(&links);
         // First what an interface is, then packets: a new one is of its class from its first packet on.
         self.name_interfaces();
+        // Also puts away what is left of interfaces that went.
+        let there = self.plane.as_ref().and_then(|plane| plane.attached().ok());
+        let there = there.unwrap_or_default();
         let (mut lines, mut instead) = (Vec::new(), Vec::new());
         for (link, choice) in links.iter().zip(choices) {
             let line = match (choice.guard, self.plane.is_some()) {
-                (true, true) => self.guard(link, &links, &choice.why, &mut instead),
+                (true, true) => {
+                    let (line, elsewhere) = self.guard(link, choice.why, &there, since);
+                    instead.extend(elsewhere);
+                    line
+                }
                 (true, false) => line(link, "not-guarded", "enforcement was ended"),
-                (false, _) => self.leave(link, &choice.why),
+                (false, _) => self.leave(link, &choice.why, &there),
             };
             lines.push(line);
         }
@@ -37,46 +62,64 @@ impl Agent {
         self.interfaces = lines;
     }
 
-    /// Guards one of `links`; where it is not judged at the hook that was to be, `instead` says so.
+    /// Those that were not there when the agent first looked.
+    fn came_late(&mut self, links: &[Link]) -> BTreeSet<u32> {
+        let now: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
+        let early = self.early.get_or_insert_with(|| now.clone());
+        early.retain(|index| now.contains(index));
+        now.difference(early).copied().collect()
+    }
+
+    /// Guards an interface; with its line goes why it is not judged at the hook that was to be.
     fn guard(
         &mut self,
         link: &Link,
-        links: &[Link],
-        why: &str,
-        instead: &mut Vec<String>,
-    ) -> InterfaceLine {
-        let pick = hook::pick(link, links, self.settings.config.hook.of(&link.name));
+        why: String,
+        there: &[Attached],
+        since: Option<Instant>,
+    ) -> (InterfaceLine, Option<String>) {
+        let pick = hook::pick(link, &self.links, self.settings.config.hook.of(&link.name));
         let Some(plane) = self.plane.as_mut() else {
-            return line(link, "not-guarded", "enforcement was ended");
+            let why = "enforcement was ended";
+            return (line(link, "not-guarded", why), None);
         };
         let attached = match plane.attach(link.index, &link.name, pick.ingress) {
             Ok(attached) => attached,
-            Err(error) => return line(link, "failed", &format!("{error:#}")),
+            Err(error) => return (line(link, "failed", &format!("{error:#}")), None),
         };
-        if let Some(why) = &attached.instead {
-            instead.push(format!("{} is judged at TC: {why}", link.name));
+        let before = self.interfaces.iter().find(|line| {
+            line.index == link.index && line.name == link.name && line.state == "guarded"
+        });
+        let kept = there.iter().any(|attached| attached.index == link.index);
+        let unguarded_ms = match kept {
+            true => before.and_then(|line| line.unguarded_ms),
+            false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),
+        };
+        let same = |line: &InterfaceLine| {
+            line.hook.as_ref() == Some(&attached.hook) && line.mode.as_ref() == Some(&attached.mode)
+        };
+        if !(kept && before.is_some_and(same)) {
+            let (name, hook, mode) = (&link.name, &attached.hook, &attached.mode);
+            let after = unguarded_ms.map_or_else(String::new, after);
+            tracing::info!("guarding {name} ({hook}, {mode}): {why}{after}");
         }
-        let guarded = InterfaceLine {
+        let elsewhere = |why: &String| format!("{} is judged at TC: {why}", link.name);
+        let elsewhere = attached.instead.as_ref().map(elsewhere);
+        let line = InterfaceLine {
             hook: Some(attached.hook),
             mode: Some(attached.mode),
             hook_why: Some(attached.instead.unwrap_or(pick.why)),
-            ..line(link, "guarded", why)
+            unguarded_ms,
+            ..line(link, "guarded", &why)
         };
-        if !self.interfaces.contains(&guarded) {
-            let (hook, mode) = (guarded.hook.as_deref(), guarded.mode.as_deref());
-            let (hook, mode) = (hook.unwrap_or_default(), mode.unwrap_or_default());
-            tracing::info!("guarding {} ({hook}, {mode}): {why}", link.name);
-        }
-        guarded
+        (line, elsewhere)
     }
 
-    fn leave(&mut self, link: &Link, why: &str) -> InterfaceLine {
+    fn leave(&mut self, link: &Link, why: &str, there: &[Attached]) -> InterfaceLine {
         let Some(plane) = self.plane.as_mut() else {
             return line(link, "not-guarded", why);
         };
-        let attached = plane.attached().unwrap_or_default();
-        let there = attached.iter().any(|a| a.index == link.index);
-        if there {
+        if there.iter().any(|a| a.index == link.index) {
             tracing::warn!("no longer guarding {}: {why}", link.name);
             if let Err(error) = plane.detach(link.index) {
                 return line(link, "failed", &format!("cannot be let go: {error:#}"));
@@ -128,5 +171,10 @@ fn line(link: &Link, state: &str, why: &str) -> InterfaceLine {
         hook_why: None,
         state: state.to_owned(),
         why: why.to_owned(),
+        unguarded_ms: None,
     }
+}
+
+fn after(ms: f64) -> String {
+    format!("; guarded {ms:.1} ms after it came")
 }

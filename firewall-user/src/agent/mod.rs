@@ -1,9 +1,11 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+mod announce;
 pub mod apply;
 pub mod candidate;
 pub mod clock;
 pub mod config;
+mod confirm;
 mod cut;
 mod explain;
 #[cfg(test)]
@@ -31,3 +33,4 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod zones;

@@ -13,8 +13,9 @@ use super::net::{self, Changed};
 use super::owner::Owner;
 use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
-use super::{lock, notify, watch};
+use super::{announce, lock, notify, watch};
 use crate::api::types::{Problem, exit};
+use crate::policy::hosts::Connected;
 use crate::{api, metrics};
 
 /// What the command line says.
@@ -60,6 +61,7 @@ fn settings(paths: Paths, options: Options) -> Result<Settings, Problem> {
     Ok(Settings {
         policy,
         policy_named: named.is_some(),
+        connected: Connected::new(),
         only: options.interfaces,
         monitor: options.monitor,
         paths,
@@ -95,9 +97,8 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
         again.clone(),
     ));
     tokio::spawn(follow(owner.clone(), changes));
-    tokio::spawn(sweep(owner.clone()));
-    notify::tell("READY=1");
-    tracing::info!("ready");
+    tokio::spawn(sweep(owner.clone(), app.changed.clone()));
+    tokio::spawn(announce::when_ready(owner.clone()));
 
     let ended = tokio::select! {
         ended = signals(&owner, &again) => ended,
@@ -113,9 +114,11 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
 async fn begin(owner: &Owner) -> anyhow::Result<()> {
     let locals = net::locals().await?;
     let links = net::links().await?;
+    let connected = net::connected(&links).await?;
     owner
         .with(move |agent| {
             agent.links.clone_from(&links);
+            agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
             agent.reconcile(links);
@@ -137,31 +140,38 @@ async fn follow(owner: Owner, mut changes: mpsc::Receiver<Changed>) {
 }
 
 async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
+    let links = net::links().await?;
+    if changed.links {
+        // Before all else: packets may come by a new interface already.
+        let seen = links.clone();
+        owner.with(move |agent| agent.seen(seen, changed)).await?;
+    }
     if changed.locals {
         let locals = net::locals().await?;
         owner.with(move |agent| agent.set_locals(locals)).await?;
     }
-    if changed.links {
-        let links = net::links().await?;
-        owner
-            .with(move |agent| {
-                if agent.links != links {
-                    agent.reconcile(links);
-                }
-            })
-            .await?;
-    }
+    // After the links: an interface is of its class before its networks are in a zone.
+    let connected = net::connected(&links).await?;
+    owner
+        .with(move |agent| agent.set_connected(connected))
+        .await?;
     Ok(())
 }
 
 /// Expiry, and with it the sign of life: an owner that hangs is one that systemd restarts.
-async fn sweep(owner: Owner) {
+async fn sweep(owner: Owner, changed: Arc<Notify>) {
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if owner.with(|agent| agent.sweep()).await.is_err() {
-            return;
+        let swept = owner.with(|agent| {
+            agent.sweep();
+            agent.tend()
+        });
+        match swept.await {
+            Ok(true) => changed.notify_one(),
+            Ok(false) => {}
+            Err(_) => return,
         }
         notify::tell("WATCHDOG=1");
     }

@@ -1,6 +1,6 @@
 //! What the agent holds, all of it owned by one thread ([`super::owner`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,8 +9,8 @@ use firewall_common::config::GENERATION_MONITOR;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::config::AgentConfig;
-use super::history::History;
+use super::config::{AgentConfig, Late};
+use super::history::{History, Record};
 use super::net::guard::Wishes;
 use super::net::{Link, Local};
 use super::paths::Paths;
@@ -19,6 +19,7 @@ use super::revision::Identity;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
 use crate::policy::compiled::{Compiled, Numbers};
+use crate::policy::hosts::Connected;
 use crate::policy::model::Policy;
 
 /// What the agent was told by its command line and its file.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub paths: Paths,
     /// The agent file.
     pub config: AgentConfig,
+    /// The networks on the links of interfaces, as last seen.
+    pub connected: Connected,
     /// `--interface`.
     pub only: Vec<String>,
     /// `--monitor`.
@@ -42,27 +45,40 @@ impl Settings {
     /// This host, as policies may ask about it.
     #[must_use]
     pub fn host(&self) -> HostContext {
-        HostContext::this_host(&self.config)
+        HostContext {
+            connected: self.connected.clone(),
+            ..HostContext::this_host(&self.config)
+        }
     }
 
-    /// Which interfaces are to be guarded.
+    /// Which interfaces are to be guarded; `late` are those that came after the agent first looked.
     #[must_use]
-    pub fn wishes(&self) -> Wishes {
+    pub fn wishes(&self, late: BTreeSet<u32>) -> Wishes {
         Wishes {
             only: self.only.clone(),
             guard: self.config.interfaces.guard.clone(),
             ignore: self.config.interfaces.ignore.clone(),
+            late: match self.config.interfaces.late {
+                Late::Guard => BTreeSet::new(),
+                Late::Ignore => late,
+            },
         }
     }
 
     /// What a compiled policy depends on besides its text, as one word: if it is the same as when the pinned
-    /// tables were filled, they need no filling.
+    /// tables were filled, they need no filling. `host` is [narrowed](HostContext::narrowed) to that policy.
     #[must_use]
-    pub fn context(&self) -> String {
+    pub fn context(&self, host: &HostContext) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let text = format!("{version} {} {:?}", self.monitor, self.host());
+        let text = format!("{version} {} {host:?}", self.monitor);
         let digest = Sha256::digest(text.as_bytes());
         digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The same for a policy of the history, as things are now.
+    #[must_use]
+    pub fn context_of(&self, record: &Record) -> String {
+        self.context(&self.host().narrowed(&record.connected))
     }
 }
 
@@ -94,6 +110,10 @@ pub struct Tally {
     pub not_for_this_host: u64,
     /// Gone back from.
     pub rolled_back: u64,
+    /// Put in force until they are confirmed.
+    pub pending_confirm: u64,
+    /// Not confirmed in time.
+    pub reverted: u64,
 }
 
 /// Opens the data plane, reusing what is pinned.
@@ -112,10 +132,14 @@ pub struct Agent {
     pub numbers: Numbers,
     /// The policy in force.
     pub current: Option<Current>,
+    /// The policy before it, while it waits to be confirmed.
+    pub(super) fallback: Option<Current>,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
     pub interfaces: Vec<InterfaceLine>,
+    /// Those that were there when the agent first looked, by index.
+    pub(super) early: Option<BTreeSet<u32>>,
     locals: Vec<Local>,
     /// What somebody should look at, by subject.
     pub warnings: BTreeMap<String, String>,
@@ -139,8 +163,10 @@ impl Agent {
             history,
             numbers,
             current: None,
+            fallback: None,
             links: Vec::new(),
             interfaces: Vec::new(),
+            early: None,
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
@@ -162,6 +188,7 @@ impl Agent {
             hook_why: None,
             state: "guarded".to_owned(),
             why: "pinned".to_owned(),
+            unguarded_ms: None,
         });
         let interfaces: Vec<InterfaceLine> = interfaces.collect();
         let link = |line: &InterfaceLine| Link {
@@ -177,6 +204,8 @@ impl Agent {
             history,
             numbers,
             current: None,
+            early: None,
+            fallback: None,
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
@@ -237,6 +266,22 @@ impl Agent {
         self.note("addresses", told.err().map(|e| format!("{e:#}")));
     }
 
+    /// The networks on links changed: zones that stand for them follow, and live sessions are judged anew.
+    pub fn set_connected(&mut self, connected: Connected) {
+        if connected == self.settings.connected {
+            return;
+        }
+        self.settings.connected = connected;
+        self.follow_links();
+    }
+
+    /// Puts the policy into the tables anew where it stands for networks on links, and those are others now.
+    pub(super) fn follow_links(&mut self) {
+        let told = self.refresh();
+        let failed = |e| format!("zones do not follow the networks on their links: {e:#}");
+        self.note("connected", told.err().map(failed));
+    }
+
     /// Notes what somebody should look at, or that it is well again.
     pub fn note(&mut self, subject: &str, warning: Option<String>) {
         match warning {
@@ -280,6 +325,12 @@ impl Agent {
         // Where it fails the pins are still there, and the next look opens them again.
         if let Some(plane) = self.plane.take() {
             plane.detach_all()?;
+        }
+        if let Some(record) = self.history.pending().cloned() {
+            let why = "enforcement was ended before it was confirmed";
+            let noted = self.history.reverted(record.id, why);
+            self.note_history(noted);
+            self.current = self.fallback.take();
         }
         let links = self.links.clone();
         self.reconcile(links);

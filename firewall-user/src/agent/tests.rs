@@ -57,6 +57,7 @@ impl Host {
         let settings = Settings {
             policy: self.path("policy.yaml"),
             policy_named: false,
+            connected: [("eth0".to_owned(), Vec::new())].into(),
             only: vec!["eth0".to_owned()],
             monitor: self.monitor,
             paths,
@@ -74,6 +75,13 @@ impl Host {
         agent.reconcile(vec![eth0()]);
         agent.read_text();
         agent
+    }
+}
+
+impl Host {
+    /// Puts a small policy in force.
+    pub(crate) fn apply(&self, agent: &mut Agent, revision: u64) {
+        apply(self, agent, &text(revision, 443)).unwrap();
     }
 }
 
@@ -114,6 +122,7 @@ fn errand(allow: Allow, dry_run: bool) -> Errand {
         source: "test".to_owned(),
         allow,
         dry_run,
+        within: None,
     }
 }
 

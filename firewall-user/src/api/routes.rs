@@ -1,6 +1,7 @@
 //! The endpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode};
@@ -12,7 +13,9 @@ use serde::Serialize;
 
 use super::peer::{Access, Peer, reading_group};
 use super::server::Caller;
-use super::types::{ApplyReply, ApplyRequest, ExplainRequest, Problem, RollbackRequest, exit};
+use super::types::{
+    ApplyReply, ApplyRequest, ExplainRequest, Problem, RollbackRequest, ZoneRequest, exit,
+};
 use crate::agent::candidate::Errand;
 use crate::agent::history::How;
 use crate::agent::owner::{Gone, Owner};
@@ -41,7 +44,9 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/sessions", get(sessions))
         .route("/v1/interfaces", get(interfaces))
         .route("/v1/explain", post(explain))
+        .route("/v1/zone", post(zone))
         .route("/v1/apply", post(apply))
+        .route("/v1/confirm", post(confirm))
         .route("/v1/rollback", post(rollback))
         .route("/v1/detach", post(detach))
         .fallback(unknown)
@@ -60,8 +65,9 @@ async fn admit(
         return Problem::new(exit::PERMISSION, "the kernel does not say who you are")
             .into_response();
     };
-    // `explain` is asked by POST and changes nothing.
-    let reads = request.method() == Method::GET || request.uri().path() == "/v1/explain";
+    // These are asked by POST and change nothing.
+    let asks = ["/v1/explain", "/v1/zone"].contains(&request.uri().path());
+    let reads = request.method() == Method::GET || asks;
     let access = if reads { Access::Read } else { Access::Write };
     if let Err(problem) = peer.may(access, reading_group()) {
         return problem.into_response();
@@ -105,6 +111,10 @@ async fn explain(
     ask(&app, move |agent| agent.explain(&request.packet)).await
 }
 
+async fn zone(State(app): State<App>, Json(request): Json<ZoneRequest>) -> Answer<impl Serialize> {
+    ask(&app, move |agent| agent.zone_of(&request)).await
+}
+
 async fn apply(
     State(app): State<App>,
     Extension(peer): Extension<Peer>,
@@ -116,6 +126,7 @@ async fn apply(
         source: request.source,
         allow: request.allow,
         dry_run: request.dry_run,
+        within: request.confirm_within_ms.map(Duration::from_millis),
     };
     let files = request
         .files
@@ -150,6 +161,10 @@ fn log(command: &str, who: &str, reply: Result<&ApplyReply, &Problem>) {
             );
         }
     }
+}
+
+async fn confirm(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<ApplyReply> {
+    ask(&app, move |agent| agent.confirm(&peer.who())).await
 }
 
 async fn rollback(

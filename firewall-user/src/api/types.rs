@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::agent::revision::Allow;
 
 /// `GET /v1/status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// A policy decides at one interface at least.
     pub enforcing: bool,
@@ -37,10 +37,16 @@ pub struct PolicyLine {
     pub digest: String,
     /// When it was put in force, RFC 3339.
     pub applied: String,
+    /// `in-force`, or `pending-confirm` where it waits to be confirmed.
+    #[serde(default)]
+    pub outcome: String,
+    /// Until when it waits, RFC 3339.
+    #[serde(default)]
+    pub confirm_by: Option<String>,
 }
 
 /// An interface.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InterfaceLine {
     /// Name.
     pub name: String,
@@ -58,6 +64,10 @@ pub struct InterfaceLine {
     pub state: String,
     /// Why.
     pub why: String,
+    /// Milliseconds from when the kernel told of it until it was guarded; `null` where it was there before the
+    /// agent, or is not guarded.
+    #[serde(default)]
+    pub unguarded_ms: Option<f64>,
 }
 
 /// The session tables.
@@ -136,7 +146,7 @@ pub struct HistoryRow {
     pub revision: u64,
     /// SHA-256 of its files.
     pub digest: String,
-    /// `in-force`, `replaced`, `rolled-back`, `refused`, `interrupted` or `applying`.
+    /// `in-force`, `pending-confirm`, `reverted`, `replaced`, `rolled-back`, `refused`, `interrupted` or `applying`.
     pub outcome: String,
     /// It was below the highest revision then (`--allow-older`).
     pub downgrade: bool,
@@ -150,8 +160,14 @@ pub struct HistoryRow {
     pub at: String,
     /// The place it was read from.
     pub source: String,
-    /// Why it was refused.
+    /// Why it was refused or gone back from.
     pub detail: Option<String>,
+    /// Until when it waits, or waited, to be confirmed, RFC 3339.
+    #[serde(default)]
+    pub confirm_by: Option<String>,
+    /// When it was confirmed, RFC 3339.
+    #[serde(default)]
+    pub confirmed: Option<String>,
 }
 
 /// `POST /v1/apply`.
@@ -171,6 +187,9 @@ pub struct ApplyRequest {
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// Milliseconds after which it goes back by itself, unless it is confirmed.
+    #[serde(default)]
+    pub confirm_within_ms: Option<u64>,
 }
 
 /// `POST /v1/rollback`.
@@ -185,7 +204,7 @@ pub struct RollbackRequest {
 pub struct Applied {
     /// Something is otherwise than before.
     pub changed: bool,
-    /// `applied`, `unchanged`, `refused` or `not-for-this-host`.
+    /// `applied`, `unchanged`, `pending-confirm`, `reverted`, `refused` or `not-for-this-host`.
     pub outcome: String,
     /// The policy's revision.
     pub revision: Option<u64>,
@@ -206,6 +225,20 @@ pub struct ApplyReply {
     /// Lines for a person: the change by meaning, warnings, what to do next.
     #[serde(default)]
     pub lines: Vec<String>,
+    /// Where it waits to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingLine>,
+}
+
+/// A policy that waits to be confirmed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingLine {
+    /// Its number in the history, where its outcome will be.
+    pub record: u64,
+    /// Nanoseconds since boot when it goes back.
+    pub deadline: u64,
+    /// The same on the wall's clock, RFC 3339.
+    pub confirm_by: String,
 }
 
 /// `POST /v1/explain`.
@@ -213,6 +246,28 @@ pub struct ApplyReply {
 pub struct ExplainRequest {
     /// The packet, as operators write it.
     pub packet: String,
+}
+
+/// `POST /v1/zone`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRequest {
+    /// The address.
+    pub address: String,
+    /// The interface it is seen at; absent: at each that makes a difference.
+    pub interface: Option<String>,
+}
+
+/// Which zone an address is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRow {
+    /// The address.
+    pub address: String,
+    /// The interface it is seen at; `null`: at all others.
+    pub interface: Option<String>,
+    /// The zone.
+    pub zone: String,
+    /// Why.
+    pub why: String,
 }
 
 /// Which rule decides about a packet.
@@ -321,4 +376,6 @@ pub mod exit {
     pub const AGENT: u8 = 3;
     /// Not permitted.
     pub const PERMISSION: u8 = 4;
+    /// Applied, and reverted.
+    pub const REVERTED: u8 = 5;
 }

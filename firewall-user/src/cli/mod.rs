@@ -2,8 +2,12 @@
 //! running agent goes over its control socket.
 
 mod apply;
+mod completions;
+mod confirm;
 mod detach;
 mod history;
+mod interfaces;
+mod man;
 mod output;
 mod pinned;
 mod policy;
@@ -13,6 +17,8 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
+mod wait;
+mod zone;
 
 use std::process::ExitCode;
 
@@ -31,20 +37,21 @@ A first policy without locking oneself out:
 
   ringwall policy check policy.yaml        # is it right? needs no root
   sudo ringwall apply --dry-run policy.yaml
-  sudo ringwall apply policy.yaml          # by one atomic swap
+  sudo ringwall apply --confirm-within 60s policy.yaml
+  sudo ringwall confirm                    # from a NEW connection, or it goes back by itself
   ringwall policy explain 'tcp 203.0.113.9:40000 -> host:22'
   sudo ringwall rollback                   # back to the one before";
 
 const AFTER: &str = "\
 Exit status: 0 done, also when nothing had to change; 1 the answer is no; 2 wrong usage or bad input; \
-3 the agent is not running; 4 not permitted.
+3 the agent is not running; 4 not permitted; 5 applied, but reverted.
 
 Environment: RINGWALL_CONFIG, RINGWALL_SOCKET, RINGWALL_STATE_DIR and RINGWALL_BPF_DIR move the places \
 that Ringwall works in; NO_COLOR turns colours off.";
 
 /// The eBPF firewall of this host.
 #[derive(Debug, Parser)]
-#[command(name = "ringwall", version, long_about = LONG, after_long_help = AFTER)]
+#[command(name = "ringwall", version = crate::version::VERSION, long_about = LONG, after_long_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -60,13 +67,19 @@ pub struct Cli {
 enum Command {
     Run(run::Run),
     Apply(apply::Apply),
+    Confirm(confirm::Confirm),
     Rollback(rollback::Rollback),
     History(history::History),
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    Interfaces(interfaces::Interfaces),
+    #[command(subcommand)]
+    Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What every subcommand works with.
@@ -97,12 +110,17 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(run) => run.go(&context),
         Command::Apply(apply) => apply.go(&context),
+        Command::Confirm(confirm) => confirm.go(&context),
         Command::Rollback(rollback) => rollback.go(&context),
         Command::History(history) => history.go(&context),
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Interfaces(interfaces) => interfaces.go(&context),
+        Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Completions(completions) => completions.go(&context),
+        Command::Man(man) => man.go(&context),
     };
     match done {
         Ok(status) => ExitCode::from(status),

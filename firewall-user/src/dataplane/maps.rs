@@ -10,6 +10,7 @@ use firewall_common::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
     PolicyInfo, RuleCount, SLOTS, Settings, Vector,
 };
+use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
@@ -41,6 +42,9 @@ pub(super) struct Maps {
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
     pub rule_counts: Counters<RuleCount>,
+    pub session_counts: Counters<u64>,
+    pub event_counts: Counters<EventCount>,
+    pub agent_counts: Table<u32, u64>,
     pub rule_names: Table<u32, Name>,
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
@@ -67,6 +71,9 @@ impl Maps {
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
             rule_counts: Counters::open(at, "RULE_COUNTS")?,
+            session_counts: Counters::open(at, "SESSION_COUNTS")?,
+            event_counts: Counters::open(at, "EVENT_COUNTS")?,
+            agent_counts: Table::open(at, "AGENT_COUNTS")?,
             rule_names: Table::open(at, "RULE_NAMES")?,
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
@@ -78,6 +85,8 @@ impl Maps {
 #[derive(Debug)]
 pub(super) struct Slots {
     outer: ArrayOfMaps<MapData, MapData>,
+    /// The same, as a look-up sees it: numbers of tables.
+    numbers: Table<u32, u32>,
     name: &'static str,
 }
 
@@ -87,7 +96,11 @@ impl Slots {
         let map = MapData::from_pin(directory.join(name)).map_err(failed)?;
         let map = Map::from_map_data(map).map_err(failed)?;
         let outer = ArrayOfMaps::try_from(map).map_err(failed)?;
-        Ok(Self { outer, name })
+        Ok(Self {
+            outer,
+            numbers: Table::open(directory, name)?,
+            name,
+        })
     }
 
     /// Puts a table into a slot's place. Returns only after every packet that was under way when the
@@ -95,9 +108,10 @@ impl Slots {
     pub(super) fn set<K: Pod, V: Pod>(&mut self, slot: u32, inner: &Table<K, V>) -> Result<()> {
         let failed = |error| Error::Table(self.name, io::Error::other(error));
         self.outer.set(slot, inner.map(), 0).map_err(failed)?;
-        let found = self.outer.get(&slot, 0).and_then(|map| map.info());
+        // Opening it by its number would take CAP_SYS_ADMIN, which the agent has no other need for.
+        let found = self.numbers.get(&slot)?;
         let wanted = inner.map().info().map_err(failed)?;
-        if found.map_err(failed)?.id() == wanted.id() {
+        if found == Some(wanted.id()) {
             Ok(())
         } else {
             Err(Error::Differs(self.name))

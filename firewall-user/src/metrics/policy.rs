@@ -43,8 +43,10 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
 }
 
 fn build() -> Family {
-    let revision = option_env!("RINGWALL_REVISION").unwrap_or("unknown");
-    let labels = vec![env!("CARGO_PKG_VERSION").to_owned(), revision.to_owned()];
+    let labels = vec![
+        env!("CARGO_PKG_VERSION").to_owned(),
+        crate::version::REVISION.to_owned(),
+    ];
     Family::gauge(
         "ringwall_build_info",
         "The agent that runs.",
@@ -99,6 +101,8 @@ fn applies(snapshot: &Snapshot) -> Family {
         ("refused", tally.refused),
         ("not-for-this-host", tally.not_for_this_host),
         ("rolled-back", tally.rolled_back),
+        ("pending-confirm", tally.pending_confirm),
+        ("reverted", tally.reverted),
     ];
     let samples = samples.map(|(word, n)| (vec![word.to_owned()], Value::Whole(n)));
     Family::counter(

@@ -45,8 +45,11 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             hook_why: None,
             state: "guarded".to_owned(),
             why: "hardware".to_owned(),
+            unguarded_ms: None,
         }],
         policy: Some(PolicyLine {
+            outcome: "in-force".to_owned(),
+            confirm_by: None,
             name: "web".to_owned(),
             revision: 7,
             digest: "ab".to_owned(),
