@@ -70,6 +70,25 @@ pub struct InterfaceLine {
     pub unguarded_ms: Option<f64>,
 }
 
+impl InterfaceLine {
+    /// Where what arrives is judged, in words: `tcx`, `clsact`, `xdp native`, `xdp generic`.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let (hook, mode) = (self.hook.as_deref()?, self.mode.as_deref());
+        Some(match mode {
+            Some(mode) if hook == "xdp" => format!("{hook} {mode}"),
+            _ => hook.to_owned(),
+        })
+    }
+
+    /// Why it is guarded or not, and why there.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let there = self.hook_why.iter().map(|why| format!("; {why}"));
+        self.why.clone() + &there.collect::<String>()
+    }
+}
+
 /// The session tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SessionLine {
