@@ -134,6 +134,14 @@ impl Plane for Fake {
         Ok(())
     }
 
+    fn takes_over(&self) -> bool {
+        false
+    }
+
+    fn take_over(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(None)
+    }
+
     fn detach_all(self: Box<Self>) -> anyhow::Result<()> {
         *self.pins() = Pins::default();
         Ok(())

@@ -199,7 +199,7 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     unsafe { descriptor(OBJ_GET, &mut pin) }
 }
 
-/// Keeps an object under a name.
+/// Pins an object once more.
 pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     let mut pin = Pin {
@@ -233,6 +233,29 @@ pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::
     };
     // SAFETY: no pointers.
     unsafe { bpf(LINK_UPDATE, &mut update) }.map(drop)
+}
+
+/// The number of this thread's network namespace that is never given again while the machine runs
+/// (`SO_NETNS_COOKIE`, since Linux 5.14).
+pub(super) fn namespace_cookie() -> io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
+    let mut cookie = 0_u64;
+    let mut size = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes to `cookie`, and how many to `size`.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut size,
+        )
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(cookie)
 }
 
 /// The interface that a TCX or XDP link sits on; `None` where that is gone.

@@ -369,15 +369,20 @@ impl Site<'_> {
     pub(super) fn detach(&self, index: u32) -> Result<()> {
         let in_qdisc = !self.uses_tcx(index);
         self.forget(index)?;
-        let Ok(interface) = name_of(index) else {
-            return Ok(());
-        };
         if in_qdisc {
-            for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
-                clsact::detach(&interface, direction);
-            }
+            unfilter(index);
         }
         Ok(())
+    }
+}
+
+/// Takes our filters from an interface, where there are any.
+pub(super) fn unfilter(index: u32) {
+    let Ok(interface) = name_of(index) else {
+        return;
+    };
+    for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
+        clsact::detach(&interface, direction);
     }
 }
 
