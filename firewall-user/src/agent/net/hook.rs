@@ -66,8 +66,7 @@ fn auto(link: &Link, links: &[Link]) -> (Ingress, String) {
             "the driver {driver} is not known to keep its offloads under XDP"
         ));
     }
-    let above =
-        |other: &&Link| other.parent == Some(link.index) && other.kind.as_deref() == Some("vlan");
+    let above = |other: &&Link| other.vlan.is_some_and(|vlan| vlan.parent == link.index);
     match links.iter().find(above) {
         // A frame for that device would look at XDP like one for this.
         Some(vlan) if link.takes_tags_out => tc(format!(
@@ -83,6 +82,9 @@ fn auto(link: &Link, links: &[Link]) -> (Ingress, String) {
 
 #[cfg(test)]
 mod tests {
+    use firewall_common::source::Tag;
+
+    use super::super::Vlan;
     use super::*;
 
     fn hardware(driver: &str) -> Link {
@@ -128,7 +130,13 @@ mod tests {
             index: 3,
             name: "eth0.7".to_owned(),
             kind: Some("vlan".to_owned()),
-            parent: Some(2),
+            vlan: Some(Vlan {
+                parent: 2,
+                tag: Tag {
+                    protocol: 0x8100,
+                    control: 7,
+                },
+            }),
             ..hardware("ice")
         };
         let takes = |takes_tags_out| Link {
