@@ -228,6 +228,13 @@ pub struct LocalEntry {
     pub kind: u32,
 }
 
+/// What the table of guarded interfaces says of one where TC judges what arrives.
+pub const AT_TC: u32 = 1;
+/// The same, where XDP in the driver does, and no program of ours is at TC for it.
+pub const AT_XDP: u32 = 2;
+/// The same, where XDP in the stack does.
+pub const AT_XDP_GENERIC: u32 = 3;
+
 /// A unicast address that is delivered here.
 pub const LOCAL_UNICAST: u32 = 1;
 /// A broadcast address of a link of ours.
@@ -243,8 +250,11 @@ pub struct Settings {
     pub failsafe: u32,
     /// Mark of packets that Ringwall itself sends (answers of `reject`); drawn at load.
     pub mark: u32,
+    /// Where the answers to local senders seem to come from, if they arrive by a device with XDP in the stack: an
+    /// Ethernet address of nobody, as its six bytes stand in a frame; drawn at load.
+    pub station: u64,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved: [u64; 2],
 }
 
 /// Seconds of silence after which a session is over, by [`crate::session::State`]: as nf_conntrack has them.
@@ -258,7 +268,8 @@ impl Default for Settings {
             timeouts: TIMEOUTS.map(|seconds| seconds * 1_000_000_000),
             failsafe: 0,
             mark: 0,
-            reserved: [0; 3],
+            station: 0,
+            reserved: [0; 2],
         }
     }
 }

@@ -16,6 +16,7 @@ mod process;
 pub mod sock;
 mod tun;
 mod veth;
+pub mod xdp;
 
 pub use cgroup::{make_cgroup, remove_cgroup};
 pub use clean::{remove_locks, sweep_dead, sweep_own};

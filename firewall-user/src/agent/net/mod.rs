@@ -3,6 +3,7 @@
 mod connected;
 mod events;
 pub mod guard;
+pub mod hook;
 mod links;
 mod locals;
 
