@@ -15,6 +15,7 @@ pub mod interfaces;
 pub mod kernel;
 mod lists;
 pub mod lock;
+mod neighbours;
 pub mod net;
 pub mod notify;
 pub mod owner;
