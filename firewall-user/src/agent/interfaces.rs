@@ -40,12 +40,21 @@ impl Agent {
         let known = self.interfaces.iter().any(|line| {
             line.index == link.index && line.name == link.name && line.state == "guarded"
         });
+        let begins = self.begins_at(link.index);
+        if begins {
+            self.adopt(&[link.index], false);
+        }
         let attached = match self.plane.as_mut() {
             Some(plane) => plane.attach(link.index, &link.name),
             None => return line(link, "not-guarded", "enforcement was ended"),
         };
         match attached {
             Ok(attached) => {
+                if begins {
+                    // Those that began between the first look and the programs.
+                    self.adopt(&[link.index], false);
+                    self.take_up_routed();
+                }
                 if !known {
                     let (name, hook) = (&link.name, &attached.hook);
                     tracing::info!("guarding {name} ({hook}): {why}");
@@ -57,6 +66,15 @@ impl Agent {
             }
             Err(error) => line(link, "failed", &format!("{error:#}")),
         }
+    }
+
+    /// Does enforcement begin there: a policy is in force, and it is not guarded yet?
+    fn begins_at(&self, index: u32) -> bool {
+        self.plane.as_ref().is_some_and(|plane| {
+            let attached = plane.attached().unwrap_or_default();
+            let there = attached.iter().any(|attached| attached.index == index);
+            !there && plane.in_force().is_ok_and(|held| held.is_some())
+        })
     }
 
     fn leave(&mut self, link: &Link, why: &str) -> InterfaceLine {

@@ -1,5 +1,6 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+mod adopt;
 pub mod apply;
 pub mod candidate;
 pub mod clock;
@@ -14,6 +15,7 @@ pub mod interfaces;
 pub mod kernel;
 mod lists;
 pub mod lock;
+mod lockout;
 pub mod net;
 pub mod notify;
 pub mod owner;

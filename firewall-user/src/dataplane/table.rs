@@ -89,6 +89,13 @@ impl<K: Pod, V: Pod> Table<K, V> {
         }
     }
 
+    /// Sets a value if there is a place for it, and with `replace` also where the key is there; says whether.
+    pub(super) fn offer(&self, key: &K, value: &V, replace: bool) -> Result<bool> {
+        let flags = if replace { 0 } else { NEW };
+        let outcome = raw::update(self.fd(), key, value, flags);
+        super::adopt::placed(outcome).map_err(self.error())
+    }
+
     /// Deletes a key; says whether it was there.
     pub(super) fn delete(&self, key: &K) -> Result<bool> {
         raw::delete(self.fd(), key).map_err(self.error())
