@@ -14,15 +14,18 @@ use ringwall_tests::need_root;
 use ringwall_tests::scenario::{
     PATIENCE, Pair, SHORT, Scene, allow, at_wan, metric, pairs, policy,
 };
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::Value;
 
 const ALLOWED: u16 = 443;
 const DENIED: u16 = 5432;
 
-/// How many descriptors a test of so many connections takes.
+/// Each connection takes two descriptors.
 fn room_for(connections: u64) {
-    let most = Some(2 * connections + 4096);
+    let most = getrlimit(Resource::Nofile).maximum;
+    let wanted = 2 * connections + 1024;
+    let room = most.is_none_or(|most| wanted <= most);
+    assert!(room, "this process may have {most:?} descriptors");
     let limit = Rlimit {
         current: most,
         maximum: most,
