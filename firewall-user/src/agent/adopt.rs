@@ -1,7 +1,7 @@
 //! Connections that live when enforcement begins go on: they become sessions before any packet of theirs is
 //! judged, and are judged like any session of an older policy at their next packet.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use firewall_common::zone::Course;
 
 use super::clock::boot_now;
 use super::config::Stray;
-use super::net::{Socket, Standing, guard};
+use super::net::{Link, Socket, Standing, guard};
 use super::plane::Live;
 use super::state::Agent;
 use crate::api::types::ApplyReply;
@@ -57,7 +57,22 @@ impl Agent {
 
     /// The interfaces that are guarded, or that an apply would guard.
     pub(super) fn to_be_guarded(&self) -> Vec<u32> {
-        let choices = guard::choose(&self.links, &self.settings.wishes());
+        let early = |link: &&Link| {
+            self.early
+                .as_ref()
+                .is_some_and(|all| all.contains(&link.index))
+        };
+        let late = self
+            .links
+            .iter()
+            .filter(|link| !early(link))
+            .map(|link| link.index);
+        let late = if self.early.is_some() {
+            late.collect()
+        } else {
+            BTreeSet::new()
+        };
+        let choices = guard::choose(&self.links, &self.settings.wishes(late));
         let chosen = self.links.iter().zip(choices);
         chosen
             .filter(|(_, choice)| choice.guard)

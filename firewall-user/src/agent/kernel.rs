@@ -230,7 +230,8 @@ impl Plane for Kernel {
         for (index, name) in names {
             self.0.interface_seen(plan, name, *index)?;
         }
-        Ok(())
+        let there = names.iter().map(|(index, _)| *index).collect();
+        Ok(self.0.keep_interfaces(&there)?)
     }
 
     fn set_host(&mut self, sessions: &SessionConfig, rules: &[FailsafeRule]) -> anyhow::Result<()> {

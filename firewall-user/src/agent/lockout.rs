@@ -74,7 +74,8 @@ impl Agent {
         refusal(&told)
     }
 
-    fn enforces(&self) -> bool {
+    /// Is a policy in force, by the tables?
+    pub(super) fn enforces(&self) -> bool {
         let plane = self.plane.as_ref();
         plane.is_some_and(|plane| plane.in_force().is_ok_and(|held| held.is_some()))
     }

@@ -1,6 +1,7 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
 mod adopt;
+mod announce;
 pub mod apply;
 pub mod candidate;
 pub mod clock;
@@ -34,3 +35,4 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod zones;

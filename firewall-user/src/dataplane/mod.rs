@@ -24,7 +24,7 @@ mod sessions;
 mod swap;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -347,13 +347,15 @@ impl Dataplane {
         self.maps.interfaces.set(&key, &plan.entry(name))
     }
 
-    /// An interface is gone.
+    /// Forgets interfaces that are gone: all but those of `indexes`.
     ///
     /// # Errors
-    /// Why it could not be told.
-    pub fn interface_gone(&mut self, index: u32) -> Result<()> {
-        for slot in 1..=SLOTS {
-            self.maps.interfaces.delete(&InterfaceKey { slot, index })?;
+    /// Why it could not be done.
+    pub fn keep_interfaces(&mut self, indexes: &BTreeSet<u32>) -> Result<()> {
+        for (key, _) in self.maps.interfaces.list()? {
+            if !indexes.contains(&key.index) {
+                self.maps.interfaces.delete(&key)?;
+            }
         }
         Ok(())
     }
