@@ -338,7 +338,7 @@ mod tests {
         let live = directed(&found, EPHEMERAL)[0].session(5);
         assert!(live.entry.is_adopted());
         assert_eq!(live.entry.track.state(), State::FinWait);
-        assert_eq!(live.entry.track.flags, REPLIED | FIN_RESPONDER);
+        assert_eq!(live.entry.track.flags, REPLIED | FIN_OPENER);
         assert!(live.entry.track.windows[1].is_unknown());
         assert_eq!((live.entry.interface_in, live.table), (0, Table::Sessions));
     }

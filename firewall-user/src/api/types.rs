@@ -209,11 +209,15 @@ pub struct Applied {
     /// Live sessions that it does not allow.
     pub sessions_cut: u64,
     /// The first thousand of them.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_allowed: Vec<CutLine>,
     /// Connections that were open before enforcement began and go on as sessions.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub adopted: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// A live session that a policy does not allow.
