@@ -10,7 +10,7 @@ mod way;
 
 pub use connected::connected;
 pub use events::{Changed, watch};
-pub use links::{Link, links};
+pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
 pub use sockets::{Socket, Standing, sockets};
 pub use way::Ways;
