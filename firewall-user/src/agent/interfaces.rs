@@ -82,6 +82,13 @@ impl Agent {
         since: Option<Instant>,
     ) -> (InterfaceLine, Option<String>) {
         let pick = hook::pick(link, &self.links, self.settings.config.hook.of(&link.name));
+        let kept = there.iter().any(|attached| attached.index == link.index);
+        let begins = !kept && self.enforces();
+        // Packets that come before the sessions are there are lost, and sent again. An interface that has just
+        // come must not stay unguarded for that long.
+        if begins && since.is_none() {
+            self.adopt(&[link.index], false);
+        }
         let Some(plane) = self.plane.as_mut() else {
             let why = "enforcement was ended";
             return (line(link, "not-guarded", why), None);
@@ -90,21 +97,9 @@ impl Agent {
             Ok(attached) => attached,
             Err(error) => return (line(link, "failed", &format!("{error:#}")), None),
         };
-        let before = self.interfaces.iter().find(|line| {
-            line.index == link.index && line.name == link.name && line.state == "guarded"
-        });
-        let kept = there.iter().any(|attached| attached.index == link.index);
-        let unguarded_ms = match kept {
-            true => before.and_then(|line| line.unguarded_ms),
-            false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),
-        };
-        let same = |line: &InterfaceLine| {
-            line.hook.as_ref() == Some(&attached.hook) && line.mode.as_ref() == Some(&attached.mode)
-        };
-        if !(kept && before.is_some_and(same)) {
-            let (name, hook, mode) = (&link.name, &attached.hook, &attached.mode);
-            let after = unguarded_ms.map_or_else(String::new, after);
-            tracing::info!("guarding {name} ({hook}, {mode}): {why}{after}");
+        if begins {
+            self.adopt(&[link.index], false);
+            self.take_up_routed();
         }
         let elsewhere = |why: &String| format!("{} is judged at TC: {why}", link.name);
         let elsewhere = attached.instead.as_ref().map(elsewhere);
@@ -112,10 +107,31 @@ impl Agent {
             hook: Some(attached.hook),
             mode: Some(attached.mode),
             hook_why: Some(attached.instead.unwrap_or(pick.why)),
-            unguarded_ms,
             ..line(link, "guarded", &why)
         };
-        (line, elsewhere)
+        (self.since(line, kept, since), elsewhere)
+    }
+
+    /// How long a guarded interface was there before, and a word in the log where that is news. `kept`: it had
+    /// our programs already.
+    fn since(&self, line: InterfaceLine, kept: bool, since: Option<Instant>) -> InterfaceLine {
+        let was = |before: &&InterfaceLine| {
+            before.index == line.index && before.name == line.name && before.state == "guarded"
+        };
+        let before = self.interfaces.iter().find(was);
+        let unguarded_ms = match kept {
+            true => before.and_then(|line| line.unguarded_ms),
+            false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),
+        };
+        if !kept || before.is_none_or(|before| before.place() != line.place()) {
+            let place = line.place().unwrap_or_default();
+            let after = unguarded_ms.map_or_else(String::new, after);
+            tracing::info!("guarding {} ({place}): {}{after}", line.name, line.why);
+        }
+        InterfaceLine {
+            unguarded_ms,
+            ..line
+        }
     }
 
     fn leave(&mut self, link: &Link, why: &str, there: &[Attached]) -> InterfaceLine {
