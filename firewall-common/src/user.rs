@@ -3,13 +3,13 @@
 use crate::addr::Addr;
 use crate::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, Settings, Vector,
+    PolicyInfo, RuleCount, Settings, Vector, VlanKey,
 };
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::rule::Rule;
-use crate::session::Entry;
+use crate::session::{Carry, Entry};
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -27,6 +27,7 @@ pod!(
     Generation,
     InterfaceEntry,
     InterfaceKey,
+    VlanKey,
     LocalEntry,
     Name,
     PolicyInfo,
@@ -37,6 +38,7 @@ pod!(
     FragmentKey,
     Rule,
     Entry,
+    Carry,
     EventCount,
     Header,
     OfSession,

@@ -6,14 +6,14 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{
     AGENT_COUNTERS, Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey,
     LocalEntry, MAX_RULES, Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount,
-    SESSION_COUNTERS, SLOTS, Settings, Vector,
+    SESSION_COUNTERS, SLOTS, Settings, Vector, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::Scratch;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
-use firewall_common::session::Entry;
+use firewall_common::session::{Carry, Entry};
 use firewall_common::zone::ZONES;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
@@ -56,6 +56,9 @@ pub(crate) static INTERFACES: HashMap<InterfaceKey, InterfaceEntry, 16_384> = Ha
 /// Interfaces guarded on ingress.
 #[btf_map]
 pub(crate) static GUARDED: HashMap<u32, u32, 4096> = HashMap::new();
+/// VLAN devices that are set up, by the device below and the tag.
+#[btf_map]
+pub(crate) static VLANS: HashMap<VlanKey, u32, 8192, NO_PREALLOC> = HashMap::new();
 /// This machine's own addresses.
 #[btf_map]
 pub(crate) static LOCALS: HashMap<Addr, LocalEntry, 65_536, NO_PREALLOC> = HashMap::new();
@@ -108,6 +111,20 @@ pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();
 /// When the next answer may be sent to an address.
 #[btf_map]
 pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
+/// What the tables before these had counted; for the agent, never read here.
+#[btf_map]
+static CARRIED_PACKETS: HashMap<u32, Count, { PACKET_COUNTERS as usize }, NO_PREALLOC> =
+    HashMap::new();
+/// The same by rule.
+#[btf_map]
+static CARRIED_RULES: HashMap<u32, RuleCount, { RULE_COUNTERS as usize }, NO_PREALLOC> =
+    HashMap::new();
+/// The session that `ringwall_carry` is to see to.
+#[btf_map]
+pub(crate) static CARRY: Array<Carry, 1> = Array::new();
+/// Whose tables these are: the cookie of the network namespace; for the agent, never read here.
+#[btf_map]
+static HOME: Array<u64, 1> = Array::new();
 /// What the agent counts, so that it outlives the agent; never read or written here.
 #[btf_map]
 static AGENT_COUNTS: Array<u64, { AGENT_COUNTERS as usize }> = Array::new();

@@ -7,6 +7,7 @@
 
 pub mod case;
 pub mod cases;
+pub mod earlier;
 pub mod machine;
 pub mod net;
 pub mod package;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use firewall_common::config::{
-    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, ServiceKey,
+    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, ServiceKey, VlanKey,
 };
 use firewall_common::session::State;
 use firewall_common::verdict::Decision;
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Timeouts};
-use super::net::{Local, LocalKind};
+use super::net::{Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
@@ -43,7 +43,11 @@ pub fn opener() -> Opener {
             before_flip: pause.map(Duration::from_millis),
             ..Options::default()
         };
-        Ok(Box::new(Kernel(Dataplane::open(&options)?)))
+        let mut plane = Dataplane::open(&options)?;
+        for note in plane.notes() {
+            tracing::warn!("{note}");
+        }
+        Ok(Box::new(Kernel(plane)))
     })
 }
 
@@ -54,6 +58,11 @@ pub fn from_pins(settings: &Settings) -> anyhow::Result<Option<Box<dyn Plane>>> 
         Err(Error::NotRunning(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ends the enforcement of what agents of other versions left; says whether there was any.
+pub fn detach_others(settings: &Settings) -> anyhow::Result<bool> {
+    Ok(Dataplane::detach_others(&settings.paths.bpf)?)
 }
 
 impl Plane for Kernel {
@@ -118,6 +127,20 @@ impl Plane for Kernel {
             monitor: generation.head.flags & GENERATION_MONITOR != 0,
             applied: generation.info.applied,
             identity: identity(generation.info),
+        }))
+    }
+
+    fn takes_over(&self) -> bool {
+        self.0.takes_over()
+    }
+
+    fn take_over(&mut self) -> anyhow::Result<Option<String>> {
+        let taken = self.0.take_over()?;
+        Ok(taken.map(|taken| {
+            format!(
+                "took over from tables of layout {} in {} ms: {} sessions live on",
+                taken.layout, taken.milliseconds, taken.sessions
+            )
         }))
     }
 
@@ -186,6 +209,16 @@ impl Plane for Kernel {
             came_by: question.came_by,
             ..trial
         })?)
+    }
+
+    fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()> {
+        let up = links.iter().filter(|link| link.up);
+        let vlans = up.filter_map(|link| {
+            let Vlan { parent, tag } = link.vlan?;
+            let tag = tag.word();
+            Some((VlanKey { parent, tag }, link.index))
+        });
+        Ok(self.0.set_vlans(&vlans.collect())?)
     }
 
     /// Single addresses only: of a whole prefix that is delivered here the packet path asks the routing.

@@ -11,7 +11,7 @@ use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
 
 use super::config::{FailsafeRule, SessionConfig};
-use super::net::Local;
+use super::net::{Link, Local};
 use super::revision::Identity;
 use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -122,6 +122,10 @@ pub trait Plane: Send {
     fn revert(&mut self) -> anyhow::Result<()>;
     /// What is in force.
     fn in_force(&self) -> anyhow::Result<Option<InForce>>;
+    /// Tables of an earlier layout are in force, and wait to be taken over.
+    fn takes_over(&self) -> bool;
+    /// Takes over from them, once the policy is in ours; says what came of it, where there were any.
+    fn take_over(&mut self) -> anyhow::Result<Option<String>>;
     /// Stops enforcing and unpins everything.
     fn detach_all(self: Box<Self>) -> anyhow::Result<()>;
     /// All packet counters that are not zero.
@@ -144,6 +148,8 @@ pub trait Plane: Send {
     fn ring(&self) -> anyhow::Result<Option<Ring>>;
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
+    /// Tells which VLAN devices are set up.
+    fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
     /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.

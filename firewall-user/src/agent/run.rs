@@ -121,6 +121,7 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
             agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
+            agent.take_over_earlier()?;
             agent.reconcile(links);
             // Packets are judged; what is only for people may take its time now.
             agent.read_text();

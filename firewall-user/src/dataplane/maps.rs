@@ -1,14 +1,14 @@
 //! The tables, opened from their pins.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::Pod;
 use aya::maps::{ArrayOfMaps, Map, MapData};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, SLOTS, Settings, Vector,
+    PolicyInfo, RuleCount, SLOTS, Settings, Vector, VlanKey,
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
@@ -35,6 +35,7 @@ pub(super) struct Maps {
     pub services: Slots,
     pub interfaces: Table<InterfaceKey, InterfaceEntry>,
     pub guarded: Table<u32, u32>,
+    pub vlans: Table<VlanKey, u32>,
     pub locals: Table<Addr, LocalEntry>,
     pub failsafe_addresses: Table<AddressKey, u64>,
     pub failsafe_services: Table<ServiceKeyPrefix, [u32; 2]>,
@@ -42,6 +43,9 @@ pub(super) struct Maps {
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
     pub rule_counts: Counters<RuleCount>,
+    pub carried_packets: Table<u32, Count>,
+    pub carried_rules: Table<u32, RuleCount>,
+    pub home: Table<u32, u64>,
     pub session_counts: Counters<u64>,
     pub event_counts: Counters<EventCount>,
     pub agent_counts: Table<u32, u64>,
@@ -64,6 +68,7 @@ impl Maps {
             services: Slots::open(at, "SERVICES")?,
             interfaces: Table::open(at, "INTERFACES")?,
             guarded: Table::open(at, "GUARDED")?,
+            vlans: Table::open(at, "VLANS")?,
             locals: Table::open(at, "LOCALS")?,
             failsafe_addresses: Table::open(at, "FAILSAFE_ADDRESSES")?,
             failsafe_services: Table::open(at, "FAILSAFE_SERVICES")?,
@@ -71,6 +76,9 @@ impl Maps {
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
             rule_counts: Counters::open(at, "RULE_COUNTS")?,
+            carried_packets: Table::open(at, "CARRIED_PACKETS")?,
+            carried_rules: Table::open(at, "CARRIED_RULES")?,
+            home: Table::open(at, "HOME")?,
             session_counts: Counters::open(at, "SESSION_COUNTS")?,
             event_counts: Counters::open(at, "EVENT_COUNTS")?,
             agent_counts: Table::open(at, "AGENT_COUNTS")?,
@@ -143,6 +151,17 @@ fn make_outer<K: Pod, V: Pod>(
     let outer: Table<u32, u32> = adopt(raw::create(shape), name)?;
     let pinned = outer.map().pin(pin);
     pinned.map_err(|error| Error::Table(name, io::Error::other(error)))
+}
+
+/// Returns only after every packet that was under way has been judged.
+pub(super) fn grace() -> Result<()> {
+    let shape = raw::Shape::new(ARRAY, 4, 4, 1, 0, c"ring_grace");
+    let inner: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    let inner = inner.map().fd().as_fd();
+    let shape = raw::Shape::of_tables(1, inner, c"ring_grace");
+    let outer: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    // Nobody reads it, but the kernel waits after every change of a table of tables.
+    outer.set(&ONLY, &inner.as_raw_fd().unsigned_abs())
 }
 
 const ARRAY: u32 = 2;

@@ -176,5 +176,9 @@ fn checks_are_those_of_the_doctor() {
     let rows = firewall_user::diagnose::doctor::CHECKS.iter();
     let rows = rows.map(|(id, what)| format!("| `{id}` | {what} |\n"));
     let head = "| check | what it looks at |\n| --- | --- |\n".to_owned();
-    generated("docs/doctor.md", "checks", &(head + &rows.collect::<String>()));
+    generated(
+        "docs/doctor.md",
+        "checks",
+        &(head + &rows.collect::<String>()),
+    );
 }

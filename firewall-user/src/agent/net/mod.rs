@@ -10,7 +10,7 @@ mod locals;
 pub use beside::{Filter, Xdp};
 pub use connected::connected;
 pub use events::{Changed, watch};
-pub use links::{Link, links};
+pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
 
 use crate::policy::hosts::Connected;
