@@ -46,10 +46,17 @@ pub fn tcx(interface: &str, ingress: bool) -> Option<Vec<Program>> {
     }
 }
 
+/// Is the kernel's "not permitted" behind it? aya wraps that differently by the call that failed.
 fn refused(error: &ProgramError) -> bool {
-    let text = format!("{error:?}");
-    // aya wraps the kernel's answer differently by the call that failed.
-    text.contains("PermissionDenied") || text.contains("code: 1,")
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kernel = error.downcast_ref::<std::io::Error>();
+        if kernel.is_some_and(|e| e.kind() == std::io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// Names of all loaded programs by number; empty where we may not see them.
