@@ -96,3 +96,54 @@ impl From<Neighbour> for OtherProgram {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::tests::{Host, apply, text};
+
+    #[test]
+    fn what_somebody_took_off_is_put_back_and_said_once() {
+        let host = Host::new();
+        let mut agent = host.agent();
+        apply(&host, &mut agent, &text(1, 443)).unwrap();
+        agent.watch_hooks();
+        assert!(!agent.warnings.contains_key("displaced"));
+        host.pins().attached.clear();
+        agent.watch_hooks();
+        assert_eq!(host.pins().attached.len(), 1);
+        let said = agent.warnings["displaced"].clone();
+        assert!(
+            said.contains("off eth0") && said.contains("were put back"),
+            "{said}"
+        );
+        agent.watch_hooks();
+        assert_eq!(agent.warnings["displaced"], said);
+    }
+
+    #[test]
+    fn only_what_comes_before_ours_is_a_warning() {
+        let host = Host::new();
+        let mut agent = host.agent();
+        let mut other = Neighbour {
+            interface: 2,
+            hook: "tcx",
+            direction: Hook::Egress,
+            program: 17,
+            name: None,
+            first: false,
+        };
+        host.pins().neighbours = vec![other.clone()];
+        agent.watch_hooks();
+        assert!(!agent.warnings.contains_key("neighbours"));
+        assert_eq!(agent.interfaces[0].others[0].order, "after");
+        other.first = true;
+        host.pins().neighbours = vec![other];
+        agent.watch_hooks();
+        let said = &agent.warnings["neighbours"];
+        assert!(
+            said.contains("program 17 at tcx egress on eth0 comes before"),
+            "{said}"
+        );
+    }
+}
