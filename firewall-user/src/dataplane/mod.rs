@@ -21,6 +21,7 @@ mod load;
 mod maps;
 pub mod memory;
 mod migrate;
+pub mod neighbours;
 mod netlink;
 mod pin;
 mod raw;
@@ -42,6 +43,7 @@ use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
 pub use attach::{Attached, Ingress, Place};
+pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use deadman::Pending;
