@@ -8,10 +8,10 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::path::Path;
 
-use aya::programs::{Xdp, loaded_programs};
+use aya::programs::Xdp;
 
 use super::{Failure, Place};
-use crate::dataplane::{netlink, raw};
+use crate::dataplane::{neighbours, netlink, raw};
 
 /// Run in the stack (`XDP_FLAGS_SKB_MODE`).
 const GENERIC: u32 = 1 << 1;
@@ -70,9 +70,7 @@ fn owner(index: u32) -> String {
     let Ok(Some(id)) = netlink::xdp_program(index) else {
         return unknown;
     };
-    let mut programs = loaded_programs().flatten();
-    let found = programs.find(|program| program.id() == id);
-    let name = found.and_then(|program| program.name_as_str().map(str::to_owned));
+    let name = neighbours::names().remove(&id);
     match name {
         Some(name) if !name.is_empty() => format!("program {id} (`{name}`) is there already"),
         _ => format!("program {id} is there already"),
