@@ -31,7 +31,7 @@ pub(crate) fn list<T: Tables>(
     }
     scratch.entry = Entry::default();
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
-    match open(tables, at, &decision, scratch) {
+    match open(tables, at, &decision, 0, scratch) {
         Put::There => decision,
         Put::Full => Decision {
             verdict: Verdict::Dropped,
@@ -48,8 +48,15 @@ fn answerable(scratch: &Scratch) -> bool {
     !scratch.question.group && !packet.group && packet.fragment != LATER
 }
 
+/// Puts a session for the packet into the table; `opening` is what its [`Entry::opening`] says besides.
 #[inline(always)]
-fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratch) -> Put {
+pub(crate) fn open<T: Tables>(
+    tables: T,
+    at: &At,
+    decision: &Decision,
+    opening: u8,
+    scratch: &mut Scratch,
+) -> Put {
     let Scratch {
         packet,
         tuple,
@@ -71,8 +78,9 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
     entry.course = question.course;
     entry.interface_in = question.interface_in;
     entry.interface_out = question.interface_out;
-    entry.opening =
-        if question.leaving { LEAVING } else { 0 } | if question.group { GROUP } else { 0 };
+    entry.opening = opening
+        | if question.leaving { LEAVING } else { 0 }
+        | if question.group { GROUP } else { 0 };
     entry.source_zone = decision.source_zone.0;
     entry.destination_zone = decision.destination_zone.0;
     entry.counts[0].packets = u64::from(at.packets);

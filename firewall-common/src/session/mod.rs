@@ -85,6 +85,10 @@ pub const FIN_OPENER: u8 = 2;
 pub const FIN_RESPONDER: u8 = 4;
 /// Set in [`Track::flags`]: opened by a packet that monitor mode let by against the policy.
 pub const MONITORED: u8 = 8;
+/// Set in [`Track::flags`]: packets of the responder were found on arrival.
+pub const REPLIES_ARRIVE: u8 = 16;
+/// Set in [`Track::flags`]: it was ended by the policy, and is kept only to be recognised.
+pub const ENDED: u8 = 32;
 
 /// What is known of one side's sequence space (RFC 9293 section 3.3.1), in host byte order.
 #[repr(C)]
@@ -159,7 +163,7 @@ pub struct Entry {
     pub source_zone: u8,
     /// Zone of the responder.
     pub destination_zone: u8,
-    /// [`LEAVING`] and [`GROUP`].
+    /// [`LEAVING`], [`GROUP`] and [`STANDS_IN`].
     pub opening: u8,
     /// Zero.
     pub pad: [u8; 3],
@@ -169,6 +173,8 @@ pub struct Entry {
 pub const LEAVING: u8 = 1;
 /// Set in [`Entry::opening`]: opened to a multicast or broadcast address.
 pub const GROUP: u8 = 2;
+/// Set in [`Entry::opening`]: for a tuple that translation made, see `onward`. Never judged itself.
+pub const STANDS_IN: u8 = 4;
 
 const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
 
@@ -203,6 +209,31 @@ impl Entry {
     #[must_use]
     pub const fn group(&self) -> bool {
         self.opening & GROUP != 0
+    }
+
+    /// Does it stand for a session under other addresses?
+    #[inline(always)]
+    #[must_use]
+    pub const fn stands_in(&self) -> bool {
+        self.opening & STANDS_IN != 0
+    }
+
+    /// Was it ended by the policy? Then it lives no longer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.track.flags & ENDED != 0
+    }
+
+    /// Are packets of a side seen under these addresses when they arrive? Else they are when they leave.
+    #[inline(always)]
+    #[must_use]
+    pub const fn seen_on_arrival(&self, from_opener: bool) -> bool {
+        if from_opener {
+            !self.leaving()
+        } else {
+            self.track.flags & REPLIES_ARRIVE != 0
+        }
     }
 
     /// Where it opened to.

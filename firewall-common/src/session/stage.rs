@@ -4,10 +4,11 @@ use crate::addr::Addr;
 use crate::config::Generation;
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
+use crate::packet::protocol;
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
-use crate::session::{self, Entry, Step};
+use crate::session::{self, ENDED, Entry, REPLIES_ARRIVE, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -27,6 +28,7 @@ pub(crate) fn sessions<T: Tables>(
         question,
         search,
         occupied,
+        onward,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -40,6 +42,15 @@ pub(crate) fn sessions<T: Tables>(
         return None;
     }
     let from_opener = entry.is_opener(side);
+    if entry.is_ended() {
+        return recognised(tables, at, handle, entry, *onward);
+    }
+    if *onward && entry.seen_on_arrival(from_opener) {
+        return Some(in_session(Reason::Session, entry));
+    }
+    if matches!(at.hook, Hook::Ingress) && !from_opener {
+        entry.track.flags |= REPLIES_ARRIVE;
+    }
     match session::step(&mut entry.track, from_opener, packet) {
         Step::Foreign | Step::Reopens => return None,
         Step::Idle => (),
@@ -53,7 +64,7 @@ pub(crate) fn sessions<T: Tables>(
         reason = anew(tables, head, handle, at.now, &search.answer, entry);
         // In monitor mode the session goes on, so that it can be judged again.
         if !matches!(reason, Reason::Session) && !monitors(head) {
-            tables.close(key);
+            end(tables, handle, key, entry);
             return Some(in_session(reason, entry));
         }
     }
@@ -71,7 +82,41 @@ pub(crate) fn sessions<T: Tables>(
 /// Must the session be judged anew: another policy is in force, or its rule has expired?
 #[inline(always)]
 const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
-    entry.permit.epoch != head.epoch || (entry.permit.expires != 0 && now >= entry.permit.expires)
+    // What stands in for another is judged where that one is.
+    let judged = !entry.stands_in();
+    let changed = entry.permit.epoch != head.epoch;
+    judged && (changed || (entry.permit.expires != 0 && now >= entry.permit.expires))
+}
+
+/// Ends a session that the policy no longer allows.
+///
+/// Where any packet may open, one of the responder would open the next, if it comes translated and its
+/// stand-in still lives: nothing else tells it from an opening (see [`crate::onward`]). So what is left of
+/// such a session stays to be recognised, for as long as it would have lived in silence.
+#[inline(always)]
+fn end<T: Tables>(tables: T, handle: T::Handle, key: &FlowKey, entry: &mut Entry) {
+    if key.protocol == protocol::TCP {
+        return tables.close(key);
+    }
+    entry.track.flags |= ENDED;
+    tables.write(handle, &entry.track, entry.last_seen);
+}
+
+/// A packet of a session that the policy has ended. On its way onward it belongs to nothing; elsewhere
+/// it is judged like any other.
+#[inline(always)]
+fn recognised<T: Tables>(
+    tables: T,
+    at: &At,
+    handle: T::Handle,
+    entry: &Entry,
+    onward: bool,
+) -> Option<Decision> {
+    if !onward {
+        return None;
+    }
+    tables.write(handle, &entry.track, at.now);
+    Some(in_session(Reason::NoSession, entry))
 }
 
 /// What the list says now of the session's opening: that it goes on, or why it is refused.
@@ -122,6 +167,8 @@ fn crosses<T: Tables>(tables: T, at: &At, entry: &Entry, side: Side, source: &Ad
     let from_opener = entry.is_opener(side);
     match entry.course() {
         _ if entry.group() && !from_opener => false,
+        // Its opener leaves here, and its responder arrives.
+        _ if entry.stands_in() => from_opener != ingress,
         Course::Inbound => from_opener == ingress,
         Course::Outbound => from_opener != ingress,
         // Either side may arrive, but where the traffic is masqueraded one end is an address of ours.

@@ -42,6 +42,8 @@ fn count(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u
     let refused = sessions
         .iter()
         .filter(|live| !closed(live))
+        // What stands in for a session is never judged; the session itself is in the list, too.
+        .filter(|live| !live.entry.stands_in())
         .filter(|live| refuses(&tables, compiled, live, now));
     refused.count() as u64
 }
