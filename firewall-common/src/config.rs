@@ -4,6 +4,7 @@
 //! which slot is in force, and changing it is the swap. All the rest of a generation is written before.
 
 use crate::reason::REASONS;
+use crate::session::end::CAUSES;
 use crate::zone::{INTERFACE_CLASSES, ZONES};
 
 /// Version of all layouts in the pinned tables; part of the pin directory's name.
@@ -91,6 +92,7 @@ pub const GENERATION_INTERFACES: u32 = 4;
 
 /// The head of a generation.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
     /// Rises with every change that sessions must be judged anew for; never 0 in a filled slot.
@@ -124,6 +126,7 @@ pub struct Generation {
 /// What is known of an address: which rules name it as source and as destination, and its zone by
 /// class of interface.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
 pub struct AddressEntry {
     /// Vector of rules that it may be the source of.
@@ -145,6 +148,7 @@ pub const KIND_SOURCE: u8 = 1;
 
 /// A set of rules, one bit each: bit `i % 64` of word `i / 64` is rule `i` of the ordered list.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Vector {
     /// The bits.
@@ -177,6 +181,7 @@ pub struct InterfaceKey {
 
 /// What a generation knows of an interface.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InterfaceEntry {
     /// Class for zones, below [`INTERFACE_CLASSES`]; 0 is the class of interfaces that no zone names.
@@ -265,6 +270,35 @@ pub const fn packet_counter(verdict: u8, hook: u8, zone: u8, reason: u8) -> u32 
     (upper * ZONES as u32 + (zone as u32 & (ZONES as u32 - 1))) * REASONS as u32
         + (reason as u32 & (REASONS as u32 - 1))
 }
+
+/// Places in the table of session counters.
+pub const SESSION_COUNTERS: u32 = FIRST_CLOSED + CAUSES;
+
+/// Place of the counter of sessions opened, by [`crate::zone::Course`] and peer zone.
+#[inline(always)]
+#[must_use]
+pub const fn opened_counter(course: u8, zone: u8) -> u32 {
+    (course as u32 & 3) * ZONES as u32 + (zone as u32 & (ZONES as u32 - 1))
+}
+
+const FIRST_CLOSED: u32 = 4 * ZONES as u32;
+
+/// Place of the counter of sessions ended, by [`crate::session::end::Cause`].
+#[inline(always)]
+#[must_use]
+pub const fn closed_counter(cause: u8) -> u32 {
+    FIRST_CLOSED + (cause as u32 & (CAUSES - 1))
+}
+
+/// Places in the table of the agent's own counters: sessions that it ended by
+/// [`crate::session::end::Cause`], then [`AGENT_RECORDED`] and [`AGENT_LIMITED`].
+pub const AGENT_COUNTERS: u32 = CAUSES + 16;
+
+/// Place of the counter of records of ended sessions that the agent has made.
+pub const AGENT_RECORDED: u32 = CAUSES;
+
+/// Place of the counter of records of ended sessions that the agent has left out since there were too many.
+pub const AGENT_LIMITED: u32 = CAUSES + 1;
 
 /// A name kept beside the tables, so that they can be read without the agent: UTF-8, zero-padded.
 #[repr(C)]

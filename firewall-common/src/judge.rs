@@ -107,6 +107,7 @@ pub fn judge<T: Tables>(
     if let Some(rule) = answer.rule() {
         if decides(scratch.packet.role, decision.reason) {
             decision.rule = rule.counter;
+            scratch.happened.log = rule.log;
             let (packets, bytes) = (scratch.question.packets, scratch.question.bytes);
             tables.hit(rule.counter, packets, bytes, scratch.question.now);
         }

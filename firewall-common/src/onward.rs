@@ -90,13 +90,19 @@ fn between(answer: &Answer, reason: Reason) -> Decision {
 #[inline(always)]
 fn stand_in<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
     let decision = between(&scratch.search.answer, Reason::Session);
+    if scratch.occupied {
+        scratch.ended = scratch.entry;
+    }
     scratch.entry = Entry::default();
     scratch.entry.permit = Permit {
         epoch: head.epoch,
         ..Permit::default()
     };
-    match list::open(tables, at, &decision, STANDS_IN, scratch) {
-        Put::There => decision,
+    let put = list::open(tables, at, &decision, STANDS_IN, scratch);
+    // The conversation was recorded where it opened.
+    scratch.happened.opened = false;
+    match put {
+        Put::There | Put::Already => decision,
         Put::Full => between(&scratch.search.answer, Reason::HalfOpenLimit),
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::config::{GENERATION_MONITOR, Generation, packet_counter};
 use crate::essential::essentials;
+use crate::event::Happened;
 use crate::failsafe::failsafe;
 use crate::flow::{FlowKey, FragmentKey, Hook, Tuple};
 use crate::fragment::{fragment_key, later_fragment};
@@ -58,6 +59,10 @@ pub struct Scratch {
     pub key: FlowKey,
     /// A session.
     pub entry: Entry,
+    /// The session that the packet ended, where [`Happened::closed`] says so.
+    pub ended: Entry,
+    /// What the packet did to sessions.
+    pub happened: Happened,
     /// A fragment's key.
     pub fragment: FragmentKey,
     /// What was decided.
@@ -81,6 +86,8 @@ impl Default for Scratch {
             tuple: Tuple::default(),
             key: FlowKey::default(),
             entry: Entry::default(),
+            ended: Entry::default(),
+            happened: Happened::default(),
             fragment: FragmentKey::default(),
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
@@ -101,6 +108,7 @@ pub fn decide<S: PacketSource, T: Tables>(
 ) -> Decision {
     at.packets = source.segments();
     at.bytes = source.length();
+    scratch.happened = Happened::default();
     scratch.onward =
         matches!(at.hook, Hook::Egress) && at.came_by != 0 && tables.guarded(at.came_by);
     scratch.packet = Packet::default();

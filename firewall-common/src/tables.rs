@@ -21,10 +21,12 @@ pub enum Table {
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It is there now (another CPU may have been faster, which is as good).
+    /// It is there now, put there by this call.
     There = 0,
     /// The table is full.
     Full = 1,
+    /// It was there already: another CPU was faster, which is as good.
+    Already = 2,
 }
 
 /// Where the kernel's routing takes a packet.
@@ -111,8 +113,8 @@ pub trait Tables: Copy {
     fn open(self, key: &FlowKey, entry: &Entry) -> Put;
     /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
-    /// Ends a session.
-    fn close(self, key: &FlowKey);
+    /// Ends a session; says whether it was this call that did. Of many that end one session at once, one is told so.
+    fn close(self, key: &FlowKey) -> bool;
 
     /// Remembers that the first fragment of a packet was let through.
     fn remember_fragment(self, key: &FragmentKey, now: u64);

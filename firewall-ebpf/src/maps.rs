@@ -1,14 +1,16 @@
 //! Every table. Names are also those of the pins; `firewall-user`'s data plane fills and reads them.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, MAX_RULES,
-    Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount, SLOTS, Settings, Vector,
+    AGENT_COUNTERS, Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey,
+    LocalEntry, MAX_RULES, Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount,
+    SESSION_COUNTERS, SLOTS, Settings, Vector,
 };
+use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
-use firewall_common::pipeline::Scratch;
+use firewall_common::pipeline::{At, Scratch};
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::Entry;
@@ -17,6 +19,16 @@ use firewall_common::zone::ZONES;
 /// Places in tables indexed by slot; slot 0 is never filled.
 const SLOT_PLACES: usize = SLOTS as usize + 1;
 const RULE_PLACES: usize = SLOT_PLACES * MAX_RULES as usize;
+/// What a decision works with. All of it is here and not on the stack, of which the kernel gives 512 bytes
+/// to a whole chain of calls.
+#[repr(C)]
+pub(crate) struct Room {
+    /// Where and when.
+    pub(crate) at: At,
+    /// Working memory.
+    pub(crate) scratch: Scratch,
+}
+
 /// An inner array may have any size (`BPF_F_INNER_MAP`).
 const INNER: usize = 0x1000;
 
@@ -80,10 +92,23 @@ pub(crate) static PACKETS: PerCpuArray<Count, { PACKET_COUNTERS as usize }> = Pe
 #[btf_map]
 pub(crate) static RULE_COUNTS: PerCpuArray<RuleCount, { RULE_COUNTERS as usize }> =
     PerCpuArray::new();
+/// Sessions opened and ended.
+#[btf_map]
+pub(crate) static SESSION_COUNTS: PerCpuArray<u64, { SESSION_COUNTERS as usize }> =
+    PerCpuArray::new();
+/// Records on their way to the agent.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<u64, { EVENT_BYTES as usize }> = RingBuf::new();
+/// What became of records, by kind.
+#[btf_map]
+pub(crate) static EVENT_COUNTS: PerCpuArray<EventCount, { KINDS as usize }> = PerCpuArray::new();
+/// When the next record may be made (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static EVENT_LIMITS: Array<u64, { BUCKETS as usize }> = Array::new();
 /// Working memory: one place for each hook, and two more for `explain`, which may be interrupted by
 /// a packet on the same CPU.
 #[btf_map]
-pub(crate) static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
+pub(crate) static SCRATCH: PerCpuArray<Room, 4> = PerCpuArray::new();
 /// The answers of `reject`, by hook.
 #[btf_map]
 pub(crate) static REPLIES: PerCpuArray<Reply, 2> = PerCpuArray::new();
@@ -93,6 +118,9 @@ pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();
 /// When the next answer may be sent to an address.
 #[btf_map]
 pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
+/// What the agent counts, so that it outlives the agent; never read or written here.
+#[btf_map]
+static AGENT_COUNTS: Array<u64, { AGENT_COUNTERS as usize }> = Array::new();
 /// Names of rules by counter; for people, never read here.
 #[btf_map]
 static RULE_NAMES: Array<Name, { RULE_COUNTERS as usize }> = Array::new();

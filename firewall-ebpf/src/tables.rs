@@ -21,7 +21,7 @@ use crate::maps::{
     VECTORS,
 };
 use crate::route;
-use crate::source::tc::Buffer;
+use crate::source::Context;
 
 /// The errors of updates that are told apart, as the kernel returns them.
 const EEXIST: i32 = -17;
@@ -29,7 +29,8 @@ const EEXIST: i32 = -17;
 /// The maps. With `DRY` nothing is written: for `explain`, which leaves no trace.
 #[derive(Clone, Copy)]
 pub(crate) struct MapTables<const DRY: bool> {
-    buffer: Buffer,
+    /// What the routing helper asks for; the same for every hook.
+    context: *mut c_void,
 }
 
 /// A session's value in its map.
@@ -45,8 +46,10 @@ pub(crate) struct Handle(*mut Entry);
 
 impl<const DRY: bool> MapTables<DRY> {
     #[inline(always)]
-    pub(crate) fn new(buffer: Buffer) -> Self {
-        Self { buffer }
+    pub(crate) fn new(packet: impl Context) -> Self {
+        Self {
+            context: packet.raw(),
+        }
     }
 }
 
@@ -196,7 +199,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 
     #[inline(always)]
     fn route(self, tuple: &Tuple, interface: u32) -> Route {
-        route::find(self.buffer, tuple, interface)
+        route::find(self.context, tuple, interface)
     }
 
     #[inline(always)]
@@ -286,19 +289,20 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
             return Put::There;
         }
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
-        if matches!(put, Put::There) {
+        if !matches!(put, Put::Full) {
             let _gone_already = HALF_OPEN.remove(key);
         }
         put
     }
 
+    /// Of many that delete one key at once, the kernel says to one that it was there.
     #[inline(always)]
-    fn close(self, key: &FlowKey) {
+    fn close(self, key: &FlowKey) -> bool {
         if DRY {
-            return;
+            return false;
         }
-        let _was_not_there = HALF_OPEN.remove(key);
-        let _was_not_there = SESSIONS.remove(key);
+        let half_open = HALF_OPEN.remove(key).is_ok();
+        SESSIONS.remove(key).is_ok() || half_open
     }
 
     #[inline(always)]
@@ -362,7 +366,8 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 #[inline(always)]
 fn put(outcome: Result<(), i32>) -> Put {
     match outcome {
-        Ok(()) | Err(EEXIST) => Put::There,
+        Ok(()) => Put::There,
+        Err(EEXIST) => Put::Already,
         Err(_) => Put::Full,
     }
 }

@@ -1,5 +1,6 @@
 //! Sessions: what is kept of a conversation, and how its packets move it on.
 
+pub mod end;
 pub(crate) mod stage;
 pub mod tcp;
 
@@ -163,7 +164,7 @@ pub struct Entry {
     pub source_zone: u8,
     /// Zone of the responder.
     pub destination_zone: u8,
-    /// [`LEAVING`], [`GROUP`] and [`STANDS_IN`].
+    /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`] and [`QUIET`].
     pub opening: u8,
     /// Zero.
     pub pad: [u8; 3],
@@ -175,6 +176,10 @@ pub const LEAVING: u8 = 1;
 pub const GROUP: u8 = 2;
 /// Set in [`Entry::opening`]: for a tuple that translation made, see `onward`. Never judged itself.
 pub const STANDS_IN: u8 = 4;
+/// Set in [`Entry::opening`]: its rule says `log`.
+pub const LOGGED: u8 = 32;
+/// Set in [`Entry::opening`]: its rule's `log` asks for one in so many, and this is none of those.
+pub const QUIET: u8 = 64;
 
 const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
 
@@ -225,6 +230,13 @@ impl Entry {
         self.track.flags & ENDED != 0
     }
 
+    /// Is it a conversation of its own: neither a stand-in nor a trace?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_conversation(&self) -> bool {
+        !self.stands_in() && !self.is_ended()
+    }
+
     /// Are packets of a side seen under these addresses when they arrive? Else they are when they leave.
     #[inline(always)]
     #[must_use]
@@ -234,6 +246,20 @@ impl Entry {
         } else {
             self.track.flags & REPLIES_ARRIVE != 0
         }
+    }
+
+    /// Does its rule say `log`?
+    #[inline(always)]
+    #[must_use]
+    pub const fn logged(&self) -> bool {
+        self.opening & LOGGED != 0
+    }
+
+    /// Is it one of those that its rule's `log` leaves out?
+    #[inline(always)]
+    #[must_use]
+    pub const fn quiet(&self) -> bool {
+        self.opening & QUIET != 0
     }
 
     /// Where it opened to.

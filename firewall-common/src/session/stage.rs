@@ -8,6 +8,7 @@ use crate::packet::protocol;
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
+use crate::session::end::Cause;
 use crate::session::{self, ENDED, Entry, REPLIES_ARRIVE, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
@@ -29,6 +30,8 @@ pub(crate) fn sessions<T: Tables>(
         search,
         occupied,
         onward,
+        ended,
+        happened,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -64,7 +67,11 @@ pub(crate) fn sessions<T: Tables>(
         reason = anew(tables, head, handle, at.now, &search.answer, entry);
         // In monitor mode the session goes on, so that it can be judged again.
         if !matches!(reason, Reason::Session) && !monitors(head) {
-            end(tables, handle, key, entry);
+            if tables.close(key) {
+                *ended = *entry;
+                happened.closed = Cause::of_refusal(reason) as u8;
+                leave_a_trace(tables, key, entry);
+            }
             return Some(in_session(reason, entry));
         }
     }
@@ -88,18 +95,20 @@ const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
     judged && (changed || (entry.permit.expires != 0 && now >= entry.permit.expires))
 }
 
-/// Ends a session that the policy no longer allows.
+/// What is left of a session that the policy has ended.
 ///
 /// Where any packet may open, one of the responder would open the next, if it comes translated and its
-/// stand-in still lives: nothing else tells it from an opening (see [`crate::onward`]). So what is left of
-/// such a session stays to be recognised, for as long as it would have lived in silence.
+/// stand-in still lives: nothing else tells it from an opening (see [`crate::onward`]). So such a session
+/// stays to be recognised, for as long as it would have lived in silence. It is no session any more. If
+/// another CPU has opened the next one in this instant, it is lost, and its next packet opens it anew.
 #[inline(always)]
-fn end<T: Tables>(tables: T, handle: T::Handle, key: &FlowKey, entry: &mut Entry) {
+fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry) {
     if key.protocol == protocol::TCP {
-        return tables.close(key);
+        return;
     }
     entry.track.flags |= ENDED;
-    tables.write(handle, &entry.track, entry.last_seen);
+    // Where the table is full there is no trace; what would pass by that is refused for want of room.
+    let _put = tables.promote(key, entry);
 }
 
 /// A packet of a session that the policy has ended. On its way onward it belongs to nothing; elsewhere

@@ -1,11 +1,14 @@
 //! A packet at TC: a socket buffer.
 
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::source::{Bytes, PacketSource};
+
+use super::Context;
 
 /// Reads a field of the buffer's context. The verifier allows each field only at its own width, so
 /// neighbours must not be read as one: hence volatile.
@@ -20,19 +23,24 @@ macro_rules! field {
 #[derive(Clone, Copy)]
 pub(crate) struct Buffer(pub(crate) *mut __sk_buff);
 
-impl Buffer {
-    /// The interface of the hook.
+impl Context for Buffer {
     #[inline(always)]
-    pub(crate) fn interface(self) -> u32 {
+    fn raw(self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    #[inline(always)]
+    fn interface(self) -> u32 {
         field!(self, ifindex)
     }
 
-    /// The interface it arrived by; 0: from this host.
     #[inline(always)]
-    pub(crate) fn came_by(self) -> u32 {
+    fn came_by(self) -> u32 {
         field!(self, ingress_ifindex)
     }
+}
 
+impl Buffer {
     /// The firewall mark.
     #[inline(always)]
     pub(crate) fn mark(self) -> u32 {
@@ -101,6 +109,23 @@ impl PacketSource for Buffer {
 /// stack has set on both ways, so that what a device puts in front of it does not matter.
 #[derive(Clone, Copy)]
 pub(crate) struct Bare(pub(crate) Buffer);
+
+impl Context for Bare {
+    #[inline(always)]
+    fn raw(self) -> *mut c_void {
+        self.0.raw()
+    }
+
+    #[inline(always)]
+    fn interface(self) -> u32 {
+        self.0.interface()
+    }
+
+    #[inline(always)]
+    fn came_by(self) -> u32 {
+        self.0.came_by()
+    }
+}
 
 impl PacketSource for Bare {
     #[inline(always)]

@@ -113,6 +113,7 @@ impl Agent {
             self.withdraw(id, &problem);
             return Err(problem);
         }
+        self.save(id, &compiled, &self.numbers.clone());
         if let Err(error) = self.fill(&compiled, &identity) {
             let problem = Problem::new(
                 exit::NO,
@@ -124,7 +125,7 @@ impl Agent {
         self.current = Some(Current {
             record: id,
             identity,
-            policy: checked.policy.clone(),
+            policy: Some(checked.policy.clone()),
             compiled,
             applied,
         });

@@ -12,6 +12,7 @@ use super::net::Local;
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
+use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// What would be pinned.
@@ -107,8 +108,24 @@ impl Plane for Fake {
         }
     }
 
-    fn expire(&mut self) -> anyhow::Result<usize> {
-        Ok(0)
+    fn expire(&mut self) -> anyhow::Result<Swept> {
+        Ok(Swept::default())
+    }
+
+    fn session_counts(&self) -> anyhow::Result<SessionCounts> {
+        Ok(SessionCounts::default())
+    }
+
+    fn event_counts(&self) -> anyhow::Result<EventCounts> {
+        Ok(EventCounts::default())
+    }
+
+    fn add_counts(&mut self, _amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn ring(&self) -> anyhow::Result<Option<Ring>> {
+        Ok(None)
     }
 
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {

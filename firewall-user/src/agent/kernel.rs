@@ -19,7 +19,9 @@ use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Plane, Questi
 use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
-use crate::dataplane::{Dataplane, Error, Failsafe, Info, Options, Trial};
+use crate::dataplane::{
+    Dataplane, Error, EventCounts, Failsafe, Info, Options, Ring, SessionCounts, Swept, Trial,
+};
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
@@ -146,8 +148,24 @@ impl Plane for Kernel {
         })
     }
 
-    fn expire(&mut self) -> anyhow::Result<usize> {
+    fn expire(&mut self) -> anyhow::Result<Swept> {
         Ok(self.0.expire(boot_now())?)
+    }
+
+    fn session_counts(&self) -> anyhow::Result<SessionCounts> {
+        Ok(self.0.session_counts()?)
+    }
+
+    fn event_counts(&self) -> anyhow::Result<EventCounts> {
+        Ok(self.0.event_counts()?)
+    }
+
+    fn add_counts(&mut self, amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()> {
+        Ok(self.0.add_counts(amounts)?)
+    }
+
+    fn ring(&self) -> anyhow::Result<Option<Ring>> {
+        Ok(Some(self.0.ring()?))
     }
 
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {

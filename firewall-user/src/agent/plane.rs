@@ -12,6 +12,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig};
 use super::net::Local;
 use super::revision::Identity;
+use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
@@ -111,8 +112,16 @@ pub trait Plane: Send {
     fn sessions(&self) -> anyhow::Result<Vec<Live>>;
     /// Table sizes.
     fn capacity(&self) -> Capacity;
-    /// Removes sessions that are over; says how many.
-    fn expire(&mut self) -> anyhow::Result<usize>;
+    /// Removes sessions that are over.
+    fn expire(&mut self) -> anyhow::Result<Swept>;
+    /// Sessions opened and ended.
+    fn session_counts(&self) -> anyhow::Result<SessionCounts>;
+    /// What became of records, by kind.
+    fn event_counts(&self) -> anyhow::Result<EventCounts>;
+    /// Adds to the agent's own counters, by place.
+    fn add_counts(&mut self, amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()>;
+    /// The ring that records come by; `None` where there is none.
+    fn ring(&self) -> anyhow::Result<Option<Ring>>;
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
     /// Tells which addresses are delivered here.

@@ -119,6 +119,8 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
             agent.set_locals(locals);
             agent.restore()?;
             agent.reconcile(links);
+            // Packets are judged; what is only for people may take its time now.
+            agent.read_text();
             Ok(())
         })
         .await?

@@ -73,8 +73,8 @@ pub struct Current {
     pub record: u64,
     /// Name, revision, digest.
     pub identity: Identity,
-    /// What it means.
-    pub policy: Policy,
+    /// What it means; `None` where its text cannot be read, so that only the tables are known.
+    pub policy: Option<Policy>,
     /// Its tables.
     pub compiled: Compiled,
     /// When it was put in force.

@@ -21,7 +21,7 @@ use crate::policy;
 pub(crate) struct Host {
     dir: tempfile::TempDir,
     pins: Fake,
-    monitor: bool,
+    pub(crate) monitor: bool,
 }
 
 impl Host {
@@ -35,6 +35,16 @@ impl Host {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
+    }
+
+    pub(crate) fn pins(&self) -> std::sync::MutexGuard<'_, super::fake::Pins> {
+        self.pins.pins()
+    }
+
+    /// Rows of a listing of what the tables hold.
+    pub(crate) fn rows(&self) -> usize {
+        let compiled = self.pins().compiled.clone().unwrap();
+        super::report::rule_rows(&compiled, &[], None, &super::clock::now()).len()
     }
 
     pub(crate) fn agent(&self) -> Agent {
@@ -62,6 +72,7 @@ impl Host {
         agent.links = vec![eth0()];
         agent.restore().unwrap();
         agent.reconcile(vec![eth0()]);
+        agent.read_text();
         agent
     }
 }
@@ -113,7 +124,7 @@ fn candidate(agent: &Agent, path: &Path, text: &str, errand: Errand) -> Candidat
     Candidate { checked, errand }
 }
 
-fn apply(host: &Host, agent: &mut Agent, text: &str) -> Result<ApplyReply, Problem> {
+pub(crate) fn apply(host: &Host, agent: &mut Agent, text: &str) -> Result<ApplyReply, Problem> {
     apply_with(host, agent, text, Allow::default())
 }
 
@@ -322,7 +333,11 @@ fn a_list_file_is_read_again_and_a_bad_one_is_not_taken() {
         .replace("    rules:\n", "    rules:\n      - {name: no, action: deny, sources: [banned], reason: r, owner: o}\n");
     apply(&host, &mut agent, &text).unwrap();
     assert_eq!(agent.list_files(), std::slice::from_ref(&list));
-    let members = |agent: &Agent| agent.in_force().unwrap().policy.sets[0].members.len();
+    let members = |agent: &Agent| {
+        agent.in_force().unwrap().policy.as_ref().unwrap().sets[0]
+            .members
+            .len()
+    };
     agent.reload_lists();
     assert_eq!(host.pins.pins().applies, 1, "nothing changed");
     std::fs::write(&list, "198.51.100.0/24\n203.0.113.0/24\n").unwrap();

@@ -9,6 +9,7 @@ mod bpffs;
 pub mod clock;
 mod count;
 mod error;
+mod events;
 mod explain;
 pub mod features;
 mod host;
@@ -37,12 +38,13 @@ pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use error::{Error, Result};
-pub use explain::{Outcome, Trial};
+pub use events::{EventCounts, Ring, SessionCounts};
+pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
-pub use sessions::Session;
+pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 
-use self::load::{KernelLog, Programs};
+use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::pin::Paths;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -187,6 +189,11 @@ impl Dataplane {
             }
         };
         attach::attach(pair, &self.maps, &self.paths, place, interface)
+    }
+
+    fn early(&mut self) -> Result<&mut Early> {
+        let (options, paths) = (&self.options, &self.paths);
+        self.programs.early(options, paths, &mut self.log)
     }
 
     /// Guards an interface in both directions.
@@ -347,6 +354,38 @@ impl Dataplane {
         count::rules(&self.maps)
     }
 
+    /// Sessions opened and ended.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn session_counts(&self) -> Result<SessionCounts> {
+        events::sessions(&self.maps)
+    }
+
+    /// What became of records, by kind.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn event_counts(&self) -> Result<EventCounts> {
+        events::records(&self.maps)
+    }
+
+    /// Adds to the agent's own counters, by place (see [`firewall_common::config::AGENT_COUNTERS`]).
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn add_counts(&self, amounts: &BTreeMap<u32, u64>) -> Result<()> {
+        events::add(&self.maps, amounts)
+    }
+
+    /// The ring that records come by. One reader may have it at a time.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn ring(&self) -> Result<Ring> {
+        Ring::open(&self.paths)
+    }
+
     /// All sessions.
     ///
     /// # Errors
@@ -355,12 +394,12 @@ impl Dataplane {
         sessions::list(&self.maps)
     }
 
-    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]); how many.
+    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]).
     /// Being called every second or so, it also hands on what the programs had to say.
     ///
     /// # Errors
     /// Why it could not be done.
-    pub fn expire(&mut self, now: u64) -> Result<usize> {
+    pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
         sessions::expire(&self.maps, now)
     }
@@ -378,6 +417,9 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn explain(&mut self, trial: &Trial<'_>) -> Result<Decision> {
+        if trial.at_xdp() {
+            return explain::explain_xdp(self.early()?, trial);
+        }
         explain::explain(&self.programs, trial)
     }
 
@@ -386,6 +428,9 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be run.
     pub fn test_run(&mut self, trial: &Trial<'_>) -> Result<Outcome> {
+        if trial.at_xdp() {
+            return explain::test_run_xdp(self.early()?, trial);
+        }
         explain::test_run(&self.programs, trial)
     }
 

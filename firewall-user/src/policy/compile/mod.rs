@@ -200,6 +200,10 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
         counter: numbers.rules.get(&place.id).copied().unwrap_or(0),
         action: action as u8,
         flags,
+        log: place
+            .rule
+            .and_then(|rule| rule.log)
+            .map_or(0, |log| log.one_in),
         ..Rule::default()
     }
 }
