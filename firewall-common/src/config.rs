@@ -45,14 +45,34 @@ pub struct Active {
     pub slot: u32,
     /// Slot of a candidate judged beside it (a shadow policy); 0: none. Nothing reads it yet.
     pub candidate: u32,
-    /// Slot to fall back to once [`Self::deadline`] has passed (a dead man's revert); 0: none. Nothing reads it yet.
+    /// Slot that decides once [`Self::deadline`] has passed (a dead man's revert); 0: none was in force.
     pub fallback: u32,
     /// Zero.
     pub pad: u32,
-    /// Nanoseconds since boot; 0: none. Nothing reads it yet.
+    /// Nanoseconds since boot until when [`Self::slot`] waits to be confirmed; 0: it waits for nothing.
     pub deadline: u64,
     /// Zero.
     pub reserved: [u64; 5],
+}
+
+impl Active {
+    /// The slot that decides at `now` (nanoseconds since boot).
+    #[must_use]
+    pub const fn deciding(&self, now: u64) -> u32 {
+        if has_passed(self.deadline, now) {
+            self.fallback
+        } else {
+            self.slot
+        }
+    }
+}
+
+/// Is a deadline set, and over? The packet path reads the fields of [`Active`] one by one, so it asks this
+/// before it reads a slot.
+#[inline(always)]
+#[must_use]
+pub const fn has_passed(deadline: u64, now: u64) -> bool {
+    deadline != 0 && now >= deadline
 }
 
 /// What `unmatched` says for one course.
@@ -360,6 +380,18 @@ const _: () = assert!(PACKET_COUNTERS == 32_768);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_that_has_passed_leads_to_the_fallback() {
+        let mut active = Active {
+            slot: 3,
+            fallback: 2,
+            ..Active::default()
+        };
+        assert_eq!(active.deciding(u64::MAX), 3);
+        active.deadline = 10;
+        assert_eq!((active.deciding(9), active.deciding(10)), (3, 2));
+    }
 
     #[test]
     fn names_are_cut_between_characters() {

@@ -114,7 +114,7 @@ pub fn decide<S: PacketSource, T: Tables>(
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
     at.bytes += wire_overhead(at.packets, &scratch.packet);
-    at.slot = tables.slot();
+    at.slot = tables.slot(at.now);
     let decision = match tables.generation(at.slot) {
         None => Decision::plain(Reason::NoPolicyLoaded),
         Some(head) => {

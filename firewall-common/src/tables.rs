@@ -65,8 +65,8 @@ pub trait Tables: Copy {
     /// Borrows what is known of an address; copied it would fill the kernel's stack.
     type Found: core::ops::Deref<Target = AddressEntry> + Copy;
 
-    /// The slot of the generation in force; 0 where no policy was ever applied.
-    fn slot(self) -> u32;
+    /// The slot of the generation in force at `now`; 0 where none is.
+    fn slot(self, now: u64) -> u32;
     /// The head of the generation in a slot; `None` for a slot that does not exist.
     fn generation(self, slot: u32) -> Option<Self::Head>;
     /// Nanoseconds of silence after which a session in a state is over.

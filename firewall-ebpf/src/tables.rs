@@ -8,6 +8,7 @@ use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
+    has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::rule::Rule;
@@ -121,11 +122,21 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     type Found = &'static AddressEntry;
 
     #[inline(always)]
-    fn slot(self) -> u32 {
-        // SAFETY: one aligned word of a map, read once: a swap may change it at any moment.
-        ACTIVE
-            .get(0)
-            .map_or(0, |active| unsafe { addr_of!(active.slot).read_volatile() })
+    fn slot(self, now: u64) -> u32 {
+        let Some(active) = ACTIVE.get(0) else {
+            return 0;
+        };
+        // SAFETY: aligned words of a map, each read once: a swap may change them at any moment. The deadline
+        // comes first; why any mixture of old and new is right is argued where they are written
+        // (deadman.rs of the data plane).
+        unsafe {
+            let deadline = addr_of!(active.deadline).read_volatile();
+            if has_passed(deadline, now) {
+                addr_of!(active.fallback).read_volatile()
+            } else {
+                addr_of!(active.slot).read_volatile()
+            }
+        }
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod candidate;
 pub mod clock;
 pub mod config;
+mod confirm;
 mod cut;
 mod explain;
 #[cfg(test)]

@@ -27,7 +27,8 @@ impl Agent {
     pub(super) fn ready(&self, record: &Record) -> anyhow::Result<Ready> {
         let directory = self.history.directory_of(record.id);
         let digest = &record.identity.digest;
-        let (other, unusable) = match Saved::read(&directory, digest, &self.settings.context()) {
+        let context = self.settings.context_of(record);
+        let (other, unusable) = match Saved::read(&directory, digest, &context) {
             Ok(Some((saved, Told::Same))) => return Ok(self.of_saved(saved)),
             Ok(Some((saved, Told::Otherwise))) => (Some(saved), None),
             Ok(None) => (None, None),

@@ -21,11 +21,9 @@ impl Agent {
             );
         }
         let held = self.plane()?.in_force()?;
-        let settled = self
-            .history
-            .settle(|identity| held.as_ref().is_some_and(|held| held.identity == *identity));
+        let settled = self.settle_history(held.as_ref());
         settled.context("the history cannot be written")?;
-        let Some(record) = self.history.in_force().cloned() else {
+        let Some(record) = self.history.standing().cloned() else {
             self.without_history(held.as_ref());
             return Ok(());
         };
@@ -52,7 +50,7 @@ impl Agent {
 
     fn take(&mut self, record: &Record, held: Option<&InForce>) -> anyhow::Result<()> {
         let ready = self.ready(record)?;
-        let context = self.settings.context();
+        let context = self.settings.context_of(record);
         let same = held.is_some_and(|held| held.identity == record.identity)
             && record.context == context
             && ready.numbers == self.numbers;
@@ -104,7 +102,7 @@ impl Agent {
         }
     }
 
-    /// The agent file changed: what a compiled policy takes from it may have, too.
+    /// The agent file or the networks on links changed: what a compiled policy takes from them may have, too.
     ///
     /// # Errors
     /// The policy in force cannot be put into the tables anew; it stays as it is.
@@ -115,7 +113,7 @@ impl Agent {
         let Some(record) = self.history.record(current.record).cloned() else {
             return Ok(());
         };
-        if record.context == self.settings.context() {
+        if record.context == self.settings.context_of(&record) {
             return Ok(());
         }
         let held = self.plane()?.in_force()?;

@@ -57,6 +57,7 @@ impl Host {
         let settings = Settings {
             policy: self.path("policy.yaml"),
             policy_named: false,
+            connected: [("eth0".to_owned(), Vec::new())].into(),
             only: vec!["eth0".to_owned()],
             monitor: self.monitor,
             paths,
@@ -114,6 +115,7 @@ fn errand(allow: Allow, dry_run: bool) -> Errand {
         source: "test".to_owned(),
         allow,
         dry_run,
+        within: None,
     }
 }
 

@@ -8,6 +8,7 @@ mod attach;
 mod bpffs;
 pub mod clock;
 mod count;
+mod deadman;
 mod error;
 mod events;
 mod explain;
@@ -29,7 +30,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{Active, Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings};
+use firewall_common::config::{Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings};
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
@@ -37,6 +38,7 @@ use attach::Pair;
 pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
+pub use deadman::Pending;
 pub use error::{Error, Result};
 pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
@@ -47,6 +49,7 @@ pub use swap::{Applied, Info};
 use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::pin::Paths;
+use self::swap::Flip;
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// How the data plane is set up.
@@ -245,6 +248,21 @@ impl Dataplane {
         info: &Info,
         interfaces: &[(String, u32)],
     ) -> Result<Applied> {
+        self.apply_within(compiled, info, interfaces, None)
+    }
+
+    /// The same, for so long unless [`Self::confirm`] comes in time; after that packets go by what was in
+    /// force before, whoever is alive.
+    ///
+    /// # Errors
+    /// Why it could not, or that one waits already; then the policy in force is what it was.
+    pub fn apply_within(
+        &mut self,
+        compiled: &Compiled,
+        info: &Info,
+        interfaces: &[(String, u32)],
+        within: Option<Duration>,
+    ) -> Result<Applied> {
         let entries = |plan: &InterfacePlan| {
             let all = interfaces.iter();
             all.map(|(name, index)| (plan.entry(name), *index))
@@ -252,7 +270,37 @@ impl Dataplane {
         };
         let entries = entries(&compiled.interfaces);
         let pause = self.options.before_flip;
-        swap::apply(&mut self.maps, compiled, info, &entries, pause)
+        let flip = Flip { pause, within };
+        swap::apply(&mut self.maps, compiled, info, &entries, flip)
+    }
+
+    /// The policy that waits to be confirmed, or was not in time.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn pending(&self) -> Result<Option<Pending>> {
+        deadman::pending(&self.maps, clock::boot_now())
+    }
+
+    /// What waits to be confirmed stays for good; `false` where nothing waits any more.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn confirm(&mut self) -> Result<bool> {
+        deadman::confirm(&self.maps, clock::boot_now())
+    }
+
+    /// What waits to be confirmed, or was not in time, goes; what was before it is in force.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn revert(&mut self) -> Result<()> {
+        deadman::revert(&self.maps)
+    }
+
+    fn deciding(&self) -> Result<u32> {
+        let active = self.maps.active.need(&ONLY)?;
+        Ok(active.deciding(clock::boot_now()))
     }
 
     /// The generation in force; `None` where no policy was ever applied.
@@ -260,7 +308,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn generation_in_force(&self) -> Result<Option<InForce>> {
-        let Active { slot, .. } = self.maps.active.need(&ONLY)?;
+        let slot = self.deciding()?;
         if slot == 0 || slot > SLOTS {
             return Ok(None);
         }
@@ -268,12 +316,7 @@ impl Dataplane {
         Ok(Some(InForce {
             slot,
             head: self.maps.generations.need(&slot)?,
-            info: Info {
-                name: info.name.text().to_owned(),
-                revision: info.revision,
-                digest: info.digest,
-                applied: info.applied,
-            },
+            info: Info::of(&info),
         }))
     }
 
@@ -298,7 +341,7 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be told.
     pub fn interface_seen(&mut self, plan: &InterfacePlan, name: &str, index: u32) -> Result<()> {
-        let slot = self.maps.active.need(&ONLY)?.slot;
+        let slot = self.deciding()?;
         let key = InterfaceKey { slot, index };
         self.maps.interfaces.set(&key, &plan.entry(name))
     }

@@ -42,8 +42,8 @@ impl<'t> Tables for &'t MemoryTables {
     type Head = &'t Generation;
     type Found = &'t AddressEntry;
 
-    fn slot(self) -> u32 {
-        self.active
+    fn slot(self, now: u64) -> u32 {
+        self.active.deciding(now)
     }
 
     fn generation(self, slot: u32) -> Option<Self::Head> {
