@@ -1,7 +1,7 @@
 //! The tables, opened from their pins.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 
 use aya::Pod;
 use aya::maps::{ArrayOfMaps, Map, MapData};
@@ -42,6 +42,9 @@ pub(super) struct Maps {
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
     pub rule_counts: Counters<RuleCount>,
+    pub carried_packets: Table<u32, Count>,
+    pub carried_rules: Table<u32, RuleCount>,
+    pub home: Table<u32, u64>,
     pub session_counts: Counters<u64>,
     pub event_counts: Counters<EventCount>,
     pub agent_counts: Table<u32, u64>,
@@ -71,6 +74,9 @@ impl Maps {
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
             rule_counts: Counters::open(at, "RULE_COUNTS")?,
+            carried_packets: Table::open(at, "CARRIED_PACKETS")?,
+            carried_rules: Table::open(at, "CARRIED_RULES")?,
+            home: Table::open(at, "HOME")?,
             session_counts: Counters::open(at, "SESSION_COUNTS")?,
             event_counts: Counters::open(at, "EVENT_COUNTS")?,
             agent_counts: Table::open(at, "AGENT_COUNTS")?,
@@ -85,6 +91,8 @@ impl Maps {
 #[derive(Debug)]
 pub(super) struct Slots {
     outer: ArrayOfMaps<MapData, MapData>,
+    /// The same, as a look-up sees it: numbers of tables.
+    numbers: Table<u32, u32>,
     name: &'static str,
 }
 
@@ -94,7 +102,11 @@ impl Slots {
         let map = MapData::from_pin(directory.join(name)).map_err(failed)?;
         let map = Map::from_map_data(map).map_err(failed)?;
         let outer = ArrayOfMaps::try_from(map).map_err(failed)?;
-        Ok(Self { outer, name })
+        Ok(Self {
+            outer,
+            numbers: Table::open(directory, name)?,
+            name,
+        })
     }
 
     /// Puts a table into a slot's place. Returns only after every packet that was under way when the
@@ -102,9 +114,10 @@ impl Slots {
     pub(super) fn set<K: Pod, V: Pod>(&mut self, slot: u32, inner: &Table<K, V>) -> Result<()> {
         let failed = |error| Error::Table(self.name, io::Error::other(error));
         self.outer.set(slot, inner.map(), 0).map_err(failed)?;
-        let found = self.outer.get(&slot, 0).and_then(|map| map.info());
+        // Opening it by its number would take CAP_SYS_ADMIN, which the agent has no other need for.
+        let found = self.numbers.get(&slot)?;
         let wanted = inner.map().info().map_err(failed)?;
-        if found.map_err(failed)?.id() == wanted.id() {
+        if found == Some(wanted.id()) {
             Ok(())
         } else {
             Err(Error::Differs(self.name))
@@ -136,6 +149,17 @@ fn make_outer<K: Pod, V: Pod>(
     let outer: Table<u32, u32> = adopt(raw::create(shape), name)?;
     let pinned = outer.map().pin(pin);
     pinned.map_err(|error| Error::Table(name, io::Error::other(error)))
+}
+
+/// Returns only after every packet that was under way has been judged.
+pub(super) fn grace() -> Result<()> {
+    let shape = raw::Shape::new(ARRAY, 4, 4, 1, 0, c"ring_grace");
+    let inner: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    let inner = inner.map().fd().as_fd();
+    let shape = raw::Shape::of_tables(1, inner, c"ring_grace");
+    let outer: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    // Nobody reads it, but the kernel waits after every change of a table of tables.
+    outer.set(&ONLY, &inner.as_raw_fd().unsigned_abs())
 }
 
 const ARRAY: u32 = 2;
