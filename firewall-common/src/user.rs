@@ -3,7 +3,7 @@
 use crate::addr::Addr;
 use crate::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, Settings, Vector,
+    PolicyInfo, RuleCount, Settings, Vector, VlanKey,
 };
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
@@ -27,6 +27,7 @@ pod!(
     Generation,
     InterfaceEntry,
     InterfaceKey,
+    VlanKey,
     LocalEntry,
     Name,
     PolicyInfo,

@@ -8,7 +8,7 @@ use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
-    has_passed,
+    VlanKey, has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::rule::Rule;
@@ -19,7 +19,7 @@ use crate::atomics;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
     HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SERVICES, SESSIONS, SETTINGS,
-    VECTORS,
+    VECTORS, VLANS,
 };
 use crate::route;
 use crate::source::Context;
@@ -86,6 +86,11 @@ fn find_service(slot: u32, key: u32) -> *const u32 {
 fn find_interface(slot: u32, index: u32) -> *const InterfaceEntry {
     let key = InterfaceKey { slot, index };
     INTERFACES.get_ptr(key).unwrap_or(null())
+}
+
+#[inline(never)]
+fn find_vlan(parent: u32, tag: u32) -> bool {
+    VLANS.get_ptr(VlanKey { parent, tag }).is_some()
 }
 
 #[inline(never)]
@@ -216,6 +221,11 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     #[inline(always)]
     fn guarded(self, interface: u32) -> bool {
         GUARDED.get_ptr(interface).is_some()
+    }
+
+    #[inline(always)]
+    fn vlan(self, parent: u32, tag: u32) -> bool {
+        find_vlan(parent, tag)
     }
 
     #[inline(always)]

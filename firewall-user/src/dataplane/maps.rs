@@ -8,7 +8,7 @@ use aya::maps::{ArrayOfMaps, Map, MapData};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, SLOTS, Settings, Vector,
+    PolicyInfo, RuleCount, SLOTS, Settings, Vector, VlanKey,
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
@@ -35,6 +35,7 @@ pub(super) struct Maps {
     pub services: Slots,
     pub interfaces: Table<InterfaceKey, InterfaceEntry>,
     pub guarded: Table<u32, u32>,
+    pub vlans: Table<VlanKey, u32>,
     pub locals: Table<Addr, LocalEntry>,
     pub failsafe_addresses: Table<AddressKey, u64>,
     pub failsafe_services: Table<ServiceKeyPrefix, [u32; 2]>,
@@ -67,6 +68,7 @@ impl Maps {
             services: Slots::open(at, "SERVICES")?,
             interfaces: Table::open(at, "INTERFACES")?,
             guarded: Table::open(at, "GUARDED")?,
+            vlans: Table::open(at, "VLANS")?,
             locals: Table::open(at, "LOCALS")?,
             failsafe_addresses: Table::open(at, "FAILSAFE_ADDRESSES")?,
             failsafe_services: Table::open(at, "FAILSAFE_SERVICES")?,
