@@ -87,7 +87,7 @@ pub fn false_source<T: Tables>(tables: T, hook: Hook, source: &Addr) -> Option<R
 }
 
 /// What the list says of a packet without a session, and whether it opens one. The answer it was read
-/// from is left in `scratch`.
+/// from is left in `scratch`. Nothing is counted yet.
 #[inline(always)]
 pub fn judge<T: Tables>(
     tables: T,
@@ -108,8 +108,6 @@ pub fn judge<T: Tables>(
         if decides(scratch.packet.role, decision.reason) {
             decision.rule = rule.counter;
             scratch.happened.log = rule.log;
-            let (packets, bytes) = (scratch.question.packets, scratch.question.bytes);
-            tables.hit(rule.counter, packets, bytes, scratch.question.now);
         }
     }
     let opens = matches!(scratch.packet.role, Role::Opens);
@@ -125,6 +123,14 @@ const fn decides(role: Role, reason: Reason) -> bool {
         (_, Reason::NoSession | Reason::Routed) => false,
         (Role::Continues, Reason::DefaultAllow) => false,
         _ => true,
+    }
+}
+
+/// Counts for the rule that decided in the end.
+#[inline(always)]
+pub(crate) fn charge<T: Tables>(tables: T, at: &At, decision: &Decision) {
+    if decision.rule != 0 {
+        tables.hit(decision.rule, at.packets, at.bytes, at.now);
     }
 }
 
@@ -176,7 +182,7 @@ const fn fallback(head: &Generation, course: u8) -> Fallback {
 }
 
 #[inline(always)]
-fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decision {
+pub(crate) fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decision {
     if let Some(rule) = answer.rule() {
         return Decision::plain(reason_of(Action::from_number(rule.action), rule.flags));
     }

@@ -21,10 +21,10 @@
 //! a drop that no counter shows would be worse than one packet in two of them. It comes about only where
 //! a session has ended that still has its stand-in.
 
-use crate::config::Generation;
+use crate::config::{Generation, LOCAL_UNICAST};
 use crate::judge;
 use crate::list;
-use crate::packet::Role;
+use crate::packet::{Role, protocol};
 use crate::pipeline::{At, Scratch};
 use crate::policy::lookup::{Answer, lookup};
 use crate::policy::rule::{Action, STATELESS};
@@ -59,10 +59,23 @@ pub(crate) fn onward<T: Tables>(
         rule.flags & STATELESS != 0 && matches!(Action::from_number(rule.action), Action::Allow)
     });
     match scratch.packet.role {
-        Role::Opens if !stateless => stand_in(tables, at, head, scratch),
+        Role::Opens if !stateless => stand_in(tables, at, head, None, scratch),
+        Role::Continues if is_taken_up(tables, at, scratch) => {
+            stand_in(tables, at, head, Some(true), scratch)
+        }
         Role::Continues => stray(head, scratch),
         _ => Decision::plain(Reason::Session),
     }
+}
+
+/// In the time after enforcement has begun conversations are taken up from their middle (see
+/// [`crate::stray`]). One that leaves in this host's own name is masqueraded, and needs its stand-in.
+#[inline(always)]
+fn is_taken_up<T: Tables>(tables: T, at: &At, scratch: &Scratch) -> bool {
+    let tuple = &scratch.packet.tuple;
+    tuple.protocol == protocol::TCP
+        && at.now < tables.strays().midstream_until
+        && tables.local(&tuple.source) == LOCAL_UNICAST
 }
 
 /// One that the list lets by was let by where it arrived. What it refuses belongs to nothing any more.
@@ -88,7 +101,13 @@ fn between(answer: &Answer, reason: Reason) -> Decision {
 
 /// Opens a session for the tuple that the packet was given on its way.
 #[inline(always)]
-fn stand_in<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
+fn stand_in<T: Tables>(
+    tables: T,
+    at: &At,
+    head: &Generation,
+    midstream: Option<bool>,
+    scratch: &mut Scratch,
+) -> Decision {
     let decision = between(&scratch.search.answer, Reason::Session);
     if scratch.occupied {
         scratch.ended = scratch.entry;
@@ -98,7 +117,7 @@ fn stand_in<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scra
         epoch: head.epoch,
         ..Permit::default()
     };
-    let put = list::open(tables, at, &decision, STANDS_IN, scratch);
+    let put = list::open(tables, at, &decision, midstream, STANDS_IN, scratch);
     // The conversation was recorded where it opened.
     scratch.happened.opened = false;
     match put {

@@ -7,8 +7,8 @@ use core::ffi::c_void;
 use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, VECTOR_WORDS,
-    VlanKey, has_passed,
+    AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, Strays,
+    VECTOR_WORDS, VlanKey, has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::rule::Rule;
@@ -160,6 +160,13 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
+    fn strays(self) -> Strays {
+        SETTINGS
+            .get(0)
+            .map_or(Strays::default(), |settings| settings.strays)
+    }
+
+    #[inline(always)]
     fn has_failsafe(self) -> bool {
         SETTINGS
             .get(0)
@@ -263,6 +270,20 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         unsafe {
             (*handle.0).track.take(track);
             (*handle.0).last_seen = last_seen;
+        }
+    }
+
+    #[inline(always)]
+    fn place(self, handle: Handle, entry: &Entry) {
+        if DRY {
+            return;
+        }
+        // SAFETY: as above. Two CPUs that judge an adopted session first write what is true of it by either.
+        unsafe {
+            (*handle.0).source_zone = entry.source_zone;
+            (*handle.0).destination_zone = entry.destination_zone;
+            (*handle.0).interface_in = entry.interface_in;
+            (*handle.0).interface_out = entry.interface_out;
         }
     }
 
