@@ -20,6 +20,7 @@ mod load;
 mod maps;
 pub mod memory;
 mod migrate;
+pub mod neighbours;
 mod pin;
 mod raw;
 mod sessions;
@@ -41,6 +42,7 @@ use firewall_common::verdict::Decision;
 
 use attach::Pair;
 pub use attach::{Attached, Place};
+pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
 pub use deadman::Pending;
