@@ -23,13 +23,13 @@
 
 use crate::config::{Generation, LOCAL_UNICAST};
 use crate::judge;
-use crate::list;
+use crate::list::{self, Begins};
 use crate::packet::{Role, protocol};
 use crate::pipeline::{At, Scratch};
 use crate::policy::lookup::{Answer, lookup};
 use crate::policy::rule::{Action, STATELESS};
 use crate::reason::Reason;
-use crate::session::{Entry, Permit, STANDS_IN};
+use crate::session::{Entry, Permit};
 use crate::tables::{Put, Tables};
 use crate::verdict::Decision;
 
@@ -59,9 +59,9 @@ pub(crate) fn onward<T: Tables>(
         rule.flags & STATELESS != 0 && matches!(Action::from_number(rule.action), Action::Allow)
     });
     match scratch.packet.role {
-        Role::Opens if !stateless => stand_in(tables, at, head, None, scratch),
+        Role::Opens if !stateless => stand_in(tables, at, head, Begins::StandIn, scratch),
         Role::Continues if is_taken_up(tables, at, scratch) => {
-            stand_in(tables, at, head, Some(true), scratch)
+            stand_in(tables, at, head, Begins::MidstreamStandIn, scratch)
         }
         Role::Continues => stray(head, scratch),
         _ => Decision::plain(Reason::Session),
@@ -105,7 +105,7 @@ fn stand_in<T: Tables>(
     tables: T,
     at: &At,
     head: &Generation,
-    midstream: Option<bool>,
+    begins: Begins,
     scratch: &mut Scratch,
 ) -> Decision {
     let decision = between(&scratch.search.answer, Reason::Session);
@@ -117,7 +117,8 @@ fn stand_in<T: Tables>(
         epoch: head.epoch,
         ..Permit::default()
     };
-    let put = list::open(tables, at, &decision, midstream, STANDS_IN, scratch);
+    scratch.decision = decision;
+    let put = list::open(tables, at, begins, scratch);
     // The conversation was recorded where it opened.
     scratch.happened.opened = false;
     match put {
