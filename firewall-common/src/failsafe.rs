@@ -13,10 +13,14 @@ use crate::verdict::Decision;
 /// The host's own way in: both directions of what its agent file lists, before the policy and any session.
 #[inline(always)]
 pub(crate) fn failsafe<T: Tables>(tables: T, at: &At, packet: &Packet) -> Option<Decision> {
-    if !tables.has_failsafe() || at.came_by != 0 {
+    if !tables.has_failsafe() {
         return None;
     }
     let tuple = &packet.tuple;
+    // Replies of a service that is published from a container leave in this host's name, others do not.
+    if at.came_by != 0 && tables.local(&tuple.source) == 0 {
+        return None;
+    }
     let (peer, port) = match at.hook {
         Hook::Ingress => (&tuple.source, tuple.destination_port),
         Hook::Egress => (&tuple.destination, tuple.source_port),

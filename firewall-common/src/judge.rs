@@ -105,8 +105,7 @@ pub fn judge<T: Tables>(
     decision.source_zone = answer.source_zone;
     decision.destination_zone = answer.destination_zone;
     if let Some(rule) = answer.rule() {
-        // A stray that a stateful allow does not take was decided by no rule.
-        if !matches!(decision.reason, Reason::NoSession) {
+        if decides(scratch.packet.role, decision.reason) {
             decision.rule = rule.counter;
             scratch.happened.log = rule.log;
         }
@@ -115,6 +114,16 @@ pub fn judge<T: Tables>(
     decision.answer = opens && matches!(decision.verdict, Verdict::Rejected);
     let session = opens && opens_session(head, &decision);
     (decision, session)
+}
+
+/// Did the rule that matched decide? Not about a stray that its stateful allow does not take.
+#[inline(always)]
+const fn decides(role: Role, reason: Reason) -> bool {
+    match (role, reason) {
+        (_, Reason::NoSession | Reason::Routed) => false,
+        (Role::Continues, Reason::DefaultAllow) => false,
+        _ => true,
+    }
 }
 
 /// Counts for the rule that decided in the end.
@@ -177,6 +186,12 @@ pub(crate) fn of_opening(head: &Generation, question: &Question, answer: &Answer
     if let Some(rule) = answer.rule() {
         return Decision::plain(reason_of(Action::from_number(rule.action), rule.flags));
     }
+    of_end(head, question)
+}
+
+/// What nothing decided goes by `unmatched`.
+#[inline(always)]
+fn of_end(head: &Generation, question: &Question) -> Decision {
     match fallback(head, question.course) {
         Fallback::Allow => Decision::plain(Reason::DefaultAllow),
         Fallback::Pass => Decision::plain(Reason::Routed),
@@ -191,23 +206,36 @@ pub(crate) fn of_opening(head: &Generation, question: &Question, answer: &Answer
     }
 }
 
-/// A stray walks the list too: refusals decide with their own reason, a stateless allow passes, and a
-/// stateful allow or the end of the list is `no-session`.
+/// A stray walks the list too: refusals decide with their own reason, and a stateless allow passes. What
+/// a stateful allow or the end of the list makes of it, see [`unclaimed`].
 #[inline(always)]
-fn of_stray(head: &Generation, question: &Question, answer: &Answer) -> Decision {
+pub(crate) fn of_stray(head: &Generation, question: &Question, answer: &Answer) -> Decision {
     if let Some(rule) = answer.rule() {
         let reason = reason_of(Action::from_number(rule.action), rule.flags);
-        return Decision::plain(match reason {
-            Reason::RuleAllow | Reason::DefaultAllow => Reason::NoSession,
-            other => other,
-        });
+        return match reason {
+            Reason::RuleAllow | Reason::DefaultAllow => unclaimed(head, question),
+            other => Decision::plain(other),
+        };
     }
-    let routed = question.course == Course::Routed as u8;
-    match fallback(head, question.course) {
-        Fallback::Pass if routed => Decision::plain(Reason::Routed),
-        Fallback::Allow if routed => Decision::plain(Reason::DefaultAllow),
+    match (fallback(head, question.course), is_routed(question)) {
+        (Fallback::Deny | Fallback::Reject, true) => of_end(head, question),
+        _ => unclaimed(head, question),
+    }
+}
+
+/// A stray that nothing refused and nothing stateless took: `no-session`, but a routed one may still be let by.
+#[inline(always)]
+fn unclaimed(head: &Generation, question: &Question) -> Decision {
+    match (fallback(head, question.course), is_routed(question)) {
+        (Fallback::Pass, true) => Decision::plain(Reason::Routed),
+        (Fallback::Allow, true) => Decision::plain(Reason::DefaultAllow),
         _ => Decision::plain(Reason::NoSession),
     }
+}
+
+#[inline(always)]
+const fn is_routed(question: &Question) -> bool {
+    question.course == Course::Routed as u8
 }
 
 /// ICMP messages without sessions: an allow passes whatever it says of state.
@@ -221,9 +249,10 @@ fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Deci
         });
     }
     match fallback(head, question.course) {
-        Fallback::Allow => Decision::plain(Reason::DefaultAllow),
-        Fallback::Pass => Decision::plain(Reason::Routed),
-        Fallback::Deny | Fallback::Reject => Decision::plain(Reason::NoSession),
+        Fallback::Deny | Fallback::Reject if !is_routed(question) => {
+            Decision::plain(Reason::NoSession)
+        }
+        _ => of_end(head, question),
     }
 }
 

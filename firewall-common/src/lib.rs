@@ -26,6 +26,7 @@ mod framing;
 pub mod judge;
 pub mod limit;
 mod list;
+mod onward;
 pub mod packet;
 pub mod parse;
 pub mod pipeline;

@@ -7,7 +7,7 @@ use crate::packet::LATER;
 use crate::pipeline::{At, Scratch};
 use crate::reason::{Outcome, Reason};
 use crate::session::end::Cause;
-use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET};
+use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET, STANDS_IN};
 use crate::stray::{Fate, stray};
 use crate::tables::{Put, Tables};
 use crate::verdict::{Decision, Verdict};
@@ -25,13 +25,18 @@ pub(crate) fn list<T: Tables>(
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
-    let (decision, by_opener) = match stray(tables, at, head, scratch, decision) {
+    let (decision, begins) = match stray(tables, at, head, scratch, decision) {
         Fate::TakenUp {
             decision,
             by_opener,
         } => {
             judge::charge(tables, at, &decision);
-            (decision, Some(by_opener))
+            let begins = if by_opener {
+                Begins::Midstream
+            } else {
+                Begins::MidstreamReply
+            };
+            (decision, begins)
         }
         Fate::Stays(decision) => {
             judge::charge(tables, at, &decision);
@@ -42,7 +47,7 @@ pub(crate) fn list<T: Tables>(
             if !opens {
                 return decision;
             }
-            (decision, None)
+            (decision, Begins::Opening)
         }
     };
     if scratch.occupied {
@@ -50,7 +55,8 @@ pub(crate) fn list<T: Tables>(
     }
     scratch.entry = Entry::default();
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
-    match open(tables, at, &decision, by_opener, scratch) {
+    scratch.decision = decision;
+    match open(tables, at, begins, scratch) {
         Put::There | Put::Already => decision,
         Put::Full => Decision {
             verdict: Verdict::Dropped,
@@ -67,14 +73,26 @@ fn answerable(scratch: &Scratch) -> bool {
     !scratch.question.group && !packet.group && packet.fragment != LATER
 }
 
-#[inline(always)]
-fn open<T: Tables>(
-    tables: T,
-    at: &At,
-    decision: &Decision,
-    midstream: Option<bool>,
-    scratch: &mut Scratch,
-) -> Put {
+/// How a session begins.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begins {
+    /// By its first packet.
+    Opening = 0,
+    /// From its middle, by a packet of the one that counts as its opener.
+    Midstream = 1,
+    /// From its middle, by a packet of the other.
+    MidstreamReply = 2,
+    /// As a stand-in, by its first packet.
+    StandIn = 3,
+    /// As a stand-in from its middle, by a packet of its opener.
+    MidstreamStandIn = 4,
+}
+
+/// Puts a session for the packet into the table, by the decision that was left in `scratch`.
+// Not inlined, so that the kernel gives it a stack frame beside that of searching the policy.
+#[inline(never)]
+pub(crate) fn open<T: Tables>(tables: T, at: &At, begins: Begins, scratch: &mut Scratch) -> Put {
     let Scratch {
         packet,
         tuple,
@@ -84,16 +102,16 @@ fn open<T: Tables>(
         occupied,
         ended,
         happened,
+        decision,
         ..
     } = scratch;
     packet.session_tuple(tuple);
     let sender = tuple.key(key);
-    let by_opener = midstream.unwrap_or(true);
+    let by_opener = !matches!(begins, Begins::MidstreamReply);
     let side = if by_opener { sender } else { sender.other() };
-    if midstream.is_some() {
-        session::begin_midstream(packet, by_opener, &mut entry.track);
-    } else {
-        session::begin(packet, &mut entry.track);
+    match begins {
+        Begins::Opening | Begins::StandIn => session::begin(packet, &mut entry.track),
+        _ => session::begin_midstream(packet, by_opener, &mut entry.track),
     }
     if !matches!(decision.reason.outcome(), Outcome::Pass) {
         entry.track.flags |= MONITORED;
@@ -104,7 +122,11 @@ fn open<T: Tables>(
     entry.course = question.course;
     entry.interface_in = question.interface_in;
     entry.interface_out = question.interface_out;
-    entry.opening =
+    entry.opening = match begins {
+        Begins::StandIn | Begins::MidstreamStandIn => STANDS_IN,
+        _ => 0,
+    };
+    entry.opening |=
         if question.leaving { LEAVING } else { 0 } | if question.group { GROUP } else { 0 };
     if happened.log != 0 {
         let seed = pick::of_session(key, at.now);
@@ -120,7 +142,7 @@ fn open<T: Tables>(
     // Where nothing was found nothing is closed: another CPU may have opened the session since.
     if *occupied {
         let over = ended.is_over(at.now, tables.timeout(ended.track.state));
-        if tables.close(key) {
+        if tables.close(key) && ended.is_conversation() {
             happened.closed = Cause::of_replaced(ended, over) as u8;
         }
     }

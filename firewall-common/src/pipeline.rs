@@ -11,6 +11,7 @@ use crate::flow::{FlowKey, FragmentKey, Hook, Tuple};
 use crate::fragment::{fragment_key, later_fragment};
 use crate::framing::framing;
 use crate::list::list;
+use crate::onward::onward;
 use crate::packet::{FIRST, LATER, Packet, Role};
 use crate::parse::{self, quoted};
 use crate::policy::lookup::{Question, Search};
@@ -71,8 +72,10 @@ pub struct Scratch {
     pub quoted: bool,
     /// A session was found under the packet's key that it does not belong to.
     pub occupied: bool,
+    /// It leaves, and was judged where it came in.
+    pub onward: bool,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: u8,
 }
 
 impl Default for Scratch {
@@ -90,7 +93,8 @@ impl Default for Scratch {
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
             occupied: false,
-            pad: [0; 2],
+            onward: false,
+            pad: 0,
         }
     }
 }
@@ -106,13 +110,8 @@ pub fn decide<S: PacketSource, T: Tables>(
     at.packets = source.segments();
     at.bytes = source.length();
     scratch.happened = Happened::default();
-    // Routed traffic is judged once, where it first crosses a guarded interface.
-    if matches!(at.hook, Hook::Egress) && at.came_by != 0 && tables.guarded(at.came_by) {
-        return Decision {
-            uncounted: true,
-            ..Decision::plain(Reason::Session)
-        };
-    }
+    scratch.onward =
+        matches!(at.hook, Hook::Egress) && at.came_by != 0 && tables.guarded(at.came_by);
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
     at.packets = cut_into(source.segment_size(), at, &scratch.packet);
@@ -125,17 +124,33 @@ pub fn decide<S: PacketSource, T: Tables>(
     let decision = match tables.generation(at.slot) {
         None => Decision::plain(Reason::NoPolicyLoaded),
         Some(head) => {
-            match parsed {
-                Err(reason) => scratch.decision = Decision::plain(reason),
+            let refused = match parsed {
+                // What could not be read was refused already where it arrived.
+                Err(reason) => {
+                    let reason = if scratch.onward {
+                        Reason::Session
+                    } else {
+                        reason
+                    };
+                    scratch.decision = Decision::plain(reason);
+                    !scratch.decision.passes()
+                }
                 Ok(()) => {
                     scratch.quoted = matches!(scratch.packet.role, Role::Error)
                         && quoted::parse(source, &scratch.packet, &mut scratch.tuple).is_some();
-                    run(tables, at, &head, scratch);
+                    run(tables, at, &head, scratch)
                 }
-            }
-            settle(&head, scratch.decision)
+            };
+            settle(&head, refused, scratch.decision)
         }
     };
+    // Routed traffic is judged and counted once, where it first crosses a guarded interface.
+    if scratch.onward && decision.passes() {
+        return Decision {
+            uncounted: true,
+            ..decision
+        };
+    }
     count(tables, at, &decision);
     decision
 }
@@ -156,14 +171,21 @@ fn wire_overhead(packets: u32, packet: &Packet) -> u32 {
     packets.saturating_sub(1) * (packet.payload & 0x3ff)
 }
 
-// Not inlined, so that the kernel gives it a stack frame of its own, in the place of the parsers'.
+/// Judges; is it refused?
+// Not inlined, so that the kernel gives it a stack frame of its own, in the place of the parsers'. It
+// returns a number that is made use of: else whatever was in that register last would be returned, and
+// where that is an address the kernel takes the program for one that gives it away.
 #[inline(never)]
-fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) {
+fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> bool {
     scratch.decision = stages(tables, at, head, scratch);
+    !scratch.decision.passes()
 }
 
 #[inline(always)]
 fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
+    if scratch.onward {
+        return judged_before(tables, at, head, scratch);
+    }
     if let Some(decision) = framing(at, &scratch.packet) {
         return decision;
     }
@@ -184,6 +206,23 @@ fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratc
     decision
 }
 
+/// What was judged where it came in: only its session is looked after. Without one, or without ports, it
+/// goes its way.
+#[inline(always)]
+fn judged_before<T: Tables>(
+    tables: T,
+    at: &At,
+    head: &Generation,
+    scratch: &mut Scratch,
+) -> Decision {
+    let packet = &scratch.packet;
+    let talks = matches!(packet.role, Role::Opens | Role::Continues);
+    if packet.family == 0 || packet.fragment == LATER || !talks {
+        return Decision::plain(Reason::Session);
+    }
+    whole(tables, at, head, scratch)
+}
+
 /// A packet with its transport header: the host's own way in, then sessions, then the list.
 #[inline(always)]
 fn whole<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
@@ -194,6 +233,7 @@ fn whole<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch
         Role::Error => related(tables, at, scratch),
         _ => match sessions(tables, at, head, scratch) {
             Some(decision) => decision,
+            None if scratch.onward => onward(tables, at, head, scratch),
             None => list(tables, at, head, scratch),
         },
     }
@@ -206,8 +246,7 @@ pub(crate) const fn monitors(head: &Generation) -> bool {
 
 /// In monitor mode nothing is dropped, whatever the reason, and nothing is answered.
 #[inline(always)]
-fn settle(head: &Generation, decision: Decision) -> Decision {
-    let refused = matches!(decision.verdict, Verdict::Dropped | Verdict::Rejected);
+fn settle(head: &Generation, refused: bool, decision: Decision) -> Decision {
     if refused && monitors(head) {
         return Decision {
             verdict: Verdict::Audit,

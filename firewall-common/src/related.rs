@@ -34,7 +34,7 @@ fn about_session<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Option
     let (handle, _) = tables.find(&scratch.key)?;
     tables.read(handle, &mut scratch.entry);
     let entry = &scratch.entry;
-    if entry.is_over(at.now, tables.timeout(entry.track.state)) {
+    if entry.is_over(at.now, tables.timeout(entry.track.state)) || entry.is_ended() {
         return None;
     }
     // The quoted packet must have crossed here in the direction opposite to the error's.

@@ -10,7 +10,7 @@ use firewall_common::config::{
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
-use firewall_common::pipeline::Scratch;
+use firewall_common::pipeline::{At, Scratch};
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::{Carry, Entry};
@@ -19,6 +19,16 @@ use firewall_common::zone::ZONES;
 /// Places in tables indexed by slot; slot 0 is never filled.
 const SLOT_PLACES: usize = SLOTS as usize + 1;
 const RULE_PLACES: usize = SLOT_PLACES * MAX_RULES as usize;
+/// What a decision works with. All of it is here and not on the stack, of which the kernel gives 512 bytes
+/// to a whole chain of calls.
+#[repr(C)]
+pub(crate) struct Room {
+    /// Where and when.
+    pub(crate) at: At,
+    /// Working memory.
+    pub(crate) scratch: Scratch,
+}
+
 /// An inner array may have any size (`BPF_F_INNER_MAP`).
 const INNER: usize = 0x1000;
 
@@ -101,7 +111,7 @@ pub(crate) static EVENT_LIMITS: Array<u64, { BUCKETS as usize }> = Array::new();
 /// Working memory: one place for each hook, and two more for `explain`, which may be interrupted by
 /// a packet on the same CPU.
 #[btf_map]
-pub(crate) static SCRATCH: PerCpuArray<Scratch, 4> = PerCpuArray::new();
+pub(crate) static SCRATCH: PerCpuArray<Room, 4> = PerCpuArray::new();
 /// The answers of `reject`, by hook.
 #[btf_map]
 pub(crate) static REPLIES: PerCpuArray<Reply, 2> = PerCpuArray::new();

@@ -86,6 +86,10 @@ pub const FIN_OPENER: u8 = 2;
 pub const FIN_RESPONDER: u8 = 4;
 /// Set in [`Track::flags`]: opened by a packet that monitor mode let by against the policy.
 pub const MONITORED: u8 = 8;
+/// Set in [`Track::flags`]: packets of the responder were found on arrival.
+pub const REPLIES_ARRIVE: u8 = 16;
+/// Set in [`Track::flags`]: it was ended by the policy, and is kept only to be recognised.
+pub const ENDED: u8 = 32;
 
 /// What is known of one side's sequence space (RFC 9293 section 3.3.1), in host byte order.
 #[repr(C)]
@@ -183,7 +187,7 @@ pub struct Entry {
     pub source_zone: u8,
     /// Zone of the responder.
     pub destination_zone: u8,
-    /// [`LEAVING`], [`GROUP`], [`LOGGED`] and [`QUIET`].
+    /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`] and [`QUIET`].
     pub opening: u8,
     /// Zero.
     pub pad: [u8; 3],
@@ -203,6 +207,8 @@ pub struct Carry {
 pub const LEAVING: u8 = 1;
 /// Set in [`Entry::opening`]: opened to a multicast or broadcast address.
 pub const GROUP: u8 = 2;
+/// Set in [`Entry::opening`]: for a tuple that translation made, see `onward`. Never judged itself.
+pub const STANDS_IN: u8 = 4;
 /// Set in [`Entry::opening`]: its rule says `log`.
 pub const LOGGED: u8 = 32;
 /// Set in [`Entry::opening`]: its rule's `log` asks for one in so many, and this is none of those.
@@ -251,6 +257,38 @@ impl Entry {
     #[must_use]
     pub const fn group(&self) -> bool {
         self.opening & GROUP != 0
+    }
+
+    /// Does it stand for a session under other addresses?
+    #[inline(always)]
+    #[must_use]
+    pub const fn stands_in(&self) -> bool {
+        self.opening & STANDS_IN != 0
+    }
+
+    /// Was it ended by the policy? Then it lives no longer.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_ended(&self) -> bool {
+        self.track.flags & ENDED != 0
+    }
+
+    /// Is it a conversation of its own: neither a stand-in nor a trace?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_conversation(&self) -> bool {
+        !self.stands_in() && !self.is_ended()
+    }
+
+    /// Are packets of a side seen under these addresses when they arrive? Else they are when they leave.
+    #[inline(always)]
+    #[must_use]
+    pub const fn seen_on_arrival(&self, from_opener: bool) -> bool {
+        if from_opener {
+            !self.leaving()
+        } else {
+            self.track.flags & REPLIES_ARRIVE != 0
+        }
     }
 
     /// Does its rule say `log`?

@@ -4,11 +4,12 @@ use crate::addr::Addr;
 use crate::config::Generation;
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
+use crate::packet::protocol;
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
 use crate::session::end::Cause;
-use crate::session::{self, Entry, MONITORED, Step};
+use crate::session::{self, ENDED, Entry, MONITORED, REPLIES_ARRIVE, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -28,6 +29,7 @@ pub(crate) fn sessions<T: Tables>(
         question,
         search,
         occupied,
+        onward,
         ended,
         happened,
         ..
@@ -43,6 +45,15 @@ pub(crate) fn sessions<T: Tables>(
         return None;
     }
     let from_opener = entry.is_opener(side);
+    if entry.is_ended() {
+        return recognised(tables, at, handle, entry, *onward);
+    }
+    if *onward && entry.seen_on_arrival(from_opener) {
+        return Some(in_session(Reason::Session, entry));
+    }
+    if matches!(at.hook, Hook::Ingress) && !from_opener {
+        entry.track.flags |= REPLIES_ARRIVE;
+    }
     match session::step(&mut entry.track, from_opener, packet) {
         Step::Foreign | Step::Reopens => return None,
         Step::Idle => (),
@@ -73,6 +84,7 @@ pub(crate) fn sessions<T: Tables>(
             if tables.close(key) {
                 *ended = *entry;
                 happened.closed = Cause::of_refusal(reason) as u8;
+                leave_a_trace(tables, key, entry);
             }
             return Some(in_session(reason, entry));
         }
@@ -102,7 +114,43 @@ fn crossed(entry: &mut Entry, interface: u32) {
 /// Must the session be judged anew: another policy is in force, or its rule has expired?
 #[inline(always)]
 const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
-    entry.permit.epoch != head.epoch || (entry.permit.expires != 0 && now >= entry.permit.expires)
+    // What stands in for another is judged where that one is.
+    let judged = !entry.stands_in();
+    let changed = entry.permit.epoch != head.epoch;
+    judged && (changed || (entry.permit.expires != 0 && now >= entry.permit.expires))
+}
+
+/// What is left of a session that the policy has ended.
+///
+/// Where any packet may open, one of the responder would open the next, if it comes translated and its
+/// stand-in still lives: nothing else tells it from an opening (see [`crate::onward`]). So such a session
+/// stays to be recognised, for as long as it would have lived in silence. It is no session any more. If
+/// another CPU has opened the next one in this instant, it is lost, and its next packet opens it anew.
+#[inline(always)]
+fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry) {
+    if key.protocol == protocol::TCP {
+        return;
+    }
+    entry.track.flags |= ENDED;
+    // Where the table is full there is no trace; what would pass by that is refused for want of room.
+    let _put = tables.promote(key, entry);
+}
+
+/// A packet of a session that the policy has ended. On its way onward it belongs to nothing; elsewhere
+/// it is judged like any other.
+#[inline(always)]
+fn recognised<T: Tables>(
+    tables: T,
+    at: &At,
+    handle: T::Handle,
+    entry: &Entry,
+    onward: bool,
+) -> Option<Decision> {
+    if !onward {
+        return None;
+    }
+    tables.write(handle, &entry.track, at.now);
+    Some(in_session(Reason::NoSession, entry))
 }
 
 /// What the list says now of the session's opening: that it goes on, or why it is refused.
@@ -153,6 +201,8 @@ fn crosses<T: Tables>(tables: T, at: &At, entry: &Entry, side: Side, source: &Ad
     let from_opener = entry.is_opener(side);
     match entry.course() {
         _ if entry.group() && !from_opener => false,
+        // Its opener leaves here, and its responder arrives.
+        _ if entry.stands_in() => from_opener != ingress,
         Course::Inbound => from_opener == ingress,
         Course::Outbound => from_opener != ingress,
         // Either side may arrive, but where the traffic is masqueraded one end is an address of ours.

@@ -6,7 +6,7 @@ use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::error;
 use firewall_common::flow::Hook;
 
-use super::{judge, scratch};
+use super::{judge, room};
 use crate::emit::tc::answer;
 use crate::maps::SETTINGS;
 use crate::source::Context;
@@ -65,27 +65,27 @@ fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
     if is_answer(buffer, hook) {
         return PASS;
     }
-    let Some(scratch) = scratch(hook as u32) else {
+    let Some(room) = room(hook as u32) else {
         // Cannot be: the table has a place for each hook. Said aloud, since nothing is counted here.
         error!(ctx, "no working memory at hook {}", hook as u32);
         return DROP;
     };
-    let (decision, now) = judge::<_, false>(packet, hook, scratch);
+    let decision = judge::<_, false>(packet, hook, room);
     if decision.passes() {
         return PASS;
     }
     if decision.answer {
-        return answer(packet, buffer, hook, &scratch.packet, now);
+        return answer(packet, buffer, hook, &room.scratch.packet, room.at.now);
     }
     DROP
 }
 
 #[inline(always)]
 fn explain(buffer: Buffer, hook: Hook) -> i32 {
-    let Some(scratch) = scratch(hook as u32 + 2) else {
+    let Some(room) = room(hook as u32 + 2) else {
         return DROP;
     };
-    let (decision, _) = judge::<_, true>(buffer, hook, scratch);
+    let decision = judge::<_, true>(buffer, hook, room);
     buffer.leave(decision.to_words());
     if decision.passes() { PASS } else { DROP }
 }

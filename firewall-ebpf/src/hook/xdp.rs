@@ -7,7 +7,7 @@ use aya_ebpf::programs::XdpContext;
 use aya_log_ebpf::error;
 use firewall_common::flow::Hook;
 
-use super::{judge, scratch};
+use super::{judge, room};
 use crate::emit::tc::is_generic;
 use crate::emit::xdp::answer;
 use crate::maps::{GUARDED, SETTINGS};
@@ -21,17 +21,17 @@ pub fn ringwall_xdp(ctx: XdpContext) -> u32 {
     if is_answer(frame) {
         return XDP_PASS;
     }
-    let Some(scratch) = scratch(Hook::Ingress as u32) else {
+    let Some(room) = room(Hook::Ingress as u32) else {
         // Cannot be: the table has a place for each hook. Said aloud, since nothing is counted here.
         error!(&ctx, "no working memory at XDP");
         return XDP_DROP;
     };
-    let (decision, now) = judge::<_, false>(frame, Hook::Ingress, scratch);
+    let decision = judge::<_, false>(frame, Hook::Ingress, room);
     if decision.passes() {
         return XDP_PASS;
     }
     if decision.answer {
-        return answer(frame, &scratch.packet, now);
+        return answer(frame, &room.scratch.packet, room.at.now);
     }
     XDP_DROP
 }
@@ -57,10 +57,10 @@ fn is_answer(frame: Frame) -> bool {
 #[xdp(frags)]
 pub fn ringwall_explain_xdp(ctx: XdpContext) -> u32 {
     let frame = Frame(ctx.as_ptr().cast());
-    let Some(scratch) = scratch(Hook::Ingress as u32 + 2) else {
+    let Some(room) = room(Hook::Ingress as u32 + 2) else {
         return XDP_DROP;
     };
-    let (decision, _) = judge::<_, true>(frame, Hook::Ingress, scratch);
+    let decision = judge::<_, true>(frame, Hook::Ingress, room);
     frame.leave(decision.to_words());
     if decision.passes() {
         XDP_PASS

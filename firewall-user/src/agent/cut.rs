@@ -65,7 +65,9 @@ fn refused(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now:
         let state = live.entry.track.state();
         matches!(state, State::TimeWait | State::Close)
     };
-    for live in sessions.iter().filter(|live| !closed(live)) {
+    // What stands in for a session is never judged; the session itself is in the list, too.
+    let judged = |live: &&Live| !closed(live) && !live.entry.stands_in();
+    for live in sessions.iter().filter(judged) {
         if let Some(line) = refuses(&tables, compiled, live, now) {
             cut.total += 1;
             if cut.lines.len() < SHOWN {

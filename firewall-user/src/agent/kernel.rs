@@ -178,8 +178,10 @@ impl Plane for Kernel {
     }
 
     /// A session that is promoted while the tables are read is in both of them: the verified entry counts.
+    /// What the policy has ended is only remembered by the packet path.
     fn sessions(&self) -> anyhow::Result<Vec<Live>> {
         let all = self.0.sessions()?.into_iter();
+        let all = all.filter(|s| !s.entry.is_ended());
         let by_key = all.map(|s| {
             let (key, entry, table) = (s.key, s.entry, s.table);
             (key, Live { key, entry, table })

@@ -440,7 +440,7 @@ fn the_shapes_that_scripts_depend_on() {
     );
     assert_eq!(
         keys(&agent.session_rows().unwrap()[0]),
-        "age_s bytes destination destination_port direction idle_s interface packets protocol rule source source_port state zone"
+        "age_s bytes destination destination_port direction idle_s interface packets protocol rule source source_port state translated zone"
     );
     assert_eq!(
         keys(&agent.rule_rows().unwrap()[0]),

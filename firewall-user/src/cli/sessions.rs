@@ -71,7 +71,7 @@ fn cells(row: &Row) -> Vec<String> {
         row.protocol.clone(),
         end(row.source, row.source_port),
         end(row.destination, row.destination_port),
-        row.direction.clone(),
+        direction(row),
         row.state.clone(),
         cell(row.rule.as_ref()),
         format!("{} -> {}", row.zone.source, row.zone.destination),
@@ -81,6 +81,16 @@ fn cells(row: &Row) -> Vec<String> {
         format!("{}s", row.idle_s),
         cell(row.interface.as_ref()),
     ]
+}
+
+/// A translated session is another one of the list as it left this host.
+fn direction(row: &Row) -> String {
+    let word = if row.translated {
+        "translated"
+    } else {
+        &row.direction
+    };
+    word.to_owned()
 }
 
 fn end(address: IpAddr, port: Option<u16>) -> String {

@@ -61,6 +61,13 @@ pub(super) fn expire(maps: &Maps, now: u64) -> Result<Swept> {
     let (ended, _) = sweep(&maps.sessions, &settings, now)?;
     let ended = ended.into_iter().map(of(Which::Sessions));
     swept.ended.extend(ended);
+    // Stand-ins and traces are nobody's conversations: they go without a word.
+    swept
+        .ended
+        .retain(|session| session.entry.is_conversation());
+    swept
+        .half_open
+        .retain(|session| session.entry.is_conversation());
     let mut causes: BTreeMap<u32, u64> = BTreeMap::new();
     for session in &swept.ended {
         let cause = Cause::of_silent(&session.entry);

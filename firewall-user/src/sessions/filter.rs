@@ -268,6 +268,7 @@ mod tests {
             direction: "inbound".into(),
             state: "established".into(),
             rule: Some("admin/ssh".into()),
+            translated: false,
             zone: Zones {
                 source: "trusted".into(),
                 destination: "host".into(),

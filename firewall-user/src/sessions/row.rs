@@ -47,8 +47,11 @@ pub struct Row {
     pub direction: String,
     /// Where it stands.
     pub state: String,
-    /// The rule it was let in by; `null`: `unmatched`.
+    /// The rule it was let in by; `null`: `unmatched`, or translated.
     pub rule: Option<String>,
+    /// It is a session of the list as it left this host, under other addresses.
+    #[serde(default)]
+    pub translated: bool,
     /// Its ends' zones.
     pub zone: Zones,
     /// Packets.
@@ -115,6 +118,7 @@ pub fn row(live: &Live, names: &Names, now: u64) -> Row {
         direction: direction(entry.course()).to_owned(),
         state: entry.track.state().word().to_owned(),
         rule: names.rules.get(&entry.permit.rule).cloned(),
+        translated: entry.stands_in(),
         zone: Zones {
             source: names.zone(entry.source_zone),
             destination: names.zone(entry.destination_zone),

@@ -236,6 +236,32 @@ policies:
       - {name: https, action: allow, services: [tcp/443], reason: site, owner: web}
 "#;
 
+/// What is routed passes, with an allow and a deny in front of that.
+pub(super) const PASSING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: allow, routed: pass}
+zones:
+  lab: {cidrs: [10.78.0.0/24, "fd78::/64"], interfaces: [eth1]}
+  internet: {default: true}
+policies:
+  - name: through
+    from: internet
+    to: lab
+    rules:
+      - {name: web, action: allow, services: [tcp/80], reason: lab site, owner: lab}
+      - {name: telnet, action: deny, services: [tcp/23], reason: never, owner: lab}
+"#;
+
+/// What is routed is allowed.
+pub(super) const ALLOWING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: allow, routed: allow}
+zones:
+  internet: {default: true}
+"#;
+
 /// Zones that need their interface.
 pub(super) const INTERFACE_ZONES: &str = r#"
 apiVersion: ringwall/v1

@@ -215,9 +215,9 @@ pub fn udp(ns: &Netns, to: SocketAddr, patience: Duration) -> Seen {
 
 /// GET over plain HTTP/1.1 inside the namespace; the body of a 200 answer.
 pub fn http_get(ns: &Netns, at: SocketAddr, path: &str) -> Result<String> {
-    let mut stream = connect(ns, at, Duration::from_secs(2))
+    let mut stream = connect(ns, at, Duration::from_secs(20))
         .map_err(|seen| anyhow::anyhow!("http://{at}{path}: {seen}"))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     write!(stream, "GET {path} HTTP/1.0\r\nHost: {at}\r\n\r\n")?;
     let mut text = String::new();
     stream.read_to_string(&mut text)?;

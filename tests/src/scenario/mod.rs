@@ -2,6 +2,7 @@
 //! traffic that goes on in the background, and places that notice who got through.
 
 mod counters;
+pub mod crossing;
 mod doors;
 mod pairs;
 mod policy;

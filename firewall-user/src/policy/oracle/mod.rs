@@ -215,21 +215,13 @@ impl<'p> Oracle<'p> {
     fn list(&mut self, parsed: &Parsed, way: &Way, now: Timestamp) -> (Reason, Option<String>) {
         let route = self.world.route(parsed, way);
         let found = self.first_match(parsed, &route, now);
-        let reason = match (&found, parsed.part) {
-            (Some(rule), Part::Opens) => of_rule(rule),
-            (Some(rule), Part::Continues | Part::Error) => match of_rule(rule) {
-                Reason::RuleAllow | Reason::DefaultAllow => Reason::NoSession,
-                reason => reason,
-            },
-            (Some(rule), Part::Stateless) => match of_rule(rule) {
-                Reason::RuleAllow => Reason::Stateless,
-                reason => reason,
-            },
-            (None, part) => self.unmatched(part, &route),
-        };
-        let rule = match reason {
-            Reason::NoSession => None,
-            _ => found.map(|rule| rule.id),
+        let said = found.as_ref().and_then(|rule| said(rule, parsed.part));
+        let (reason, rule) = match said {
+            Some(reason) => (reason, found.map(|rule| rule.id)),
+            None => {
+                let matched = found.is_some();
+                (self.unmatched(parsed.part, &route, matched), None)
+            }
         };
         if parsed.part == Part::Opens && self.opens(reason) {
             self.open(parsed, &route, rule.clone());
@@ -255,8 +247,9 @@ impl<'p> Oracle<'p> {
         self.sessions.insert(key, Session { opener, way, rule });
     }
 
-    /// What nothing decided. A stray gets `no-session`, but routed ones "go by `unmatched.routed`".
-    fn unmatched(&self, part: Part, way: &Way) -> Reason {
+    /// What nothing decided. A stray gets `no-session`, but routed ones "go by `unmatched.routed`". Where
+    /// that refuses, "no policy" would be untrue of one that an allow matched and could not take.
+    fn unmatched(&self, part: Part, way: &Way, matched: bool) -> Reason {
         let unmatched = &self.policy.unmatched;
         let routed = way.is_routed();
         let action = match (way.arrives(), routed) {
@@ -271,6 +264,7 @@ impl<'p> Oracle<'p> {
             (Action::Allow, Part::Opens | Part::Stateless) => Reason::DefaultAllow,
             (Action::Allow, _) if routed => Reason::DefaultAllow,
             (_, Part::Opens) => Reason::NoPolicy,
+            _ if routed && !matched => Reason::NoPolicy,
             _ => Reason::NoSession,
         }
     }
@@ -350,5 +344,15 @@ fn of_rule(rule: &Matched) -> Reason {
         (Action::Deny, true) => Reason::DefaultDeny,
         (Action::Reject, false) => Reason::RuleReject,
         (Action::Reject, true) => Reason::DefaultReject,
+    }
+}
+
+/// What the rule that matches says; nothing where a stray comes to a stateful allow.
+fn said(rule: &Matched, part: Part) -> Option<Reason> {
+    match (part, of_rule(rule)) {
+        (Part::Opens, reason) => Some(reason),
+        (Part::Stateless, Reason::RuleAllow) => Some(Reason::Stateless),
+        (Part::Continues | Part::Error, Reason::RuleAllow | Reason::DefaultAllow) => None,
+        (_, reason) => Some(reason),
     }
 }

@@ -2,7 +2,6 @@
 //! piece says, so every rule that can be hit is hit.
 
 use firewall_common::addr::Addr;
-use firewall_common::reason::Reason;
 use firewall_common::zone::Course;
 
 use super::scenes::{Names, Pair};
@@ -85,8 +84,9 @@ impl<J: Judge> Checker<'_, J> {
         let mut pair = Pair::new(policy, self.compiled, &world, now, &mut *self.judge);
         let ruling = pair.both(&case.packet, &way)?;
         self.seen.add(&pair.finish()?);
-        // A reply's type without its request is a stray, which a stateful allow does not take.
-        let stray = ruling.reason == Reason::NoSession;
+        // A reply's type without its request is a stray, which a stateful allow does not take: then no rule
+        // decides.
+        let stray = ruling.rule.is_none();
         let is_reply = matches!(case.packet.icmp, (0 | 14 | 129, _));
         if ruling.rule != id && !(stray && is_reply) {
             return Err(format!("{case:?} {course:?}: {ruling:?}, not {id:?}"));
