@@ -2,10 +2,11 @@
 
 use crate::addr::Addr;
 use crate::config::{
-    Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, Settings, Vector,
+    Active, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name, PolicyInfo,
+    RuleCount, Settings,
 };
 use crate::flow::{FlowKey, FragmentKey};
+use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::Entry;
 
@@ -20,17 +21,16 @@ macro_rules! pod {
 pod!(
     Active,
     Addr,
-    AddressEntry,
     Count,
     Generation,
     InterfaceEntry,
     InterfaceKey,
+    Line,
     LocalEntry,
     Name,
     PolicyInfo,
     RuleCount,
     Settings,
-    Vector,
     FlowKey,
     FragmentKey,
     Rule,

@@ -1,4 +1,4 @@
-//! A rule as the kernel sees it: what it does, once the vectors say that it matches.
+//! A rule as the kernel sees it: what it does, once an entry of a leaf says that it matches.
 
 /// What a rule does.
 #[repr(u8)]
@@ -46,8 +46,12 @@ pub struct Rule {
     pub flags: u8,
     /// Zero.
     pub pad: u16,
+    /// Its place in the ordered list: of two rules that match, the one with the lower place decides.
+    pub order: u32,
+    /// Zero.
+    pub pad_order: u32,
     /// Room for limits and records.
-    pub reserved: [u64; 2],
+    pub reserved: u64,
 }
 
 const _: () = assert!(size_of::<Rule>() == 32);

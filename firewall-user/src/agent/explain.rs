@@ -29,7 +29,7 @@ impl Agent {
         };
         let policy = &current.policy;
         let spec = packet::parse(text, &policy.zones).map_err(|error| input(error.to_string()))?;
-        let space = Space::new(&current.compiled);
+        let space = Space::new(policy, &current.compiled);
         let mut chosen = explain::choose(policy, &space, &spec).map_err(input)?;
         self.as_here(&mut chosen)?;
         let plan = &current.compiled.interfaces;

@@ -61,20 +61,27 @@ fn place_of(place: u32, count: Count) -> Option<PacketCount> {
 /// Rule counters that are not zero, by number.
 pub(super) fn rules(maps: &Maps) -> Result<Vec<(u32, RuleCount)>> {
     let mut all = Vec::new();
-    maps.rule_counts.list(|number, cpus| {
-        let mut sum = RuleCount::default();
-        for cpu in cpus {
-            sum.packets += cpu.packets;
-            sum.bytes += cpu.bytes;
-            sum.would_packets += cpu.would_packets;
-            sum.would_bytes += cpu.would_bytes;
-            sum.last_hit = sum.last_hit.max(cpu.last_hit);
-        }
-        if sum.packets != 0 || sum.would_packets != 0 {
-            all.push((number, sum));
-        }
-    })?;
+    for (first, page) in maps.counter_pages()? {
+        page.list(|place, cpus| {
+            let sum = sum(cpus);
+            if sum.packets != 0 || sum.would_packets != 0 {
+                all.push((first + place, sum));
+            }
+        })?;
+    }
     Ok(all)
+}
+
+fn sum(cpus: &[RuleCount]) -> RuleCount {
+    let mut sum = RuleCount::default();
+    for cpu in cpus {
+        sum.packets += cpu.packets;
+        sum.bytes += cpu.bytes;
+        sum.would_packets += cpu.would_packets;
+        sum.would_bytes += cpu.would_bytes;
+        sum.last_hit = sum.last_hit.max(cpu.last_hit);
+    }
+    sum
 }
 
 const _: () =

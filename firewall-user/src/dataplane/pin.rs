@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use aya::maps::{MapInfo, MapType};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Active, Count, Generation, InterfaceEntry, InterfaceKey, LAYOUT_VERSION, LocalEntry, MAX_RULES,
-    Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount, SLOTS, Settings,
+    Active, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey, LAYOUT_VERSION,
+    LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, SLOTS, Settings,
 };
 use firewall_common::flow::{FlowKey, FragmentKey};
-use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
 use firewall_common::zone::ZONES;
 
@@ -86,10 +85,9 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, Active>("ACTIVE", Array, 1),
         shape::<u32, Generation>("GENERATIONS", Array, slots),
         shape::<u32, Settings>("SETTINGS", Array, 1),
-        shape::<u32, Rule>("RULES", Array, slots * MAX_RULES),
-        shape::<u32, u32>("VECTORS", ArrayOfMaps, slots),
+        shape::<u32, u32>("TREES", ArrayOfMaps, slots),
+        shape::<u32, u32>("RULES", ArrayOfMaps, slots),
         shape::<u32, u32>("ADDRESSES", ArrayOfMaps, slots),
-        shape::<u32, u32>("SERVICES", ArrayOfMaps, slots),
         shape::<InterfaceKey, InterfaceEntry>("INTERFACES", Hash, 16_384),
         shape::<u32, u32>("GUARDED", Hash, 4096),
         shape::<Addr, LocalEntry>("LOCALS", Hash, 65_536),
@@ -99,10 +97,10 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<FlowKey, Entry>("HALF_OPEN", Hash, options.half_open_max),
         shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
         shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
-        shape::<u32, RuleCount>("RULE_COUNTS", PerCpuArray, RULE_COUNTERS),
+        shape::<u32, u32>("RULE_COUNTS", ArrayOfMaps, COUNTER_PAGES),
         shape::<u32, u64>("ANSWER_LIMIT", Array, 1),
         shape::<Addr, u64>("ANSWERS", LruHash, 8192),
-        shape::<u32, Name>("RULE_NAMES", Array, RULE_COUNTERS),
+        shape::<u32, u32>("RULE_NAMES", ArrayOfMaps, COUNTER_PAGES),
         shape::<u32, Name>("ZONE_NAMES", Array, ZONES as u32),
         shape::<u32, PolicyInfo>("POLICY_INFO", Array, slots),
     ]

@@ -25,6 +25,7 @@ use crate::policy::compile::compile;
 pub use crate::policy::compile::{Mutation, with_mutation};
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::lint;
+use crate::policy::model::Policy;
 use dice::Dice;
 pub use judge::{Judge, Memory, crossing};
 pub use policies::INTERFACES;
@@ -145,15 +146,15 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     let mut seen = pair.finish()?;
     if plan.pieces {
         pieces::all(judge, &policy, &compiled, &clock, &mut seen).map_err(named)?;
-        reach(&compiled, clock.boot, &mut seen);
+        reach(&policy, &compiled, clock.boot, &mut seen);
     }
     judge.done().map_err(named)?;
     Ok(seen)
 }
 
 /// Which of the rules that can decide did.
-fn reach(compiled: &Compiled, now: u64, seen: &mut Seen) {
-    let deciding = lint::deciding(compiled, now).unwrap();
+fn reach(policy: &Policy, compiled: &Compiled, now: u64, seen: &mut Seen) {
+    let deciding = lint::deciding(policy, compiled, now).unwrap();
     let can = compiled
         .listing
         .iter()
