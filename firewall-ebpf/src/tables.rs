@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::generated as h;
 use core::ffi::c_void;
-use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
+use core::ptr::{addr_of, addr_of_mut, from_mut, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey,

@@ -35,8 +35,10 @@ pub const SERVICE: u32 = 8;
 /// Source port.
 pub const SOURCE_PORT: u32 = 9;
 
-/// The fields of a packet in words.
-pub type Fields = [u32; 16];
+/// The fields of a packet, of 32 bits at most each. They are kept in words of 64, of which the compiler cannot know
+/// that their upper half is zero: so it leaves subtractions as they are written, where it would make branches of
+/// them, which a processor guesses wrong every other time.
+pub type Fields = [u64; 16];
 
 /// Lines that hold the table of roots: a half word for each pair of zones.
 pub const ROOT_LINES: u32 = (64 * 64 * 2) / 64;
@@ -76,12 +78,11 @@ impl Line {
     }
 }
 
-/// 1 where the field has at least this value, else 0; without a branch, which would be guessed wrong every
-/// other time.
+/// 1 where the field has at least this value, else 0.
 #[inline(always)]
 fn reaches(fields: &Fields, dim: u32, value: u32) -> u32 {
     let field = fields[dim as usize & 15];
-    let below = u64::from(field).wrapping_sub(u64::from(value)) >> 63;
+    let below = field.wrapping_sub(u64::from(value)) >> 63;
     (below ^ 1) as u32
 }
 
@@ -138,7 +139,7 @@ pub struct Entry {
 
 impl Entry {
     const fn ports(&self) -> u32 {
-        (self.source_port.0 as u32) << 16 | (self.source_port.1 - self.source_port.0) as u32
+        (self.source_port.0 as u32) << 16 | self.source_port.1 as u32
     }
 
     const fn sets(&self) -> u32 {
@@ -153,7 +154,7 @@ impl Entry {
             self.source.0 as u32,
             self.destination.0 as u32,
             self.service.0,
-            self.service.1 - self.service.0,
+            self.service.1,
             self.ports(),
             shifts | (self.demands.interface as u32) << 16,
             self.sets(),
@@ -167,11 +168,11 @@ impl Entry {
         let words = |address: u128| [96, 64, 32, 0].map(|shift| (address >> shift) as u32);
         let ([a, b, c, d], [e, f, g, h]) = (words(self.source.0), words(self.destination.0));
         let shifts = shift6(self.source.1) | shift6(self.destination.1) << 16;
-        let (low, span) = (self.service.0, self.service.1 - self.service.0);
+        let (low, high) = self.service;
         let interface = u32::from(self.demands.interface);
         let rest = [
             low,
-            span,
+            high,
             self.ports(),
             shifts,
             self.sets(),
@@ -206,10 +207,10 @@ const fn beyond(differs: u64, code: u32) -> u64 {
     (differs >> (code & 63)) >> (code >> 6 & 1)
 }
 
-/// Not zero where a value is outside a range; without a branch, so that all of an entry is judged at once.
+/// The highest bit is set where a value is outside a range; all of an entry is judged at once.
 #[inline(always)]
-fn outside(value: u32, low: u32, span: u32) -> u64 {
-    u64::from(span).wrapping_sub(u64::from(value.wrapping_sub(low))) >> 63
+fn outside(value: u64, low: u32, high: u32) -> u64 {
+    value.wrapping_sub(u64::from(low)) | u64::from(high).wrapping_sub(value)
 }
 
 /// An entry of IPv4: what it demands where a packet is within its ranges, and its rule.
@@ -217,8 +218,9 @@ fn outside(value: u32, low: u32, span: u32) -> u64 {
 #[must_use]
 pub fn within4(entry: &[u32; 8], fields: &Fields) -> Option<(Demands, u32)> {
     let shifts = entry[5];
-    let source = u64::from(entry[0] ^ fields[SOURCE as usize + 3]) >> (shifts & 63);
-    let destination = u64::from(entry[1] ^ fields[DESTINATION as usize + 3]) >> (shifts >> 8 & 63);
+    let source = (u64::from(entry[0]) ^ fields[SOURCE as usize + 3]) >> (shifts & 63);
+    let destination =
+        (u64::from(entry[1]) ^ fields[DESTINATION as usize + 3]) >> (shifts >> 8 & 63);
     let rest = ranges(entry[2], entry[3], entry[4], fields);
     if source | destination | rest != 0 {
         return None;
@@ -232,8 +234,8 @@ pub fn within4(entry: &[u32; 8], fields: &Fields) -> Option<(Demands, u32)> {
 pub fn within6(entry: &Line, fields: &Fields) -> Option<(Demands, u32)> {
     let [addresses, rest] = &entry.halves;
     let differs = |i: usize| {
-        let high = u64::from(addresses[i] ^ fields[i]) << 32;
-        high | u64::from(addresses[i + 1] ^ fields[i + 1])
+        let high = (u64::from(addresses[i]) ^ fields[i]) << 32;
+        high | (u64::from(addresses[i + 1]) ^ fields[i + 1])
     };
     let shifts = rest[3];
     let source = beyond(differs(0), shifts) | beyond(differs(2), shifts >> 8);
@@ -245,9 +247,10 @@ pub fn within6(entry: &Line, fields: &Fields) -> Option<(Demands, u32)> {
 }
 
 #[inline(always)]
-fn ranges(low: u32, span: u32, ports: u32, fields: &Fields) -> u64 {
-    let service = outside(fields[SERVICE as usize], low, span);
-    service | outside(fields[SOURCE_PORT as usize], ports >> 16, ports & 0xffff)
+fn ranges(low: u32, high: u32, ports: u32, fields: &Fields) -> u64 {
+    let service = outside(fields[SERVICE as usize], low, high);
+    let port = outside(fields[SOURCE_PORT as usize], ports >> 16, ports & 0xffff);
+    (service | port) >> 63
 }
 
 #[inline(always)]
@@ -267,10 +270,10 @@ mod tests {
     fn fields(source: u128, destination: u128, service: u32, port: u16) -> Fields {
         let mut fields = Fields::default();
         for (word, shift) in (0..4).zip([96, 64, 32, 0]) {
-            fields[word] = (source >> shift) as u32;
-            fields[4 + word] = (destination >> shift) as u32;
+            fields[word] = (source >> shift) as u32 as u64;
+            fields[4 + word] = (destination >> shift) as u32 as u64;
         }
-        fields[SERVICE as usize] = service;
+        fields[SERVICE as usize] = service.into();
         fields[SOURCE_PORT as usize] = port.into();
         fields
     }

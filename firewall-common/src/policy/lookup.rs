@@ -98,7 +98,7 @@ pub fn lookup<T: Tables>(
         search.interface = head.interface_records + head.interface_stride * kind(tables, slot, ask);
     }
     roots(tables, search, from, to);
-    tables.repeat(2 * MAX_TREES + 2, search);
+    tables.repeat(STEPS, search);
 }
 
 /// Finds the records of what is known of both addresses. Where no zone and no set names any, the first
@@ -201,6 +201,9 @@ pub struct Search {
     roots: [u32; 8],
     count: u32,
     next: u32,
+    /// The next entry of the present leaf, and how many are left of it.
+    entry: u32,
+    left: u32,
     /// Places of the tables of this generation.
     trees: u32,
     list: u32,
@@ -229,14 +232,15 @@ impl Search {
         put(&mut self.fields, DESTINATION, destination);
         let tuple = &ask.tuple;
         let service = u32::from(tuple.protocol) << 16 | u32::from(tuple.destination_port);
-        self.fields[SERVICE as usize] = service;
-        self.fields[SOURCE_PORT as usize] = u32::from(tuple.source_port);
+        self.fields[SERVICE as usize] = u64::from(service);
+        self.fields[SOURCE_PORT as usize] = u64::from(tuple.source_port);
         self.v6 = !destination.is_v4();
         self.answer.found = false;
         self.order = u32::MAX;
         self.roots = [EMPTY; 8];
         self.count = 0;
         self.next = 0;
+        self.left = 0;
         self.trees = head.trees;
         self.list = head.list;
         self.addresses = head.addresses;
@@ -250,21 +254,50 @@ impl Search {
         self.counting = false;
     }
 
-    /// Looks at the entries of a leaf in order. Of a packet's matches in one leaf the first that decides ends
-    /// the search of it.
+    /// Looks at the next entry of a leaf. Of a packet's matches in one leaf the first that decides ends the
+    /// search of it.
     #[inline(always)]
-    fn scan<T: Tables>(&mut self, tables: T, leaf: u32) {
-        let (first, count) = (line::first(leaf), line::count(leaf));
-        for place in 0..MAX_ENTRIES {
-            if place >= count {
-                return;
-            }
-            if let Some(rule) = self.matching(tables, first + place)
-                && matches!(self.judge(tables, rule), Sought::Done)
-            {
-                return;
-            }
+    fn next_entry<T: Tables>(&mut self, tables: T) {
+        let entry = self.entry;
+        self.entry += 1;
+        self.left -= 1;
+        if let Some(rule) = self.matching(tables, entry)
+            && matches!(self.judge(tables, rule), Sought::Done)
+        {
+            self.left = 0;
         }
+    }
+
+    /// Goes down the next tree to its leaf.
+    #[inline(always)]
+    fn next_tree<T: Tables>(&mut self, tables: T) -> Sought {
+        if self.next >= self.count {
+            return self.next_round();
+        }
+        let root = self.roots[self.next as usize & 7];
+        self.next += 1;
+        let trees = self.trees;
+        let leaf = walk(
+            |index| tables.tree_line(trees, index),
+            &self.fields,
+            0,
+            root,
+        );
+        self.entry = line::first(leaf);
+        self.left = line::count(leaf);
+        Sought::Further
+    }
+
+    /// When all trees are asked, and rules that monitor are to be counted, all are asked again: only now it is
+    /// known which of those stand before the rule that decides.
+    #[inline(always)]
+    fn next_round(&mut self) -> Sought {
+        if self.counting || !self.counts {
+            return Sought::Done;
+        }
+        self.counting = true;
+        self.next = 0;
+        Sought::Further
     }
 
     /// The place of an entry's rule, where the packet is all that the entry demands.
@@ -326,11 +359,14 @@ impl Search {
 #[inline(always)]
 fn put(fields: &mut Fields, first: u32, address: &Addr) {
     let first = first as usize;
-    fields[first] = (address.hi >> 32) as u32;
-    fields[first + 1] = address.hi as u32;
-    fields[first + 2] = (address.lo >> 32) as u32;
-    fields[first + 3] = address.lo as u32;
+    fields[first] = address.hi >> 32;
+    fields[first + 1] = address.hi & LOW;
+    fields[first + 2] = address.lo >> 32;
+    fields[first + 3] = address.lo & LOW;
 }
+
+/// The lower half of a word.
+const LOW: u64 = 0xffff_ffff;
 
 #[inline(always)]
 fn is_set(line: &line::Line, bit: u16) -> bool {
@@ -340,28 +376,15 @@ fn is_set(line: &line::Line, bit: u16) -> bool {
 const _: () = assert!(SET_BITS as usize == INTERFACE_CLASSES * 8);
 
 impl<T: Tables> Work<T> for Search {
-    /// Asks one tree. When all are asked, and rules that monitor are to be counted, all are asked again: only
-    /// now it is known which of those stand before the rule that decides.
     #[inline(always)]
     fn go(&mut self, tables: T) -> Sought {
-        if self.next >= self.count {
-            if self.counting || !self.counts {
-                return Sought::Done;
-            }
-            self.counting = true;
-            self.next = 0;
-            return Sought::Further;
+        if self.left == 0 {
+            return self.next_tree(tables);
         }
-        let root = self.roots[self.next as usize & 7];
-        self.next += 1;
-        let trees = self.trees;
-        let leaf = walk(
-            |index| tables.tree_line(trees, index),
-            &self.fields,
-            0,
-            root,
-        );
-        self.scan(tables, leaf);
+        self.next_entry(tables);
         Sought::Further
     }
 }
+
+/// Steps of a search: every entry of every tree, and each tree once, twice over, and the end of each round.
+const STEPS: u32 = 2 * (MAX_TREES * (MAX_ENTRIES + 1) + 1);
