@@ -4,6 +4,7 @@
 //! which slot is in force, and changing it is the swap. All the rest of a generation is written before.
 
 use crate::reason::REASONS;
+use crate::session::end::CAUSES;
 use crate::zone::ZONES;
 
 /// Version of all layouts in the pinned tables; part of the pin directory's name.
@@ -47,14 +48,34 @@ pub struct Active {
     pub slot: u32,
     /// Slot of a candidate judged beside it (a shadow policy); 0: none. Nothing reads it yet.
     pub candidate: u32,
-    /// Slot to fall back to once [`Self::deadline`] has passed (a dead man's revert); 0: none. Nothing reads it yet.
+    /// Slot that decides once [`Self::deadline`] has passed (a dead man's revert); 0: none was in force.
     pub fallback: u32,
     /// Zero.
     pub pad: u32,
-    /// Nanoseconds since boot; 0: none. Nothing reads it yet.
+    /// Nanoseconds since boot until when [`Self::slot`] waits to be confirmed; 0: it waits for nothing.
     pub deadline: u64,
     /// Zero.
     pub reserved: [u64; 5],
+}
+
+impl Active {
+    /// The slot that decides at `now` (nanoseconds since boot).
+    #[must_use]
+    pub const fn deciding(&self, now: u64) -> u32 {
+        if has_passed(self.deadline, now) {
+            self.fallback
+        } else {
+            self.slot
+        }
+    }
+}
+
+/// Is a deadline set, and over? The packet path reads the fields of [`Active`] one by one, so it asks this
+/// before it reads a slot.
+#[inline(always)]
+#[must_use]
+pub const fn has_passed(deadline: u64, now: u64) -> bool {
+    deadline != 0 && now >= deadline
 }
 
 /// What `unmatched` says for one course.
@@ -96,6 +117,7 @@ pub const GENERATION_COUNTS: u32 = 8;
 
 /// The head of a generation.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Generation {
     /// Rises with every change that sessions must be judged anew for; never 0 in a filled slot.
@@ -145,6 +167,7 @@ pub struct InterfaceKey {
 
 /// What a generation knows of an interface.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InterfaceEntry {
     /// Class for zones, below [`crate::zone::INTERFACE_CLASSES`]; 0 is the class of interfaces that no zone names.
@@ -234,6 +257,35 @@ pub const fn packet_counter(verdict: u8, hook: u8, zone: u8, reason: u8) -> u32 
         + (reason as u32 & (REASONS as u32 - 1))
 }
 
+/// Places in the table of session counters.
+pub const SESSION_COUNTERS: u32 = FIRST_CLOSED + CAUSES;
+
+/// Place of the counter of sessions opened, by [`crate::zone::Course`] and peer zone.
+#[inline(always)]
+#[must_use]
+pub const fn opened_counter(course: u8, zone: u8) -> u32 {
+    (course as u32 & 3) * ZONES as u32 + (zone as u32 & (ZONES as u32 - 1))
+}
+
+const FIRST_CLOSED: u32 = 4 * ZONES as u32;
+
+/// Place of the counter of sessions ended, by [`crate::session::end::Cause`].
+#[inline(always)]
+#[must_use]
+pub const fn closed_counter(cause: u8) -> u32 {
+    FIRST_CLOSED + (cause as u32 & (CAUSES - 1))
+}
+
+/// Places in the table of the agent's own counters: sessions that it ended by
+/// [`crate::session::end::Cause`], then [`AGENT_RECORDED`] and [`AGENT_LIMITED`].
+pub const AGENT_COUNTERS: u32 = CAUSES + 16;
+
+/// Place of the counter of records of ended sessions that the agent has made.
+pub const AGENT_RECORDED: u32 = CAUSES;
+
+/// Place of the counter of records of ended sessions that the agent has left out since there were too many.
+pub const AGENT_LIMITED: u32 = CAUSES + 1;
+
 /// A name kept beside the tables, so that they can be read without the agent: UTF-8, zero-padded.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -292,6 +344,18 @@ const _: () = assert!(PACKET_COUNTERS == 32_768);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_deadline_that_has_passed_leads_to_the_fallback() {
+        let mut active = Active {
+            slot: 3,
+            fallback: 2,
+            ..Active::default()
+        };
+        assert_eq!(active.deciding(u64::MAX), 3);
+        active.deadline = 10;
+        assert_eq!((active.deciding(9), active.deciding(10)), (3, 2));
+    }
 
     #[test]
     fn names_are_cut_between_characters() {

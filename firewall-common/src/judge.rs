@@ -108,6 +108,7 @@ pub fn judge<T: Tables>(
         // A stray that a stateful allow does not take was decided by no rule.
         if !matches!(decision.reason, Reason::NoSession) {
             decision.rule = rule.counter;
+            scratch.happened.log = rule.log;
             let (packets, bytes) = (scratch.question.packets, scratch.question.bytes);
             tables.hit(rule.counter, packets, bytes, scratch.question.now);
         }

@@ -18,6 +18,7 @@ extern crate std;
 pub mod addr;
 pub mod config;
 pub mod essential;
+pub mod event;
 mod failsafe;
 pub mod flow;
 mod fragment;

@@ -1,11 +1,13 @@
 //! The list: what it allows opens a session.
 
 use crate::config::Generation;
+use crate::event::pick;
 use crate::judge;
 use crate::packet::LATER;
 use crate::pipeline::{At, Scratch};
 use crate::reason::{Outcome, Reason};
-use crate::session::{self, Entry, GROUP, LEAVING, MONITORED};
+use crate::session::end::Cause;
+use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET};
 use crate::tables::{Put, Tables};
 use crate::verdict::{Decision, Verdict};
 
@@ -29,10 +31,13 @@ pub(crate) fn list<T: Tables>(
     if !opens {
         return decision;
     }
+    if scratch.occupied {
+        scratch.ended = scratch.entry;
+    }
     scratch.entry = Entry::default();
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
     match open(tables, at, &decision, scratch) {
-        Put::There => decision,
+        Put::There | Put::Already => decision,
         Put::Full => Decision {
             verdict: Verdict::Dropped,
             reason: Reason::HalfOpenLimit,
@@ -57,6 +62,8 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
         entry,
         question,
         occupied,
+        ended,
+        happened,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -73,6 +80,11 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
     entry.interface_out = question.interface_out;
     entry.opening =
         if question.leaving { LEAVING } else { 0 } | if question.group { GROUP } else { 0 };
+    if happened.log != 0 {
+        let seed = pick::of_session(key, at.now);
+        let quiet = !pick::picked(seed, happened.log);
+        entry.opening |= LOGGED | if quiet { QUIET } else { 0 };
+    }
     entry.source_zone = decision.source_zone.0;
     entry.destination_zone = decision.destination_zone.0;
     entry.counts[0].packets = u64::from(at.packets);
@@ -80,7 +92,12 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
     // What is left of an older session with this key (expired, or closing and opened anew) goes first.
     // Where nothing was found nothing is closed: another CPU may have opened the session since.
     if *occupied {
-        tables.close(key);
+        let over = ended.is_over(at.now, tables.timeout(ended.track.state));
+        if tables.close(key) {
+            happened.closed = Cause::of_replaced(ended, over) as u8;
+        }
     }
-    tables.open(key, entry)
+    let put = tables.open(key, entry);
+    happened.opened = matches!(put, Put::There);
+    put
 }

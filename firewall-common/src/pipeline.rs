@@ -5,6 +5,7 @@
 
 use crate::config::{GENERATION_MONITOR, Generation, packet_counter};
 use crate::essential::essentials;
+use crate::event::Happened;
 use crate::failsafe::failsafe;
 use crate::flow::{FlowKey, FragmentKey, Hook, Tuple};
 use crate::fragment::{fragment_key, later_fragment};
@@ -57,6 +58,10 @@ pub struct Scratch {
     pub key: FlowKey,
     /// A session.
     pub entry: Entry,
+    /// The session that the packet ended, where [`Happened::closed`] says so.
+    pub ended: Entry,
+    /// What the packet did to sessions.
+    pub happened: Happened,
     /// A fragment's key.
     pub fragment: FragmentKey,
     /// What was decided.
@@ -78,6 +83,8 @@ impl Default for Scratch {
             tuple: Tuple::default(),
             key: FlowKey::default(),
             entry: Entry::default(),
+            ended: Entry::default(),
+            happened: Happened::default(),
             fragment: FragmentKey::default(),
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
@@ -97,6 +104,7 @@ pub fn decide<S: PacketSource, T: Tables>(
 ) -> Decision {
     at.packets = source.segments();
     at.bytes = source.length();
+    scratch.happened = Happened::default();
     // Routed traffic is judged once, where it first crosses a guarded interface.
     if matches!(at.hook, Hook::Egress) && at.came_by != 0 && tables.guarded(at.came_by) {
         return Decision {
@@ -107,7 +115,7 @@ pub fn decide<S: PacketSource, T: Tables>(
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
     at.bytes += wire_overhead(at.packets, &scratch.packet);
-    at.slot = tables.slot();
+    at.slot = tables.slot(at.now);
     let decision = match tables.generation(at.slot) {
         None => Decision::plain(Reason::NoPolicyLoaded),
         Some(head) => {

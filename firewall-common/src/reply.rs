@@ -1,7 +1,8 @@
 //! Answers to what a policy refuses: a TCP reset (RFC 9293 section 3.5.2), or port unreachable in ICMP
 //! (RFC 792) or ICMPv6 (RFC 4443 section 3.1).
 //!
-//! An answer is built whole, from the link header on, out of the packet it answers. It is kept as
+//! An answer is built whole, from the link header on, out of the packet it answers. Where that has no Ethernet
+//! header the answer's stays zero, and is left out by who sends it. It is kept as
 //! 16-bit words in network byte order: the internet checksum (RFC 1071) is their sum in any byte order.
 
 use crate::addr::Addr;
@@ -21,8 +22,11 @@ pub const ERROR_V6: u32 = 14 + 40 + 8 + QUOTE_V6 as u32;
 
 const QUOTE_V4: usize = 28;
 const QUOTE_V6: usize = 48;
-/// A power of two, so that a masked length is within it.
-const WORDS: usize = 64;
+/// The largest answer, and behind it as much as a masked length may reach beyond (see `LENGTHS`).
+const WORDS: usize = 72;
+/// The bits that the lengths of answers have: a length masked with it stays within a [`Reply`], also from behind
+/// the link header on.
+pub const LENGTHS: usize = 127;
 /// The word where the IP header begins.
 const L3: usize = 7;
 /// The word where the transport header begins in IPv4.
@@ -45,19 +49,28 @@ impl Default for Reply {
     }
 }
 
-/// Builds the answer to `packet` into `reply`; its length, or `None` where silence is the answer.
+/// Builds the answer to `packet` into `reply`; its length, an Ethernet header included, or `None` where silence
+/// is the answer.
 ///
 /// Never to a reset, an ICMP error, anything but a whole or first fragment, or from or to an address
 /// of a group (RFC 1122 section 3.2.2, RFC 4443 section 2.4). Only where the IP header directly follows
-/// an Ethernet header.
+/// an Ethernet header, or where there is nothing but the IP packet.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub fn build<S: PacketSource>(source: &S, packet: &Packet, reply: &mut Reply) -> Option<u32> {
     if !may_answer(packet) {
         return None;
     }
-    let frame = source.read::<14>(0)?;
-    link(&frame, reply);
+    if source.bare().is_none() {
+        if packet.l3 != eth::HEADER {
+            return None;
+        }
+        let frame = source.read::<14>(0)?;
+        link(&frame, reply);
+    } else if packet.length != packet.end {
+        // More than the IP packet: a link header that the device has, of a kind that is not known here.
+        return None;
+    }
     match (packet.family, packet.tuple.protocol) {
         (4, protocol::TCP) => reset_v4(packet, reply),
         (6, protocol::TCP) => reset_v6(packet, reply),
@@ -72,8 +85,7 @@ fn may_answer(packet: &Packet) -> bool {
     let tcp = packet.tuple.protocol == protocol::TCP;
     let refuses = (tcp && (packet.tcp_flags & RST != 0 || packet.fragment != WHOLE))
         || matches!(packet.role, Role::Error);
-    packet.l3 == eth::HEADER
-        && packet.family != 0
+    packet.family != 0
         && packet.fragment != crate::packet::LATER
         && !packet.group
         && !refuses
@@ -260,6 +272,9 @@ fn checksum<const FROM: usize, const TO: usize>(reply: &mut Reply, place: usize,
         *word = !(folded as u16);
     }
 }
+
+const _: () = assert!(eth::HEADER as usize + LENGTHS <= size_of::<Reply>());
+const _: () = assert!(ERROR_V6 as usize <= LENGTHS);
 
 #[cfg(test)]
 #[path = "reply_tests.rs"]

@@ -49,7 +49,8 @@ impl<const N: usize> Bytes<N> {
     }
 }
 
-/// A packet as a hook sees it. Offsets count from the first byte of the link header.
+/// A packet as a hook sees it. Offsets count from the first byte of the link header; where there is none, from
+/// the first byte of the network header.
 pub trait PacketSource {
     /// Bytes of the frame; a large segment counts whole.
     fn length(&self) -> u32;
@@ -62,6 +63,13 @@ pub trait PacketSource {
 
     /// Packets on the wire that this one stands for, at least 1.
     fn segments(&self) -> u32;
+
+    /// The ethertype of a packet without an Ethernet header, as tunnels have them; `None` where the frame
+    /// begins with that header. For Ethernet the compiler knows the answer, so it costs nothing there.
+    #[inline(always)]
+    fn bare(&self) -> Option<u16> {
+        None
+    }
 }
 
 /// A packet in memory: for tests, fuzzers and `explain`.
@@ -90,5 +98,37 @@ impl PacketSource for Slice<'_> {
 
     fn segments(&self) -> u32 {
         1
+    }
+}
+
+/// A packet without a link header in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct BareSlice<'a> {
+    /// The packet from its network header on.
+    pub bytes: &'a [u8],
+    /// Its ethertype, which the device says.
+    pub ethertype: u16,
+}
+
+impl PacketSource for BareSlice<'_> {
+    fn length(&self) -> u32 {
+        self.bytes.len() as u32
+    }
+
+    fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>> {
+        let bytes = self.bytes;
+        Slice { bytes, tag: None }.read(offset)
+    }
+
+    fn tag_in_metadata(&self) -> Option<u16> {
+        None
+    }
+
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    fn bare(&self) -> Option<u16> {
+        Some(self.ethertype)
     }
 }

@@ -22,10 +22,12 @@ pub enum Table {
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Put {
-    /// It is there now (another CPU may have been faster, which is as good).
+    /// It is there now, put there by this call.
     There = 0,
     /// The table is full.
     Full = 1,
+    /// It was there already: another CPU was faster, which is as good.
+    Already = 2,
 }
 
 /// Where the kernel's routing takes a packet.
@@ -64,8 +66,8 @@ pub trait Tables: Copy {
     /// Borrows a line of a classifier.
     type Line: core::ops::Deref<Target = Line> + Copy;
 
-    /// The slot of the generation in force; 0 where no policy was ever applied.
-    fn slot(self) -> u32;
+    /// The slot of the generation in force at `now`; 0 where none is.
+    fn slot(self, now: u64) -> u32;
     /// The head of the generation in a slot; `None` for a slot that does not exist.
     fn generation(self, slot: u32) -> Option<Self::Head>;
     /// Nanoseconds of silence after which a session in a state is over.
@@ -110,8 +112,8 @@ pub trait Tables: Copy {
     fn open(self, key: &FlowKey, entry: &Entry) -> Put;
     /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
-    /// Ends a session.
-    fn close(self, key: &FlowKey);
+    /// Ends a session; says whether it was this call that did. Of many that end one session at once, one is told so.
+    fn close(self, key: &FlowKey) -> bool;
 
     /// Remembers that the first fragment of a packet was let through.
     fn remember_fragment(self, key: &FragmentKey, now: u64);

@@ -5,6 +5,8 @@ use crate::config::{
     Active, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name, PolicyInfo,
     RuleCount, Settings,
 };
+use crate::event::EventCount;
+use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
@@ -35,4 +37,24 @@ pod!(
     FragmentKey,
     Rule,
     Entry,
+    EventCount,
+    Header,
+    OfSession,
+    Refused,
 );
+
+/// The value that some bytes begin with; `None` where they are too few.
+pub(crate) fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+    if bytes.len() < size_of::<T>() {
+        return None;
+    }
+    // SAFETY: there are that many bytes, the read asks for no alignment, and any bytes are a value of a `Pod`.
+    Some(unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
+}
+
+/// The bytes of a value.
+#[cfg(test)]
+pub(crate) fn bytes_of<T: aya::Pod>(value: &T) -> &[u8] {
+    // SAFETY: a `Pod` has no padding that was not written, and lives as long as the slice.
+    unsafe { core::slice::from_raw_parts(core::ptr::from_ref(value).cast(), size_of::<T>()) }
+}

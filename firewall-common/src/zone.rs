@@ -2,6 +2,7 @@
 
 /// The number of a zone. Numbers belong to names for as long as the tables live, across revisions.
 #[repr(transparent)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct ZoneId(pub u8);
 

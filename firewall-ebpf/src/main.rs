@@ -8,6 +8,7 @@
 
 mod atomics;
 mod emit;
+mod event;
 mod hook;
 mod maps;
 mod route;

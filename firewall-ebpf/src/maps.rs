@@ -1,12 +1,14 @@
 //! Every table. Names are also those of the pins; `firewall-user`'s data plane fills and reads them.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray};
+use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
-    LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount, SLOTS, Settings,
+    AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
+    InterfaceKey, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount, SESSION_COUNTERS,
+    SLOTS, Settings,
 };
+use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::Scratch;
 use firewall_common::policy::line::Line;
@@ -81,6 +83,19 @@ pub(crate) static PACKETS: PerCpuArray<Count, { PACKET_COUNTERS as usize }> = Pe
 #[btf_map]
 pub(crate) static RULE_COUNTS: ArrayOfMaps<CounterPage, { COUNTER_PAGES as usize }> =
     ArrayOfMaps::new();
+/// Sessions opened and ended.
+#[btf_map]
+pub(crate) static SESSION_COUNTS: PerCpuArray<u64, { SESSION_COUNTERS as usize }> =
+    PerCpuArray::new();
+/// Records on their way to the agent.
+#[btf_map]
+pub(crate) static EVENTS: RingBuf<u64, { EVENT_BYTES as usize }> = RingBuf::new();
+/// What became of records, by kind.
+#[btf_map]
+pub(crate) static EVENT_COUNTS: PerCpuArray<EventCount, { KINDS as usize }> = PerCpuArray::new();
+/// When the next record may be made (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static EVENT_LIMITS: Array<u64, { BUCKETS as usize }> = Array::new();
 /// Working memory: one place for each hook, and two more for `explain`, which may be interrupted by
 /// a packet on the same CPU.
 #[btf_map]
@@ -94,6 +109,9 @@ pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();
 /// When the next answer may be sent to an address.
 #[btf_map]
 pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
+/// What the agent counts, so that it outlives the agent; never read or written here.
+#[btf_map]
+static AGENT_COUNTS: Array<u64, { AGENT_COUNTERS as usize }> = Array::new();
 /// Names of rules by counter, in pages; for people, never read here.
 #[btf_map]
 static RULE_NAMES: ArrayOfMaps<NamePage, { COUNTER_PAGES as usize }> = ArrayOfMaps::new();

@@ -1,5 +1,6 @@
 //! The kernel's own routing decision: is a packet for this host, and if not, where does it leave?
 
+use core::ffi::c_void;
 use core::ptr::addr_of_mut;
 
 use aya_ebpf::bindings::{
@@ -11,8 +12,6 @@ use firewall_common::addr::Addr;
 use firewall_common::flow::Tuple;
 use firewall_common::tables::Route;
 
-use crate::source::tc::Buffer;
-
 const AF_INET: u8 = 2;
 const AF_INET6: u8 = 10;
 
@@ -21,8 +20,8 @@ const AF_INET6: u8 = 10;
 /// Whatever the kernel would not forward (local, blackhole, forwarding switched off on the interface)
 /// counts as for this host: then it is judged as such, and the stack does with it what it does.
 #[inline(always)]
-pub(crate) fn find(buffer: Buffer, tuple: &Tuple, interface: u32) -> Route {
-    let answer = ask(buffer, tuple, interface);
+pub(crate) fn find(context: *mut c_void, tuple: &Tuple, interface: u32) -> Route {
+    let answer = ask(context, tuple, interface);
     Route {
         here: answer == HERE,
         interface: answer as u32,
@@ -34,7 +33,7 @@ const HERE: u64 = u64::MAX;
 
 // Not inlined, so that the helper's argument is on the stack only here.
 #[inline(never)]
-fn ask(buffer: Buffer, tuple: &Tuple, interface: u32) -> u64 {
+fn ask(context: *mut c_void, tuple: &Tuple, interface: u32) -> u64 {
     // SAFETY: integers only, for which zero is a value.
     let mut ask: bpf_fib_lookup = unsafe { core::mem::zeroed() };
     ask.l4_protocol = tuple.protocol;
@@ -53,7 +52,7 @@ fn ask(buffer: Buffer, tuple: &Tuple, interface: u32) -> u64 {
     // SAFETY: the context is valid; the helper reads and writes exactly the structure it is given.
     let answer = unsafe {
         let size = size_of::<bpf_fib_lookup>() as i32;
-        h::bpf_fib_lookup(buffer.0.cast(), addr_of_mut!(ask), size, 0)
+        h::bpf_fib_lookup(context, addr_of_mut!(ask), size, 0)
     };
     match answer as u32 {
         // Without a known neighbour, or too large for the next link, it is still routed.

@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use core::ptr::{addr_of, addr_of_mut, from_mut, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey,
+    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::line::Line;
@@ -21,7 +21,7 @@ use crate::maps::{
     HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES,
 };
 use crate::route;
-use crate::source::tc::Buffer;
+use crate::source::Context;
 
 /// The errors of updates that are told apart, as the kernel returns them.
 const EEXIST: i32 = -17;
@@ -29,7 +29,8 @@ const EEXIST: i32 = -17;
 /// The maps. With `DRY` nothing is written: for `explain`, which leaves no trace.
 #[derive(Clone, Copy)]
 pub(crate) struct MapTables<const DRY: bool> {
-    buffer: Buffer,
+    /// What the routing helper asks for; the same for every hook.
+    context: *mut c_void,
 }
 
 /// A session's value in its map.
@@ -45,8 +46,10 @@ pub(crate) struct Handle(*mut Entry);
 
 impl<const DRY: bool> MapTables<DRY> {
     #[inline(always)]
-    pub(crate) fn new(buffer: Buffer) -> Self {
-        Self { buffer }
+    pub(crate) fn new(packet: impl Context) -> Self {
+        Self {
+            context: packet.raw(),
+        }
     }
 }
 
@@ -110,11 +113,21 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     type Line = &'static Line;
 
     #[inline(always)]
-    fn slot(self) -> u32 {
-        // SAFETY: one aligned word of a map, read once: a swap may change it at any moment.
-        ACTIVE
-            .get(0)
-            .map_or(0, |active| unsafe { addr_of!(active.slot).read_volatile() })
+    fn slot(self, now: u64) -> u32 {
+        let Some(active) = ACTIVE.get(0) else {
+            return 0;
+        };
+        // SAFETY: aligned words of a map, each read once: a swap may change them at any moment. The deadline
+        // comes first; why any mixture of old and new is right is argued where they are written
+        // (deadman.rs of the data plane).
+        unsafe {
+            let deadline = addr_of!(active.deadline).read_volatile();
+            if has_passed(deadline, now) {
+                addr_of!(active.fallback).read_volatile()
+            } else {
+                addr_of!(active.slot).read_volatile()
+            }
+        }
     }
 
     #[inline(always)]
@@ -179,7 +192,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 
     #[inline(always)]
     fn route(self, tuple: &Tuple, interface: u32) -> Route {
-        route::find(self.buffer, tuple, interface)
+        route::find(self.context, tuple, interface)
     }
 
     #[inline(always)]
@@ -269,19 +282,20 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
             return Put::There;
         }
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
-        if matches!(put, Put::There) {
+        if !matches!(put, Put::Full) {
             let _gone_already = HALF_OPEN.remove(key);
         }
         put
     }
 
+    /// Of many that delete one key at once, the kernel says to one that it was there.
     #[inline(always)]
-    fn close(self, key: &FlowKey) {
+    fn close(self, key: &FlowKey) -> bool {
         if DRY {
-            return;
+            return false;
         }
-        let _was_not_there = HALF_OPEN.remove(key);
-        let _was_not_there = SESSIONS.remove(key);
+        let half_open = HALF_OPEN.remove(key).is_ok();
+        SESSIONS.remove(key).is_ok() || half_open
     }
 
     #[inline(always)]
@@ -345,7 +359,8 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 #[inline(always)]
 fn put(outcome: Result<(), i32>) -> Put {
     match outcome {
-        Ok(()) | Err(EEXIST) => Put::There,
+        Ok(()) => Put::There,
+        Err(EEXIST) => Put::Already,
         Err(_) => Put::Full,
     }
 }

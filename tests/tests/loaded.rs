@@ -18,7 +18,7 @@ use firewall_common::source::Slice;
 use firewall_common::verdict::{Decision, Verdict};
 use firewall_common::zone::ZoneId;
 use firewall_user::dataplane::memory::mapped;
-use firewall_user::dataplane::{Dataplane, Info, Options, PacketCount, Trial, clock};
+use firewall_user::dataplane::{Dataplane, Fate, Info, Options, PacketCount, Trial, clock};
 use firewall_user::policy::compiled::{Clock, Compiled, InterfacePlan};
 use firewall_user::policy::oracle::against::{
     self, BROADCAST, INTERFACES, Judge, Mutation, OWN, Plan, ROUTES, crossing, run, with_mutation,
@@ -46,6 +46,8 @@ struct Loaded {
     _dir: RunDir,
     indexes: BTreeMap<&'static str, u32>,
     plan: InterfacePlan,
+    /// What arrives is judged at XDP.
+    xdp: bool,
     revision: u64,
     /// Sessions that there may be.
     opened: BTreeSet<FlowKey>,
@@ -128,7 +130,7 @@ fn session_key(frame: &[u8]) -> Option<FlowKey> {
 }
 
 impl Loaded {
-    fn new() -> Self {
+    fn new(xdp: bool) -> Self {
         let (host, peer, indexes) = net();
         let dir = RunDir::new("loaded").unwrap();
         let options = Options {
@@ -145,6 +147,7 @@ impl Loaded {
             _dir: dir,
             indexes,
             plan: InterfacePlan::default(),
+            xdp,
             revision: 0,
             opened: BTreeSet::new(),
             counts: Counts::new(),
@@ -164,14 +167,10 @@ impl Loaded {
 
     /// Really runs a packet for which a decision was told, and notes what should be counted.
     fn really(&mut self, trial: &Trial<'_>, decision: &Decision) -> Result<(), String> {
-        let code = self.plane().test_run(trial).map_err(failed)?.code;
-        let passed = match code {
-            -1 => true,
-            2 | 7 => false,
-            other => return Err(format!("the program returned {other}")),
-        };
-        if passed != decision.passes() || (code == 7 && !decision.answer) {
-            return Err(format!("explained {decision:?}, returned {code}"));
+        let fate = self.plane().test_run(trial).map_err(failed)?.fate;
+        let passed = fate == Fate::Passed;
+        if passed != decision.passes() || (fate == Fate::Answered && !decision.answer) {
+            return Err(format!("explained {decision:?}, became {fate:?}"));
         }
         let (verdict, reason) = (decision.verdict, decision.reason);
         let (leaving, peer) = (trial.hook == Hook::Egress, decision.peer(trial.hook));
@@ -251,6 +250,7 @@ impl Judge for Loaded {
         let (hook, interface, came_by) = crossing(way);
         let trial = Trial {
             came_by,
+            xdp: self.xdp,
             ..Trial::new(frame, hook, interface)
         };
         let decision = self.plane().explain(&trial).map_err(failed)?;
@@ -295,6 +295,15 @@ impl Drop for Loaded {
 
 #[test]
 fn loaded_policies_decide_as_the_interpreter_does() {
+    compare(false);
+}
+
+#[test]
+fn loaded_policies_decide_as_the_interpreter_does_at_xdp() {
+    compare(true);
+}
+
+fn compare(xdp: bool) {
     need_root!();
     let wanted = against::wanted();
     let plan = Plan {
@@ -304,7 +313,7 @@ fn loaded_policies_decide_as_the_interpreter_does() {
         pieces: true,
     };
     let begin = std::time::Instant::now();
-    let seen = Loaded::new().run(&plan, None);
+    let seen = Loaded::new(xdp).run(&plan, None);
     let seen = seen.unwrap_or_else(|difference| panic!("{difference}"));
     let share = 100 * seen.allowed / seen.packets;
     println!(
@@ -330,7 +339,7 @@ fn broken_compilers_are_caught_on_the_loaded_programs() {
         scenes: 100,
         pieces: false,
     };
-    let mut loaded = Loaded::new();
+    let mut loaded = Loaded::new(false);
     for mutation in Mutation::ALL {
         let result = loaded.run(&plan, Some(*mutation));
         let difference = result.expect_err(&format!("{mutation:?} was not noticed"));

@@ -1,10 +1,11 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | kernels`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
 mod build;
 mod command;
 mod demo;
+mod kernels;
 mod lint;
 mod setup;
 mod test;
@@ -37,6 +38,8 @@ enum Task {
     Test(test::Args),
     /// Three namespaces, the real agent, real packets, about a minute
     Demo(demo::Args),
+    /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
+    Kernels(kernels::Args),
     /// Run a list of test binaries; `test` starts it as root
     #[command(hide = true)]
     RunTests {
@@ -52,6 +55,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),
     };
     match done {

@@ -1,4 +1,5 @@
-//! Ethernet II and IEEE 802.3 frames with any stack of VLAN tags (IEEE 802.1Q clause 9).
+//! Ethernet II and IEEE 802.3 frames with any stack of VLAN tags (IEEE 802.1Q clause 9), and packets of devices
+//! that have no Ethernet header.
 
 use crate::packet::Packet;
 use crate::reason::Reason;
@@ -31,6 +32,11 @@ const fn is_tag(ethertype: u16) -> bool {
 #[inline(always)]
 pub fn parse<S: PacketSource>(source: &S, packet: &mut Packet) -> Result<(), Reason> {
     packet.length = source.length();
+    if let Some(ethertype) = source.bare() {
+        packet.ethertype = ethertype;
+        packet.end = packet.length;
+        return Ok(());
+    }
     let header = source.read::<14>(0).ok_or(Reason::Truncated)?;
     packet.group = header.u8::<0>() & 1 != 0;
     let mut ethertype = header.be16::<12>();

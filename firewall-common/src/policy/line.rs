@@ -6,6 +6,7 @@
 
 /// Sixteen words, as two halves: a node has seven comparisons in the first and eight children in the second.
 #[repr(C, align(8))]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Line {
     /// The words.

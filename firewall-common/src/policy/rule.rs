@@ -34,6 +34,7 @@ pub const DEFAULT: u8 = 4;
 
 /// A rule of the ordered list.
 #[repr(C)]
+#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Rule {
     /// Nanoseconds since boot when it stops matching; 0: never.
@@ -46,11 +47,11 @@ pub struct Rule {
     pub flags: u8,
     /// Zero.
     pub pad: u16,
+    /// `log`: one record in so many, 1 for all; 0: the rule says nothing of it.
+    pub log: u32,
     /// Its place in the ordered list: of two rules that match, the one with the lower place decides.
     pub order: u32,
-    /// Zero.
-    pub pad_order: u32,
-    /// Room for limits and records.
+    /// Room for limits.
     pub reserved: u64,
 }
 

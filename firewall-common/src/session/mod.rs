@@ -1,5 +1,6 @@
 //! Sessions: what is kept of a conversation, and how its packets move it on.
 
+pub mod end;
 pub(crate) mod stage;
 pub mod tcp;
 
@@ -159,7 +160,7 @@ pub struct Entry {
     pub source_zone: u8,
     /// Zone of the responder.
     pub destination_zone: u8,
-    /// [`LEAVING`] and [`GROUP`].
+    /// [`LEAVING`], [`GROUP`], [`LOGGED`] and [`QUIET`].
     pub opening: u8,
     /// Zero.
     pub pad: [u8; 3],
@@ -169,6 +170,10 @@ pub struct Entry {
 pub const LEAVING: u8 = 1;
 /// Set in [`Entry::opening`]: opened to a multicast or broadcast address.
 pub const GROUP: u8 = 2;
+/// Set in [`Entry::opening`]: its rule says `log`.
+pub const LOGGED: u8 = 32;
+/// Set in [`Entry::opening`]: its rule's `log` asks for one in so many, and this is none of those.
+pub const QUIET: u8 = 64;
 
 const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
 
@@ -203,6 +208,20 @@ impl Entry {
     #[must_use]
     pub const fn group(&self) -> bool {
         self.opening & GROUP != 0
+    }
+
+    /// Does its rule say `log`?
+    #[inline(always)]
+    #[must_use]
+    pub const fn logged(&self) -> bool {
+        self.opening & LOGGED != 0
+    }
+
+    /// Is it one of those that its rule's `log` leaves out?
+    #[inline(always)]
+    #[must_use]
+    pub const fn quiet(&self) -> bool {
+        self.opening & QUIET != 0
     }
 
     /// Where it opened to.

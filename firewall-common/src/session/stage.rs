@@ -7,6 +7,7 @@ use crate::judge;
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
+use crate::session::end::Cause;
 use crate::session::{self, Entry, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
@@ -27,6 +28,8 @@ pub(crate) fn sessions<T: Tables>(
         question,
         search,
         occupied,
+        ended,
+        happened,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -53,7 +56,10 @@ pub(crate) fn sessions<T: Tables>(
         reason = anew(tables, head, handle, at.now, &search.answer, entry);
         // In monitor mode the session goes on, so that it can be judged again.
         if !matches!(reason, Reason::Session) && !monitors(head) {
-            tables.close(key);
+            if tables.close(key) {
+                *ended = *entry;
+                happened.closed = Cause::of_refusal(reason) as u8;
+            }
             return Some(in_session(reason, entry));
         }
     }

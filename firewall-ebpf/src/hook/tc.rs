@@ -1,18 +1,16 @@
 //! The programs at TC, where every kind of packet can be judged and answered.
 
 use aya_ebpf::EbpfContext as _;
-use aya_ebpf::helpers::generated as h;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::error;
 use firewall_common::flow::Hook;
-use firewall_common::pipeline::{At, Scratch, decide};
-use firewall_common::verdict::Decision;
 
-use crate::emit::answer;
-use crate::maps::{SCRATCH, SETTINGS};
-use crate::source::tc::Buffer;
-use crate::tables::MapTables;
+use super::{judge, scratch};
+use crate::emit::tc::answer;
+use crate::maps::SETTINGS;
+use crate::source::Context;
+use crate::source::tc::{Bare, Buffer};
 
 /// On to the next program of the hook and, after the last, to the stack (`TCX_NEXT`). Never 0, which
 /// would end the chain and skip others' programs.
@@ -23,13 +21,25 @@ pub(crate) const DROP: i32 = 2;
 /// Judges what arrives.
 #[classifier]
 pub fn ringwall_ingress(ctx: TcContext) -> i32 {
-    guard(&ctx, Hook::Ingress)
+    guard(&ctx, buffer(&ctx), Hook::Ingress)
 }
 
 /// Judges what leaves.
 #[classifier]
 pub fn ringwall_egress(ctx: TcContext) -> i32 {
-    guard(&ctx, Hook::Egress)
+    guard(&ctx, buffer(&ctx), Hook::Egress)
+}
+
+/// Judges what arrives by a device without an Ethernet header.
+#[classifier]
+pub fn ringwall_bare_ingress(ctx: TcContext) -> i32 {
+    guard(&ctx, Bare(buffer(&ctx)), Hook::Ingress)
+}
+
+/// Judges what leaves by a device without an Ethernet header.
+#[classifier]
+pub fn ringwall_bare_egress(ctx: TcContext) -> i32 {
+    guard(&ctx, Bare(buffer(&ctx)), Hook::Egress)
 }
 
 /// Says how a packet would be judged on arrival. Only ever run by `BPF_PROG_TEST_RUN`.
@@ -50,7 +60,7 @@ fn buffer(ctx: &TcContext) -> Buffer {
 }
 
 #[inline(always)]
-fn guard(ctx: &TcContext, hook: Hook) -> i32 {
+fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
     let buffer = buffer(ctx);
     if is_answer(buffer, hook) {
         return PASS;
@@ -60,12 +70,12 @@ fn guard(ctx: &TcContext, hook: Hook) -> i32 {
         error!(ctx, "no working memory at hook {}", hook as u32);
         return DROP;
     };
-    let (decision, now) = judge::<false>(buffer, hook, scratch);
+    let (decision, now) = judge::<_, false>(packet, hook, scratch);
     if decision.passes() {
         return PASS;
     }
     if decision.answer {
-        return answer(buffer, hook, &scratch.packet, now);
+        return answer(packet, buffer, hook, &scratch.packet, now);
     }
     DROP
 }
@@ -75,29 +85,9 @@ fn explain(buffer: Buffer, hook: Hook) -> i32 {
     let Some(scratch) = scratch(hook as u32 + 2) else {
         return DROP;
     };
-    let (decision, _) = judge::<true>(buffer, hook, scratch);
+    let (decision, _) = judge::<_, true>(buffer, hook, scratch);
     buffer.leave(decision.to_words());
     if decision.passes() { PASS } else { DROP }
-}
-
-#[inline(always)]
-fn judge<const DRY: bool>(buffer: Buffer, hook: Hook, scratch: &mut Scratch) -> (Decision, u64) {
-    let came_by = match hook {
-        Hook::Ingress => 0,
-        Hook::Egress => buffer.came_by(),
-    };
-    let mut at = At {
-        // SAFETY: takes nothing, returns a number.
-        now: unsafe { h::bpf_ktime_get_boot_ns() },
-        interface: buffer.interface(),
-        came_by,
-        packets: 0,
-        bytes: 0,
-        slot: 0,
-        hook,
-    };
-    let decision = decide(&buffer, MapTables::<DRY>::new(buffer), &mut at, scratch);
-    (decision, at.now)
 }
 
 /// An answer of ours, redirected to the other hook: it bears the mark drawn at load.
@@ -111,14 +101,4 @@ fn is_answer(buffer: Buffer, hook: Hook) -> bool {
         buffer.set_mark(0);
     }
     true
-}
-
-/// This CPU's working memory. Nothing else on this CPU uses the same place while a program runs:
-/// both hooks run with softirqs off, and a packet that leaves another hook is queued or has left it.
-#[inline(always)]
-fn scratch(place: u32) -> Option<&'static mut Scratch> {
-    let scratch = SCRATCH.get_ptr_mut(place)?;
-    // SAFETY: the pointer is to a value of that type that lives as long as the program runs, and
-    // nobody else has it, see above.
-    Some(unsafe { &mut *scratch })
 }

@@ -1,11 +1,14 @@
 //! A packet at TC: a socket buffer.
 
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::{addr_of, addr_of_mut};
 
-use aya_ebpf::bindings::__sk_buff;
+use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::source::{Bytes, PacketSource};
+
+use super::Context;
 
 /// Reads a field of the buffer's context. The verifier allows each field only at its own width, so
 /// neighbours must not be read as one: hence volatile.
@@ -20,19 +23,24 @@ macro_rules! field {
 #[derive(Clone, Copy)]
 pub(crate) struct Buffer(pub(crate) *mut __sk_buff);
 
-impl Buffer {
-    /// The interface of the hook.
+impl Context for Buffer {
     #[inline(always)]
-    pub(crate) fn interface(self) -> u32 {
+    fn raw(self) -> *mut c_void {
+        self.0.cast()
+    }
+
+    #[inline(always)]
+    fn interface(self) -> u32 {
         field!(self, ifindex)
     }
 
-    /// The interface it arrived by; 0: from this host.
     #[inline(always)]
-    pub(crate) fn came_by(self) -> u32 {
+    fn came_by(self) -> u32 {
         field!(self, ingress_ifindex)
     }
+}
 
+impl Buffer {
     /// The firewall mark.
     #[inline(always)]
     pub(crate) fn mark(self) -> u32 {
@@ -94,5 +102,65 @@ impl PacketSource for Buffer {
             0 => 1,
             segments => segments,
         }
+    }
+}
+
+/// A socket buffer of a device without an Ethernet header. Offsets count from the network header, which the
+/// stack has set on both ways, so that what a device puts in front of it does not matter.
+#[derive(Clone, Copy)]
+pub(crate) struct Bare(pub(crate) Buffer);
+
+impl Context for Bare {
+    #[inline(always)]
+    fn raw(self) -> *mut c_void {
+        self.0.raw()
+    }
+
+    #[inline(always)]
+    fn interface(self) -> u32 {
+        self.0.interface()
+    }
+
+    #[inline(always)]
+    fn came_by(self) -> u32 {
+        self.0.came_by()
+    }
+}
+
+impl PacketSource for Bare {
+    #[inline(always)]
+    fn length(&self) -> u32 {
+        self.0.length()
+    }
+
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>> {
+        let mut bytes = MaybeUninit::<Bytes<N>>::uninit();
+        // SAFETY: the helper writes exactly `N` bytes to `bytes`, or zeroes them and fails.
+        unsafe {
+            let to = bytes.as_mut_ptr().cast();
+            let from = self.0.0.cast();
+            if h::bpf_skb_load_bytes_relative(from, offset, to, N as u32, BPF_HDR_START_NET) == 0 {
+                Some(bytes.assume_init())
+            } else {
+                None
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn tag_in_metadata(&self) -> Option<u16> {
+        None
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        self.0.segments()
+    }
+
+    #[inline(always)]
+    fn bare(&self) -> Option<u16> {
+        let buffer = self.0;
+        Some(u16::from_be(field!(buffer, protocol) as u16))
     }
 }

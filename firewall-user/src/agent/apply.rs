@@ -1,6 +1,8 @@
 //! The last steps of a policy into force, and back: judged by its revision, compiled, put into the tables by
 //! one swap, recorded. All of it runs on the owner's thread.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::candidate::{self, Candidate, Errand};
@@ -13,6 +15,15 @@ use crate::policy::Checked;
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::diff;
 use firewall_common::config::GENERATION_MONITOR;
+
+/// What becomes of the policy in force when another enters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Another takes its place; after so long it comes back, unless the other is confirmed.
+    Replaces(Option<Duration>),
+    /// It is gone back from.
+    RollsBack,
+}
 
 impl Agent {
     /// May a policy come into force, by its name, revision and content?
@@ -45,6 +56,7 @@ impl Agent {
     /// # Errors
     /// Why not; the policy in force stays.
     pub fn put(&mut self, candidate: &Candidate) -> Result<ApplyReply, Problem> {
+        self.tend();
         let downgrade = match self.judge(candidate) {
             Err(no) => {
                 return Err(self.refuse(candidate, Problem::new(exit::NO, no.to_string())));
@@ -52,26 +64,43 @@ impl Agent {
             Ok(Step::Unchanged) => return Ok(self.unchanged(candidate)),
             Ok(Step::Apply { downgrade }) => downgrade,
         };
+        if let Some(waits) = self.history.pending().cloned() {
+            return Err(self.refuse(candidate, self.busy(&waits)));
+        }
         let mut numbers = self.numbers.clone();
         let compiled = self
             .compile(&candidate.checked, &mut numbers)
             .map_err(|problem| self.refuse(candidate, problem))?;
-        let reply = self.reply(candidate, &compiled);
+        let mut reply = self.reply(candidate, &compiled);
         if candidate.errand.dry_run {
             return Ok(reply);
         }
         let mut record = self.record_of(&candidate.checked, &candidate.errand);
         record.downgrade = downgrade;
         record.before = self.history.in_force().map(|record| record.id);
-        self.enter(
-            &candidate.checked,
-            record,
-            compiled,
-            numbers,
-            Outcome::Replaced,
-        )
-        .map_err(|problem| problem.refused(Some(&candidate.identity()), reply.applied.previous))?;
-        self.tally.applied += 1;
+        let within = candidate.errand.within;
+        record.confirm_by = within.and_then(|within| record.at.checked_add(within).ok());
+        let before = self.in_force().cloned();
+        let id = self
+            .enter(
+                &candidate.checked,
+                record,
+                compiled,
+                numbers,
+                Next::Replaces(within),
+            )
+            .map_err(|problem| {
+                problem.refused(Some(&candidate.identity()), reply.applied.previous)
+            })?;
+        if let Some(within) = within {
+            self.fallback = before;
+            self.say_pending(&mut reply, id, within);
+            self.tally.pending_confirm += 1;
+        } else {
+            self.tally.applied += 1;
+        }
+        // It was read a while ago, since it was proved after that.
+        self.follow_links();
         Ok(reply)
     }
 
@@ -98,13 +127,14 @@ impl Agent {
         mut record: Record,
         compiled: Compiled,
         numbers: Numbers,
-        before: Outcome,
-    ) -> Result<(), Problem> {
+        next: Next,
+    ) -> Result<u64, Problem> {
         let files = StoredFiles::of(checked);
         if record.lists.is_empty() {
             record.lists.clone_from(&files.places);
         }
-        record.context = self.settings.context();
+        record.context = self.settings.context(&checked.host);
+        record.connected = checked.policy.connected();
         let (identity, applied) = (record.identity.clone(), record.at);
         let begun = self.history.begin(record, &files);
         let id = begun.map_err(|error| self.no_state(&error))?;
@@ -113,7 +143,12 @@ impl Agent {
             self.withdraw(id, &problem);
             return Err(problem);
         }
-        if let Err(error) = self.fill(&compiled, &identity) {
+        self.save(id, &compiled, &self.numbers.clone());
+        let within = match next {
+            Next::Replaces(within) => within,
+            Next::RollsBack => None,
+        };
+        if let Err(error) = self.fill_within(&compiled, &identity, within) {
             let problem = Problem::new(
                 exit::NO,
                 format!("the tables cannot take the policy, and the one in force stays: {error:#}"),
@@ -124,20 +159,33 @@ impl Agent {
         self.current = Some(Current {
             record: id,
             identity,
-            policy: checked.policy.clone(),
+            policy: Some(checked.policy.clone()),
             compiled,
             applied,
         });
-        let kept = self.history.in_force_now(id, before);
+        let kept = match next {
+            Next::Replaces(None) => self.history.in_force_now(id, Outcome::Replaced),
+            Next::Replaces(Some(_)) => self.history.pending_now(id),
+            Next::RollsBack => self.history.in_force_now(id, Outcome::RolledBack),
+        };
         self.note_history(kept);
         self.after_change();
-        Ok(())
+        Ok(id)
     }
 
-    /// Swaps the tables.
+    /// Swaps the tables. A policy that waits to be confirmed goes on waiting.
     pub(super) fn fill(&mut self, compiled: &Compiled, identity: &Identity) -> anyhow::Result<()> {
+        self.fill_within(compiled, identity, None)
+    }
+
+    fn fill_within(
+        &mut self,
+        compiled: &Compiled,
+        identity: &Identity,
+        within: Option<Duration>,
+    ) -> anyhow::Result<()> {
         let names = self.interface_names();
-        self.plane()?.apply(compiled, identity, &names)
+        self.plane()?.apply(compiled, identity, &names, within)
     }
 
     /// The tables hold another policy: interfaces that a detach let go are guarded again.
@@ -193,7 +241,10 @@ impl Agent {
                 .collect(),
             lists: std::collections::BTreeMap::new(),
             detail: None,
+            confirm_by: None,
+            confirmed: None,
             context: String::new(),
+            connected: Vec::new(),
         }
     }
 
@@ -216,7 +267,11 @@ impl Agent {
             digest: Some(identity.digest),
             sessions_cut: 0,
         };
-        ApplyReply { applied, lines }
+        ApplyReply {
+            applied,
+            lines,
+            pending: None,
+        }
     }
 
     pub(super) fn reply(&mut self, candidate: &Candidate, compiled: &Compiled) -> ApplyReply {
@@ -248,7 +303,11 @@ impl Agent {
             digest: Some(identity.digest),
             sessions_cut,
         };
-        ApplyReply { applied, lines }
+        ApplyReply {
+            applied,
+            lines,
+            pending: None,
+        }
     }
 
     /// The change by meaning, a rule a line.

@@ -2,6 +2,7 @@
 //! proof holds up nobody.
 
 use std::path::Path;
+use std::time::Duration;
 
 use super::clock;
 use super::history::{How, Who};
@@ -24,6 +25,8 @@ pub struct Errand {
     pub allow: Allow,
     /// Only say what would be done.
     pub dry_run: bool,
+    /// Go back by itself after so long, unless it is confirmed.
+    pub within: Option<Duration>,
 }
 
 /// A policy that was read without an error, and whose errand it is.

@@ -2,6 +2,7 @@
 
 mod read;
 mod sessions;
+pub(crate) use sessions::parse_duration;
 #[cfg(test)]
 mod tests;
 

@@ -27,7 +27,10 @@ impl Agent {
             packet::parse(text, &[]).map_err(|error| input(error.to_string()))?;
             return Ok(unjudged(text));
         };
-        let policy = &current.policy;
+        let Some(policy) = &current.policy else {
+            let text = "the text of the policy in force is damaged, so packets cannot be told apart by it: apply it again";
+            return Err(Problem::new(exit::NO, text));
+        };
         let spec = packet::parse(text, &policy.zones).map_err(|error| input(error.to_string()))?;
         let space = Space::new(policy, &current.compiled);
         let mut chosen = explain::choose(policy, &space, &spec).map_err(input)?;

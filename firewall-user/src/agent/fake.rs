@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use anyhow::bail;
 use firewall_common::config::{GENERATION_MONITOR, RuleCount};
 use firewall_common::verdict::Decision;
 
+use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig};
 use super::net::Local;
-use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Plane, Question};
+use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
+use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// What would be pinned.
@@ -19,6 +22,8 @@ use crate::policy::compiled::{Compiled, InterfacePlan};
 pub(crate) struct Pins {
     pub(crate) in_force: Option<InForce>,
     pub(crate) compiled: Option<Compiled>,
+    /// What was before what waits, and when that ends.
+    pub(crate) before: Option<(Option<InForce>, u64)>,
     pub(crate) names: Vec<(u32, String)>,
     pub(crate) attached: Vec<Attached>,
     pub(crate) locals: Vec<Local>,
@@ -63,6 +68,7 @@ impl Plane for Fake {
         compiled: &Compiled,
         identity: &Identity,
         names: &[(u32, String)],
+        within: Option<Duration>,
     ) -> anyhow::Result<()> {
         let mut pins = self.pins();
         if pins.full {
@@ -71,6 +77,10 @@ impl Plane for Fake {
         pins.applies += 1;
         names.clone_into(&mut pins.names);
         pins.compiled = Some(compiled.clone());
+        if let Some(within) = within {
+            let deadline = boot_now() + within.as_nanos() as u64;
+            pins.before = Some((pins.in_force.take(), deadline));
+        }
         pins.in_force = Some(InForce {
             identity: identity.clone(),
             monitor: compiled.head.flags & GENERATION_MONITOR != 0,
@@ -80,7 +90,35 @@ impl Plane for Fake {
     }
 
     fn in_force(&self) -> anyhow::Result<Option<InForce>> {
-        Ok(self.pins().in_force.clone())
+        let pins = self.pins();
+        let over = pins.before.as_ref().filter(|(_, at)| boot_now() >= *at);
+        Ok(over.map_or_else(|| pins.in_force.clone(), |(before, _)| before.clone()))
+    }
+
+    fn pending(&self) -> anyhow::Result<Option<Pending>> {
+        let pins = self.pins();
+        let waits = pins.before.as_ref().zip(pins.in_force.as_ref());
+        Ok(waits.map(|((_, deadline), held)| Pending {
+            identity: held.identity.clone(),
+            deadline: *deadline,
+            passed: boot_now() >= *deadline,
+        }))
+    }
+
+    fn confirm(&mut self) -> anyhow::Result<bool> {
+        let in_time = self.pending()?.is_some_and(|pending| !pending.passed);
+        if in_time {
+            self.pins().before = None;
+        }
+        Ok(in_time)
+    }
+
+    fn revert(&mut self) -> anyhow::Result<()> {
+        let mut pins = self.pins();
+        if let Some((before, _)) = pins.before.take() {
+            pins.in_force = before;
+        }
+        Ok(())
     }
 
     fn detach_all(self: Box<Self>) -> anyhow::Result<()> {
@@ -107,8 +145,24 @@ impl Plane for Fake {
         }
     }
 
-    fn expire(&mut self) -> anyhow::Result<usize> {
-        Ok(0)
+    fn expire(&mut self) -> anyhow::Result<Swept> {
+        Ok(Swept::default())
+    }
+
+    fn session_counts(&self) -> anyhow::Result<SessionCounts> {
+        Ok(SessionCounts::default())
+    }
+
+    fn event_counts(&self) -> anyhow::Result<EventCounts> {
+        Ok(EventCounts::default())
+    }
+
+    fn add_counts(&mut self, _amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()> {
+        Ok(())
+    }
+
+    fn ring(&self) -> anyhow::Result<Option<Ring>> {
+        Ok(None)
     }
 
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {

@@ -15,11 +15,13 @@ use ipnet::IpNet;
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Timeouts};
 use super::net::{Local, LocalKind};
-use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Plane, Question};
+use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
-use crate::dataplane::{Dataplane, Error, Failsafe, Info, Options, Trial};
+use crate::dataplane::{
+    Dataplane, Error, EventCounts, Failsafe, Info, Options, Ring, SessionCounts, Swept, Trial,
+};
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
@@ -77,6 +79,7 @@ impl Plane for Kernel {
         compiled: &Compiled,
         identity: &Identity,
         names: &[(u32, String)],
+        within: Option<Duration>,
     ) -> anyhow::Result<()> {
         let now = jiff::Timestamp::now().as_second();
         let info = Info {
@@ -87,9 +90,26 @@ impl Plane for Kernel {
         };
         let names = names.iter().map(|(index, name)| (name.clone(), *index));
         self.0
-            .apply(compiled, &info, &names.collect::<Vec<_>>())
+            .apply_within(compiled, &info, &names.collect::<Vec<_>>(), within)
             .map(drop)?;
         Ok(())
+    }
+
+    fn pending(&self) -> anyhow::Result<Option<Pending>> {
+        let found = self.0.pending()?;
+        Ok(found.map(|pending| Pending {
+            identity: identity(pending.info),
+            deadline: pending.deadline,
+            passed: pending.passed,
+        }))
+    }
+
+    fn confirm(&mut self) -> anyhow::Result<bool> {
+        Ok(self.0.confirm()?)
+    }
+
+    fn revert(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.revert()?)
     }
 
     fn in_force(&self) -> anyhow::Result<Option<InForce>> {
@@ -97,11 +117,7 @@ impl Plane for Kernel {
         Ok(found.map(|generation| InForce {
             monitor: generation.head.flags & GENERATION_MONITOR != 0,
             applied: generation.info.applied,
-            identity: Identity {
-                digest: to_hex(&generation.info.digest),
-                name: generation.info.name,
-                revision: generation.info.revision,
-            },
+            identity: identity(generation.info),
         }))
     }
 
@@ -144,8 +160,24 @@ impl Plane for Kernel {
         })
     }
 
-    fn expire(&mut self) -> anyhow::Result<usize> {
+    fn expire(&mut self) -> anyhow::Result<Swept> {
         Ok(self.0.expire(boot_now())?)
+    }
+
+    fn session_counts(&self) -> anyhow::Result<SessionCounts> {
+        Ok(self.0.session_counts()?)
+    }
+
+    fn event_counts(&self) -> anyhow::Result<EventCounts> {
+        Ok(self.0.event_counts()?)
+    }
+
+    fn add_counts(&mut self, amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()> {
+        Ok(self.0.add_counts(amounts)?)
+    }
+
+    fn ring(&self) -> anyhow::Result<Option<Ring>> {
+        Ok(Some(self.0.ring()?))
     }
 
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {
@@ -184,6 +216,14 @@ impl Plane for Kernel {
     fn set_host(&mut self, sessions: &SessionConfig, rules: &[FailsafeRule]) -> anyhow::Result<()> {
         self.0.set_timeouts(timeouts(&sessions.timeouts))?;
         Ok(self.0.set_failsafe(&failsafe(rules))?)
+    }
+}
+
+fn identity(info: Info) -> Identity {
+    Identity {
+        digest: to_hex(&info.digest),
+        name: info.name,
+        revision: info.revision,
     }
 }
 

@@ -86,8 +86,10 @@ impl Agent {
         let compiled = self.compile(&checked, &mut numbers)?;
         self.keep_numbers(numbers).map_err(failed)?;
         self.fill(&compiled, &record.identity).map_err(failed)?;
+        // Before the copies of the lists: as long as one of those differs, the lists are read again.
+        self.save(id, &compiled, &self.numbers.clone());
         if let Some(current) = self.current.as_mut() {
-            current.policy = checked.policy;
+            current.policy = Some(checked.policy);
             current.compiled = compiled;
         }
         for (path, bytes) in changed {

@@ -1,6 +1,7 @@
 //! What the agent needs of the data plane: one trait, so that the agent can be tested without a kernel.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use firewall_common::config::{Count, RuleCount};
 use firewall_common::flow::{FlowKey, Hook};
@@ -12,6 +13,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig};
 use super::net::Local;
 use super::revision::Identity;
+use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
@@ -34,6 +36,17 @@ pub struct InForce {
     pub monitor: bool,
     /// Seconds since 1970 when it was put in force.
     pub applied: u64,
+}
+
+/// A policy that waits to be confirmed, or that was not in time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pending {
+    /// Which policy it is.
+    pub identity: Identity,
+    /// Until when, in nanoseconds since boot.
+    pub deadline: u64,
+    /// The time is over: what was before it decides.
+    pub passed: bool,
 }
 
 /// Packets with the same verdict, hook, peer zone and reason.
@@ -92,13 +105,21 @@ pub trait Plane: Send {
     fn detach(&mut self, index: u32) -> anyhow::Result<()>;
     /// What is guarded, the pins of an earlier agent included.
     fn attached(&self) -> anyhow::Result<Vec<Attached>>;
-    /// Puts a policy in force by one swap; the old one stays where it fails. `names` are all interfaces.
+    /// Puts a policy in force by one swap; the old one stays where it fails. `names` are all interfaces. With
+    /// `within` it goes back by itself after so long, unless [`Self::confirm`] comes.
     fn apply(
         &mut self,
         compiled: &Compiled,
         identity: &Identity,
         names: &[(u32, String)],
+        within: Option<Duration>,
     ) -> anyhow::Result<()>;
+    /// The policy that waits to be confirmed, or was not in time.
+    fn pending(&self) -> anyhow::Result<Option<Pending>>;
+    /// What waits stays; `false` where nothing waits any more.
+    fn confirm(&mut self) -> anyhow::Result<bool>;
+    /// What waits, or was not in time, goes.
+    fn revert(&mut self) -> anyhow::Result<()>;
     /// What is in force.
     fn in_force(&self) -> anyhow::Result<Option<InForce>>;
     /// Stops enforcing and unpins everything.
@@ -111,8 +132,16 @@ pub trait Plane: Send {
     fn sessions(&self) -> anyhow::Result<Vec<Live>>;
     /// Table sizes.
     fn capacity(&self) -> Capacity;
-    /// Removes sessions that are over; says how many.
-    fn expire(&mut self) -> anyhow::Result<usize>;
+    /// Removes sessions that are over.
+    fn expire(&mut self) -> anyhow::Result<Swept>;
+    /// Sessions opened and ended.
+    fn session_counts(&self) -> anyhow::Result<SessionCounts>;
+    /// What became of records, by kind.
+    fn event_counts(&self) -> anyhow::Result<EventCounts>;
+    /// Adds to the agent's own counters, by place.
+    fn add_counts(&mut self, amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()>;
+    /// The ring that records come by; `None` where there is none.
+    fn ring(&self) -> anyhow::Result<Option<Ring>>;
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
     /// Tells which addresses are delivered here.

@@ -40,7 +40,17 @@ impl Agent {
             }
             _ => held.applied,
         };
+        let plane = self.plane.as_ref();
+        let waits = plane.and_then(|p| p.pending().ok().flatten());
+        let waits = waits.filter(|waits| !waits.passed);
+        let outcome = if waits.is_some() {
+            "pending-confirm"
+        } else {
+            "in-force"
+        };
         let policy = in_force.map(|held| PolicyLine {
+            outcome: outcome.to_owned(),
+            confirm_by: waits.map(|waits| wall(waits.deadline)),
             applied: seconds(since(&held)),
             name: held.identity.name,
             revision: held.identity.revision,
@@ -269,7 +279,17 @@ fn history_row(record: &Record) -> HistoryRow {
         at: record.at.to_string(),
         source: record.source.clone(),
         detail: record.detail.clone(),
+        confirm_by: record.confirm_by.map(|at| at.to_string()),
+        confirmed: record.confirmed.map(|at| at.to_string()),
     }
+}
+
+/// RFC 3339 of nanoseconds since boot.
+fn wall(boot: u64) -> String {
+    let now = clock::now();
+    let ahead = std::time::Duration::from_nanos(boot.saturating_sub(now.boot));
+    let at = now.wall.checked_add(ahead).unwrap_or(now.wall);
+    at.to_string()
 }
 
 /// RFC 3339 of seconds since 1970.

@@ -4,12 +4,13 @@ use anyhow::Context;
 
 use super::history::Record;
 use super::plane::InForce;
+use super::ready::Ready;
 use super::state::{Agent, Current};
-use crate::policy::Checked;
 
 impl Agent {
     /// Enforces the confirmed policy of the history at once: from the pinned tables where they hold it,
-    /// else compiled again from the stored text, without tests and without reading list files anew.
+    /// else from its saved compiled form, or compiled again from the stored text, without tests and without
+    /// reading list files anew.
     ///
     /// # Errors
     /// The tables cannot be read or filled.
@@ -20,18 +21,13 @@ impl Agent {
             );
         }
         let held = self.plane()?.in_force()?;
-        let settled = self
-            .history
-            .settle(|identity| held.as_ref().is_some_and(|held| held.identity == *identity));
+        let settled = self.settle_history(held.as_ref());
         settled.context("the history cannot be written")?;
-        let Some(record) = self.history.in_force().cloned() else {
+        let Some(record) = self.history.standing().cloned() else {
             self.without_history(held.as_ref());
             return Ok(());
         };
-        let taken = match self.stored(&record) {
-            Ok(checked) => self.take(&record, &checked, held.as_ref()),
-            Err(problem) => Err(anyhow::anyhow!("{problem}")),
-        };
+        let taken = self.take(&record, held.as_ref());
         match (&taken, held) {
             (Ok(()), _) => self.note("restore", None),
             (Err(error), Some(held)) => {
@@ -52,35 +48,27 @@ impl Agent {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        record: &Record,
-        checked: &Checked,
-        held: Option<&InForce>,
-    ) -> anyhow::Result<()> {
-        let mut numbers = self.numbers.clone();
-        let compiled = self.compile(checked, &mut numbers)?;
-        let context = self.settings.context();
+    fn take(&mut self, record: &Record, held: Option<&InForce>) -> anyhow::Result<()> {
+        let ready = self.ready(record)?;
+        let context = self.settings.context_of(record);
         let same = held.is_some_and(|held| held.identity == record.identity)
             && record.context == context
-            && numbers == self.numbers;
+            && ready.numbers == self.numbers;
         let (name, revision) = (&record.identity.name, record.identity.revision);
         if same {
             tracing::info!("{name} revision {revision} is in force, as the pinned tables have it");
         } else {
-            self.keep_numbers(numbers)?;
-            self.fill(&compiled, &record.identity)?;
+            self.keep_numbers(ready.numbers.clone())?;
+            self.fill(&ready.compiled, &record.identity)?;
             let noted = self.history.set_context(record.id, &context);
             self.note_history(noted);
             tracing::info!("{name} revision {revision} is in force, from the history");
         }
-        self.current = Some(Current {
-            record: record.id,
-            identity: record.identity.clone(),
-            policy: checked.policy.clone(),
-            compiled,
-            applied: record.at,
-        });
+        if ready.policy.is_some() {
+            self.save(record.id, &ready.compiled, &ready.numbers);
+        }
+        self.note("compiled", ready.warning.clone());
+        self.current = Some(current(record, ready));
         Ok(())
     }
 
@@ -93,19 +81,10 @@ impl Agent {
         let Some(held) = held else { return };
         let record = self.history.last(|r| r.identity == held.identity).cloned();
         let Some(record) = record else { return };
-        let Ok(checked) = self.stored(&record) else {
-            return;
-        };
-        let mut numbers = self.numbers.clone();
-        if let Ok(compiled) = self.compile(&checked, &mut numbers) {
-            self.current = Some(Current {
-                record: record.id,
-                identity: record.identity,
-                policy: checked.policy,
-                compiled,
-                applied: record.at,
-            });
-        }
+        self.current = self
+            .ready(&record)
+            .ok()
+            .map(|ready| current(&record, ready));
     }
 
     fn without_history(&mut self, held: Option<&InForce>) {
@@ -123,7 +102,7 @@ impl Agent {
         }
     }
 
-    /// The agent file changed: what a compiled policy takes from it may have, too.
+    /// The agent file or the networks on links changed: what a compiled policy takes from them may have, too.
     ///
     /// # Errors
     /// The policy in force cannot be put into the tables anew; it stays as it is.
@@ -134,11 +113,22 @@ impl Agent {
         let Some(record) = self.history.record(current.record).cloned() else {
             return Ok(());
         };
-        if record.context == self.settings.context() {
+        if record.context == self.settings.context_of(&record) {
             return Ok(());
         }
-        let checked = self.stored(&record).map_err(|p| anyhow::anyhow!("{p}"))?;
         let held = self.plane()?.in_force()?;
-        self.take(&record, &checked, held.as_ref())
+        self.take(&record, held.as_ref())?;
+        self.read_text();
+        Ok(())
+    }
+}
+
+fn current(record: &Record, ready: Ready) -> Current {
+    Current {
+        record: record.id,
+        identity: record.identity.clone(),
+        policy: ready.policy,
+        compiled: ready.compiled,
+        applied: record.at,
     }
 }

@@ -1,5 +1,6 @@
 //! Back to a revision that was in force here.
 
+use super::apply::Next;
 use super::candidate::{Candidate, Errand};
 use super::history::{How, Outcome, Record, StoredFiles, Who};
 use super::revision::Allow;
@@ -13,6 +14,10 @@ impl Agent {
     /// # Errors
     /// There is none such, or it cannot be put in force; the policy in force stays.
     pub fn rollback(&mut self, revision: Option<u64>, by: Who) -> Result<ApplyReply, Problem> {
+        self.tend();
+        if let Some(waits) = self.history.pending().cloned() {
+            return self.back_from_pending(&waits, revision, &by);
+        }
         let target = self.target(revision)?;
         let checked = self.stored(&target)?;
         let errand = Errand {
@@ -21,6 +26,7 @@ impl Agent {
             source: target.source.clone(),
             allow: Allow::default(),
             dry_run: false,
+            within: None,
         };
         let mut numbers = self.numbers.clone();
         let compiled = self.compile(&checked, &mut numbers)?;
@@ -37,7 +43,7 @@ impl Agent {
             record,
             compiled,
             numbers,
-            Outcome::RolledBack,
+            Next::RollsBack,
         )
         .map_err(|problem| problem.refused(Some(&candidate.identity()), previous))?;
         self.tally.rolled_back += 1;

@@ -15,6 +15,7 @@ use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
 use super::{lock, notify, watch};
 use crate::api::types::{Problem, exit};
+use crate::policy::hosts::Connected;
 use crate::{api, metrics};
 
 /// What the command line says.
@@ -60,6 +61,7 @@ fn settings(paths: Paths, options: Options) -> Result<Settings, Problem> {
     Ok(Settings {
         policy,
         policy_named: named.is_some(),
+        connected: Connected::new(),
         only: options.interfaces,
         monitor: options.monitor,
         paths,
@@ -95,7 +97,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
         again.clone(),
     ));
     tokio::spawn(follow(owner.clone(), changes));
-    tokio::spawn(sweep(owner.clone()));
+    tokio::spawn(sweep(owner.clone(), app.changed.clone()));
     notify::tell("READY=1");
     tracing::info!("ready");
 
@@ -113,12 +115,16 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
 async fn begin(owner: &Owner) -> anyhow::Result<()> {
     let locals = net::locals().await?;
     let links = net::links().await?;
+    let connected = net::connected(&links).await?;
     owner
         .with(move |agent| {
             agent.links.clone_from(&links);
+            agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
             agent.reconcile(links);
+            // Packets are judged; what is only for people may take its time now.
+            agent.read_text();
             Ok(())
         })
         .await?
@@ -139,27 +145,34 @@ async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
         let locals = net::locals().await?;
         owner.with(move |agent| agent.set_locals(locals)).await?;
     }
-    if changed.links {
-        let links = net::links().await?;
-        owner
-            .with(move |agent| {
-                if agent.links != links {
-                    agent.reconcile(links);
-                }
-            })
-            .await?;
-    }
+    let links = net::links().await?;
+    let connected = net::connected(&links).await?;
+    owner
+        .with(move |agent| {
+            if agent.links != links {
+                agent.reconcile(links);
+            }
+            // After the links: an interface is of its class before its networks are in a zone.
+            agent.set_connected(connected);
+        })
+        .await?;
     Ok(())
 }
 
 /// Expiry, and with it the sign of life: an owner that hangs is one that systemd restarts.
-async fn sweep(owner: Owner) {
+async fn sweep(owner: Owner, changed: Arc<Notify>) {
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        if owner.with(|agent| agent.sweep()).await.is_err() {
-            return;
+        let swept = owner.with(|agent| {
+            agent.sweep();
+            agent.tend()
+        });
+        match swept.await {
+            Ok(true) => changed.notify_one(),
+            Ok(false) => {}
+            Err(_) => return,
         }
         notify::tell("WATCHDOG=1");
     }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::config::AgentConfig;
-use super::history::History;
+use super::history::{History, Record};
 use super::net::guard::Wishes;
 use super::net::{Link, Local};
 use super::paths::Paths;
@@ -19,6 +19,7 @@ use super::revision::Identity;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
 use crate::policy::compiled::{Compiled, Numbers};
+use crate::policy::hosts::Connected;
 use crate::policy::model::Policy;
 
 /// What the agent was told by its command line and its file.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub paths: Paths,
     /// The agent file.
     pub config: AgentConfig,
+    /// The networks on the links of interfaces, as last seen.
+    pub connected: Connected,
     /// `--interface`.
     pub only: Vec<String>,
     /// `--monitor`.
@@ -42,7 +45,10 @@ impl Settings {
     /// This host, as policies may ask about it.
     #[must_use]
     pub fn host(&self) -> HostContext {
-        HostContext::this_host(&self.config)
+        HostContext {
+            connected: self.connected.clone(),
+            ..HostContext::this_host(&self.config)
+        }
     }
 
     /// Which interfaces are to be guarded.
@@ -56,13 +62,19 @@ impl Settings {
     }
 
     /// What a compiled policy depends on besides its text, as one word: if it is the same as when the pinned
-    /// tables were filled, they need no filling.
+    /// tables were filled, they need no filling. `host` is [narrowed](HostContext::narrowed) to that policy.
     #[must_use]
-    pub fn context(&self) -> String {
+    pub fn context(&self, host: &HostContext) -> String {
         let version = env!("CARGO_PKG_VERSION");
-        let text = format!("{version} {} {:?}", self.monitor, self.host());
+        let text = format!("{version} {} {host:?}", self.monitor);
         let digest = Sha256::digest(text.as_bytes());
         digest.iter().take(8).map(|b| format!("{b:02x}")).collect()
+    }
+
+    /// The same for a policy of the history, as things are now.
+    #[must_use]
+    pub fn context_of(&self, record: &Record) -> String {
+        self.context(&self.host().narrowed(&record.connected))
     }
 }
 
@@ -73,8 +85,8 @@ pub struct Current {
     pub record: u64,
     /// Name, revision, digest.
     pub identity: Identity,
-    /// What it means.
-    pub policy: Policy,
+    /// What it means; `None` where its text cannot be read, so that only the tables are known.
+    pub policy: Option<Policy>,
     /// Its tables.
     pub compiled: Compiled,
     /// When it was put in force.
@@ -94,6 +106,10 @@ pub struct Tally {
     pub not_for_this_host: u64,
     /// Gone back from.
     pub rolled_back: u64,
+    /// Put in force until they are confirmed.
+    pub pending_confirm: u64,
+    /// Not confirmed in time.
+    pub reverted: u64,
 }
 
 /// Opens the data plane, reusing what is pinned.
@@ -112,6 +128,8 @@ pub struct Agent {
     pub numbers: Numbers,
     /// The policy in force.
     pub current: Option<Current>,
+    /// The policy before it, while it waits to be confirmed.
+    pub(super) fallback: Option<Current>,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
@@ -139,6 +157,7 @@ impl Agent {
             history,
             numbers,
             current: None,
+            fallback: None,
             links: Vec::new(),
             interfaces: Vec::new(),
             locals: Vec::new(),
@@ -175,6 +194,7 @@ impl Agent {
             history,
             numbers,
             current: None,
+            fallback: None,
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
@@ -235,6 +255,22 @@ impl Agent {
         self.note("addresses", told.err().map(|e| format!("{e:#}")));
     }
 
+    /// The networks on links changed: zones that stand for them follow, and live sessions are judged anew.
+    pub fn set_connected(&mut self, connected: Connected) {
+        if connected == self.settings.connected {
+            return;
+        }
+        self.settings.connected = connected;
+        self.follow_links();
+    }
+
+    /// Puts the policy into the tables anew where it stands for networks on links, and those are others now.
+    pub(super) fn follow_links(&mut self) {
+        let told = self.refresh();
+        let failed = |e| format!("zones do not follow the networks on their links: {e:#}");
+        self.note("connected", told.err().map(failed));
+    }
+
     /// Notes what somebody should look at, or that it is well again.
     pub fn note(&mut self, subject: &str, warning: Option<String>) {
         match warning {
@@ -278,6 +314,12 @@ impl Agent {
         // Where it fails the pins are still there, and the next look opens them again.
         if let Some(plane) = self.plane.take() {
             plane.detach_all()?;
+        }
+        if let Some(record) = self.history.pending().cloned() {
+            let why = "enforcement was ended before it was confirmed";
+            let noted = self.history.reverted(record.id, why);
+            self.note_history(noted);
+            self.current = self.fallback.take();
         }
         let links = self.links.clone();
         self.reconcile(links);

@@ -78,7 +78,11 @@ async fn not_for_this_host(owner: &Owner, candidate: &Candidate) -> Result<Apply
         sessions_cut: 0,
     };
     let lines = vec![line];
-    Ok(ApplyReply { applied, lines })
+    Ok(ApplyReply {
+        applied,
+        lines,
+        pending: None,
+    })
 }
 
 /// Does something that takes long on a thread of its own.

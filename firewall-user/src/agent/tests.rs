@@ -21,7 +21,7 @@ use crate::policy;
 pub(crate) struct Host {
     dir: tempfile::TempDir,
     pins: Fake,
-    monitor: bool,
+    pub(crate) monitor: bool,
 }
 
 impl Host {
@@ -37,6 +37,16 @@ impl Host {
         self.dir.path().join(name)
     }
 
+    pub(crate) fn pins(&self) -> std::sync::MutexGuard<'_, super::fake::Pins> {
+        self.pins.pins()
+    }
+
+    /// Rows of a listing of what the tables hold.
+    pub(crate) fn rows(&self) -> usize {
+        let compiled = self.pins().compiled.clone().unwrap();
+        super::report::rule_rows(&compiled, &[], None, &super::clock::now()).len()
+    }
+
     pub(crate) fn agent(&self) -> Agent {
         let paths = Paths {
             config: self.path("agent.yaml"),
@@ -47,6 +57,7 @@ impl Host {
         let settings = Settings {
             policy: self.path("policy.yaml"),
             policy_named: false,
+            connected: [("eth0".to_owned(), Vec::new())].into(),
             only: vec!["eth0".to_owned()],
             monitor: self.monitor,
             paths,
@@ -62,6 +73,7 @@ impl Host {
         agent.links = vec![eth0()];
         agent.restore().unwrap();
         agent.reconcile(vec![eth0()]);
+        agent.read_text();
         agent
     }
 }
@@ -70,6 +82,7 @@ fn eth0() -> Link {
     Link {
         index: 2,
         name: "eth0".to_owned(),
+        hardware: libc::ARPHRD_ETHER,
         up: true,
         ..Link::default()
     }
@@ -102,6 +115,7 @@ fn errand(allow: Allow, dry_run: bool) -> Errand {
         source: "test".to_owned(),
         allow,
         dry_run,
+        within: None,
     }
 }
 
@@ -112,7 +126,7 @@ fn candidate(agent: &Agent, path: &Path, text: &str, errand: Errand) -> Candidat
     Candidate { checked, errand }
 }
 
-fn apply(host: &Host, agent: &mut Agent, text: &str) -> Result<ApplyReply, Problem> {
+pub(crate) fn apply(host: &Host, agent: &mut Agent, text: &str) -> Result<ApplyReply, Problem> {
     apply_with(host, agent, text, Allow::default())
 }
 
@@ -321,7 +335,11 @@ fn a_list_file_is_read_again_and_a_bad_one_is_not_taken() {
         .replace("    rules:\n", "    rules:\n      - {name: no, action: deny, sources: [banned], reason: r, owner: o}\n");
     apply(&host, &mut agent, &text).unwrap();
     assert_eq!(agent.list_files(), std::slice::from_ref(&list));
-    let members = |agent: &Agent| agent.in_force().unwrap().policy.sets[0].members.len();
+    let members = |agent: &Agent| {
+        agent.in_force().unwrap().policy.as_ref().unwrap().sets[0]
+            .members
+            .len()
+    };
     agent.reload_lists();
     assert_eq!(host.pins.pins().applies, 1, "nothing changed");
     std::fs::write(&list, "198.51.100.0/24\n203.0.113.0/24\n").unwrap();

@@ -95,6 +95,8 @@ impl Tree {
 #[derive(Default)]
 struct Seen {
     digest: Option<String>,
+    /// A policy waits to be confirmed, and nothing else may come until then.
+    waiting: bool,
 }
 
 /// Watches for as long as the agent lives. `changed` says that another policy is in force, `again` that
@@ -129,6 +131,7 @@ pub async fn watch(owner: Owner, changed: Arc<Notify>, again: Arc<Notify>) -> Re
                 seen = Seen::default();
                 look(&owner, &mut seen).await?;
             }
+            () = tokio::time::sleep(RETRY), if seen.waiting => look(&owner, &mut seen).await?,
             () = tokio::time::sleep(RETRY), if !complete => {}
         }
     }
@@ -205,6 +208,13 @@ async fn policy_at(owner: &Owner, path: &Path, named: bool, seen: &mut Seen) -> 
 
 async fn consider(owner: &Owner, path: &Path, seen: &mut Seen) -> Verdict {
     let before = seen.digest.take();
+    seen.waiting = owner
+        .with(|agent| agent.history.pending().is_some())
+        .await?;
+    if seen.waiting {
+        let text = "the watched policy waits: what is in force is to be confirmed first, see `ringwall status`";
+        return Ok(Some(text.to_owned()));
+    }
     source::trusted(path).map_err(|fault| Problem::from(&fault.into()))?;
     let read = source::read(path).map_err(|refusal| Problem::from(&refusal))?;
     let digest = read.digest.clone();
@@ -259,6 +269,7 @@ async fn submit_risen(owner: &Owner, path: &Path, checked: Checked) -> Verdict {
         source: path.display().to_string(),
         allow: Allow::default(),
         dry_run: false,
+        within: None,
     };
     let reply = submit::checked_policy(owner, checked, errand).await?;
     for line in &reply.lines {

@@ -1,6 +1,7 @@
 //! The endpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::http::{Method, StatusCode};
@@ -42,6 +43,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/interfaces", get(interfaces))
         .route("/v1/explain", post(explain))
         .route("/v1/apply", post(apply))
+        .route("/v1/confirm", post(confirm))
         .route("/v1/rollback", post(rollback))
         .route("/v1/detach", post(detach))
         .fallback(unknown)
@@ -116,6 +118,7 @@ async fn apply(
         source: request.source,
         allow: request.allow,
         dry_run: request.dry_run,
+        within: request.confirm_within_ms.map(Duration::from_millis),
     };
     let files = request
         .files
@@ -150,6 +153,10 @@ fn log(command: &str, who: &str, reply: Result<&ApplyReply, &Problem>) {
             );
         }
     }
+}
+
+async fn confirm(State(app): State<App>, Extension(peer): Extension<Peer>) -> Answer<ApplyReply> {
+    ask(&app, move |agent| agent.confirm(&peer.who())).await
 }
 
 async fn rollback(

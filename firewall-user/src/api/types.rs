@@ -37,6 +37,12 @@ pub struct PolicyLine {
     pub digest: String,
     /// When it was put in force, RFC 3339.
     pub applied: String,
+    /// `in-force`, or `pending-confirm` where it waits to be confirmed.
+    #[serde(default)]
+    pub outcome: String,
+    /// Until when it waits, RFC 3339.
+    #[serde(default)]
+    pub confirm_by: Option<String>,
 }
 
 /// An interface.
@@ -130,7 +136,7 @@ pub struct HistoryRow {
     pub revision: u64,
     /// SHA-256 of its files.
     pub digest: String,
-    /// `in-force`, `replaced`, `rolled-back`, `refused`, `interrupted` or `applying`.
+    /// `in-force`, `pending-confirm`, `reverted`, `replaced`, `rolled-back`, `refused`, `interrupted` or `applying`.
     pub outcome: String,
     /// It was below the highest revision then (`--allow-older`).
     pub downgrade: bool,
@@ -144,8 +150,14 @@ pub struct HistoryRow {
     pub at: String,
     /// The place it was read from.
     pub source: String,
-    /// Why it was refused.
+    /// Why it was refused or gone back from.
     pub detail: Option<String>,
+    /// Until when it waits, or waited, to be confirmed, RFC 3339.
+    #[serde(default)]
+    pub confirm_by: Option<String>,
+    /// When it was confirmed, RFC 3339.
+    #[serde(default)]
+    pub confirmed: Option<String>,
 }
 
 /// `POST /v1/apply`.
@@ -165,6 +177,9 @@ pub struct ApplyRequest {
     /// Only say what would be done.
     #[serde(default)]
     pub dry_run: bool,
+    /// Milliseconds after which it goes back by itself, unless it is confirmed.
+    #[serde(default)]
+    pub confirm_within_ms: Option<u64>,
 }
 
 /// `POST /v1/rollback`.
@@ -179,7 +194,7 @@ pub struct RollbackRequest {
 pub struct Applied {
     /// Something is otherwise than before.
     pub changed: bool,
-    /// `applied`, `unchanged`, `refused` or `not-for-this-host`.
+    /// `applied`, `unchanged`, `pending-confirm`, `reverted`, `refused` or `not-for-this-host`.
     pub outcome: String,
     /// The policy's revision.
     pub revision: Option<u64>,
@@ -200,6 +215,20 @@ pub struct ApplyReply {
     /// Lines for a person: the change by meaning, warnings, what to do next.
     #[serde(default)]
     pub lines: Vec<String>,
+    /// Where it waits to be confirmed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<PendingLine>,
+}
+
+/// A policy that waits to be confirmed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingLine {
+    /// Its number in the history, where its outcome will be.
+    pub record: u64,
+    /// Nanoseconds since boot when it goes back.
+    pub deadline: u64,
+    /// The same on the wall's clock, RFC 3339.
+    pub confirm_by: String,
 }
 
 /// `POST /v1/explain`.
@@ -315,4 +344,6 @@ pub mod exit {
     pub const AGENT: u8 = 3;
     /// Not permitted.
     pub const PERMISSION: u8 = 4;
+    /// Applied, and reverted.
+    pub const REVERTED: u8 = 5;
 }

@@ -2,11 +2,13 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
 use super::output::{Format, OutputArgs};
-use super::{Context, Done};
+use super::{Context, Done, wait};
+use crate::agent::config::parse_duration;
 use crate::agent::revision::Allow;
 use crate::api::types::{Applied, ApplyReply, ApplyRequest, Problem, exit};
 use crate::policy::source;
@@ -17,8 +19,15 @@ swap. A policy that fails anything changes nothing. Applying what is in force ch
 
   sudo ringwall apply policy.yaml
   sudo ringwall apply --dry-run policy.d/  # only say what would change
+  sudo ringwall apply --confirm-within 60s policy.yaml
   generate | sudo ringwall apply -         # from standard input
-  sudo ringwall apply -o json policy.yaml  # {changed, outcome, revision, digest, previous, sessions_cut}";
+  sudo ringwall apply -o json policy.yaml  # {changed, outcome, revision, digest, previous, sessions_cut}
+
+With --confirm-within the policy is in force at once, and goes back by itself unless `ringwall confirm` comes in \
+time: the kernel does that, so it holds even if the agent, this command or your connection dies. The command waits \
+for the outcome: status 0 once it is confirmed, 5 if it went back. Meanwhile open a NEW connection from where you \
+will need it, and confirm from there: the connection you have proves nothing. Where no policy was in force \
+before, going back means that nothing is filtered.";
 
 /// Put a policy in force.
 #[derive(Debug, Args)]
@@ -38,9 +47,9 @@ pub(super) struct Apply {
     /// Take content that was rolled back before.
     #[arg(long)]
     again: bool,
-    /// Go back by itself unless confirmed in time (not there yet).
-    #[arg(long, value_name = "TIME", hide = true)]
-    confirm_within: Option<String>,
+    /// Go back by itself unless `ringwall confirm` comes in time: 60s, 5m; at most a day.
+    #[arg(long, value_name = "TIME", value_parser = within)]
+    confirm_within: Option<Duration>,
     /// Take a policy that locks this session out (not there yet).
     #[arg(long, hide = true)]
     allow_lockout: bool,
@@ -55,14 +64,15 @@ impl Apply {
             let _ = self.machine(context, &refused(problem));
         })?;
         let reply: Result<ApplyReply, Problem> = context.client().post("/v1/apply", &request);
-        answer(context, reply, self.output.output)
+        match reply {
+            Ok(reply) if reply.pending.is_some() => wait::go(context, reply, self.output.output),
+            reply => answer(context, reply, self.output.output),
+        }
     }
 
     /// A word of the contract whose effect does not exist yet is refused by name.
     fn refuse_what_is_to_come(&self) -> Result<(), Problem> {
-        let word = if self.confirm_within.is_some() {
-            "--confirm-within"
-        } else if self.allow_lockout {
+        let word = if self.allow_lockout {
             "--allow-lockout"
         } else {
             return Ok(());
@@ -96,6 +106,9 @@ impl Apply {
                 again: self.again,
             },
             dry_run: self.dry_run,
+            confirm_within_ms: self
+                .confirm_within
+                .map(|within| u64::try_from(within.as_millis()).unwrap_or(u64::MAX)),
         })
     }
 
@@ -105,6 +118,15 @@ impl Apply {
             format => context.screen.json(applied, format),
         }
     }
+}
+
+/// Long enough to open a connection, short enough to be waited for.
+fn within(text: &str) -> Result<Duration, String> {
+    const MOST: Duration = Duration::from_secs(24 * 3600);
+    let found = parse_duration(text).filter(|found| !found.is_zero() && *found <= MOST);
+    found.ok_or_else(|| {
+        "write a whole number and its unit, such as 60s or 5m; at most a day".to_owned()
+    })
 }
 
 /// Its `file:` paths are relative to the working directory.

@@ -27,12 +27,7 @@ impl History {
             "POLICY", "REVISION", "OUTCOME", "WHEN", "BY", "HOW", "FROM", "NOTE",
         ];
         let cells = |row: &HistoryRow| {
-            let note = row.detail.as_deref().map(first_line);
-            let note = if row.downgrade {
-                Some("downgrade".to_owned())
-            } else {
-                note
-            };
+            let note = note(row);
             vec![
                 row.name.clone(),
                 row.revision.to_string(),
@@ -49,6 +44,25 @@ impl History {
             .rows(&rows, self.output.output, &header, cells)?;
         Ok(exit::DONE)
     }
+}
+
+fn note(row: &HistoryRow) -> Option<String> {
+    if row.downgrade {
+        return Some("downgrade".to_owned());
+    }
+    if let Some(detail) = row.detail.as_deref() {
+        return Some(first_line(detail));
+    }
+    let confirmed = row.confirmed.as_deref();
+    let waits = || {
+        Some(format!(
+            "to be confirmed by {}",
+            moment(row.confirm_by.as_deref()?)
+        ))
+    };
+    confirmed
+        .map(|at| format!("confirmed {}", moment(at)))
+        .or_else(waits)
 }
 
 fn first_line(text: &str) -> String {

@@ -2,6 +2,7 @@
 //! running agent goes over its control socket.
 
 mod apply;
+mod confirm;
 mod detach;
 mod history;
 mod output;
@@ -13,6 +14,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::process::ExitCode;
 
@@ -31,13 +33,14 @@ A first policy without locking oneself out:
 
   ringwall policy check policy.yaml        # is it right? needs no root
   sudo ringwall apply --dry-run policy.yaml
-  sudo ringwall apply policy.yaml          # by one atomic swap
+  sudo ringwall apply --confirm-within 60s policy.yaml
+  sudo ringwall confirm                    # from a NEW connection, or it goes back by itself
   ringwall policy explain 'tcp 203.0.113.9:40000 -> host:22'
   sudo ringwall rollback                   # back to the one before";
 
 const AFTER: &str = "\
 Exit status: 0 done, also when nothing had to change; 1 the answer is no; 2 wrong usage or bad input; \
-3 the agent is not running; 4 not permitted.
+3 the agent is not running; 4 not permitted; 5 applied, but reverted.
 
 Environment: RINGWALL_CONFIG, RINGWALL_SOCKET, RINGWALL_STATE_DIR and RINGWALL_BPF_DIR move the places \
 that Ringwall works in; NO_COLOR turns colours off.";
@@ -60,6 +63,7 @@ pub struct Cli {
 enum Command {
     Run(run::Run),
     Apply(apply::Apply),
+    Confirm(confirm::Confirm),
     Rollback(rollback::Rollback),
     History(history::History),
     Detach(detach::Detach),
@@ -97,6 +101,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Run(run) => run.go(&context),
         Command::Apply(apply) => apply.go(&context),
+        Command::Confirm(confirm) => confirm.go(&context),
         Command::Rollback(rollback) => rollback.go(&context),
         Command::History(history) => history.go(&context),
         Command::Detach(detach) => detach.go(&context),

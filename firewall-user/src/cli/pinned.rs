@@ -2,10 +2,12 @@
 
 use super::Context;
 use crate::agent::config::AgentConfig;
+use crate::agent::history::{History, Outcome};
 use crate::agent::state::{Agent, Settings};
 use crate::agent::{kernel, lock, net};
 use crate::api::peer::Peer;
 use crate::api::types::{ApplyReply, Problem, RuleRow, Status, exit};
+use crate::dataplane::Dataplane;
 use crate::sessions::Row;
 
 /// Opens the pinned tables; where that cannot be, `problem` (no agent) is the answer.
@@ -28,6 +30,7 @@ fn open_if_there(context: &Context, problem: &Problem) -> Result<Option<Agent>, 
     let settings = Settings {
         policy: paths.default_policy(),
         policy_named: false,
+        connected: crate::agent::net::connected_now().unwrap_or_default(),
         only: Vec::new(),
         monitor: false,
         paths,
@@ -74,6 +77,27 @@ pub(super) fn rollback(
     let links = net::links_now().map_err(fault)?;
     agent.take_over(links).map_err(fault)?;
     agent.rollback(revision, Peer::own().who())
+}
+
+/// Keeps the policy that waits to be confirmed. No agent may start meanwhile.
+pub(super) fn confirm(context: &Context, problem: Problem) -> Result<ApplyReply, Problem> {
+    let mut agent = open(context, &problem)?;
+    let _locks = lock::take(&context.paths)
+        .map_err(|error| Problem::new(exit::AGENT, format!("{}; {error:#}", problem.message)))?;
+    agent.confirm(&Peer::own().who())
+}
+
+/// What became of a record that waited to be confirmed: what the history on disk says, and where that still
+/// waits, what the pinned tables do. Only looks.
+pub(super) fn outcome(context: &Context, record: u64) -> Option<String> {
+    let history = History::read_only(&context.paths.state).ok()?;
+    let record = history.record(record)?;
+    if record.outcome == Outcome::PendingConfirm {
+        let plane = Dataplane::from_pins(&context.paths.bpf).ok()?;
+        let over = plane.pending().ok()?.is_some_and(|waits| waits.passed);
+        return over.then(|| Outcome::Reverted.word().to_owned());
+    }
+    Some(record.outcome.word().to_owned())
 }
 
 /// Ends enforcement; says whether there was any.

@@ -17,7 +17,6 @@ use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
 use super::error::{Error, Result};
-use super::load::Programs;
 use super::maps::Maps;
 use super::pin::Paths;
 use super::raw;
@@ -53,6 +52,13 @@ pub struct Attached {
     pub hook: Place,
 }
 
+/// The programs of an interface.
+#[derive(Debug)]
+pub(super) struct Pair<'p> {
+    pub ingress: &'p mut SchedClassifier,
+    pub egress: &'p mut SchedClassifier,
+}
+
 /// Our filter in a clsact qdisc: the first, and always the same, so that it is found again.
 const PRIORITY: u16 = 1;
 const HANDLE: TcHandle = TcHandle::new(0, 1);
@@ -61,7 +67,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Guards an interface in both directions, or gives its hooks the programs of this load.
 pub(super) fn attach(
-    programs: &mut Programs,
+    mut pair: Pair<'_>,
     maps: &Maps,
     paths: &Paths,
     place: Place,
@@ -79,7 +85,7 @@ pub(super) fn attach(
         add_clsact(interface).map_err(failed("adding the clsact qdisc"))?;
     }
     for direction in [TcAttachType::Egress, TcAttachType::Ingress] {
-        let program = of(programs, direction);
+        let program = of(&mut pair, direction);
         match place {
             Place::Tcx => attach_tcx(
                 program,
@@ -99,11 +105,24 @@ pub(super) fn attach(
     })
 }
 
-fn of(programs: &mut Programs, direction: TcAttachType) -> &mut SchedClassifier {
+fn of<'p>(pair: &'p mut Pair<'_>, direction: TcAttachType) -> &'p mut SchedClassifier {
     match direction {
-        TcAttachType::Egress => &mut programs.egress,
-        _ => &mut programs.ingress,
+        TcAttachType::Egress => pair.egress,
+        _ => pair.ingress,
     }
+}
+
+/// Do a device's frames begin with an Ethernet header? The kernel says by the type of its hardware
+/// (`ARPHRD_…` of linux/if_arp.h); loopback has that header, too.
+pub(super) fn has_ethernet_header(interface: &str) -> Result<bool> {
+    let failed = |error: io::Error| Error::Attach {
+        interface: interface.to_owned(),
+        what: "asking what kind of device it is",
+        source: error.into(),
+    };
+    let kind = any_socket().and_then(|socket| raw::hardware_type(socket.as_fd(), interface));
+    let kind = kind.map_err(failed)?;
+    Ok(matches!(kind, libc::ARPHRD_ETHER | libc::ARPHRD_LOOPBACK))
 }
 
 fn link(paths: &Paths, index: u32, direction: TcAttachType) -> PathBuf {

@@ -43,6 +43,9 @@ pub enum Error {
     /// The policy does not fit into the tables.
     #[error("the policy does not fit: {0}")]
     TooLarge(String),
+    /// A policy waits to be confirmed, and only one can.
+    #[error("a policy waits to be confirmed: only one can at a time")]
+    Pending,
     /// The object could not be loaded.
     #[error("loading the programs: {0}")]
     Load(#[from] aya::EbpfError),

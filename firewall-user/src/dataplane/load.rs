@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use aya::programs::{Program, ProgramError, SchedClassifier};
-use aya::{EbpfLoader, include_bytes_aligned};
+use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
+use aya_obj::programs::XdpAttachType;
 
 use super::Options;
 use super::error::{Error, Result};
@@ -14,22 +15,42 @@ use super::pin::{Paths, shapes};
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
 
-/// The programs at TC.
+/// The programs.
 #[derive(Debug)]
 pub(super) struct Programs {
     pub ingress: SchedClassifier,
     pub egress: SchedClassifier,
     pub explain_ingress: SchedClassifier,
     pub explain_egress: SchedClassifier,
+    /// For devices without an Ethernet header; loaded when the first of them is guarded.
+    pub bare: Option<Bare>,
+    /// For what is judged at XDP; loaded when the first interface is.
+    pub early: Option<Early>,
+    /// This is an agent's, which loads what it needs.
+    loads: bool,
+}
+
+/// The programs at TC of devices without an Ethernet header.
+#[derive(Debug)]
+pub(super) struct Bare {
+    pub ingress: SchedClassifier,
+    pub egress: SchedClassifier,
+}
+
+/// The programs at XDP.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub xdp: Xdp,
+    pub explain: Xdp,
 }
 
 /// What the programs say of themselves when something is wrong that cannot be.
-pub(super) struct KernelLog(pub(super) Option<EbpfLogger<&'static dyn log::Log>>);
+pub(super) struct KernelLog(pub(super) Vec<EbpfLogger<&'static dyn log::Log>>);
 
 impl KernelLog {
     /// Hands on what was said since the last time.
     pub(super) fn flush(&mut self) {
-        if let Some(logger) = &mut self.0 {
+        for logger in &mut self.0 {
             logger.flush();
         }
     }
@@ -37,7 +58,7 @@ impl KernelLog {
 
 impl std::fmt::Debug for KernelLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KernelLog({})", self.0.is_some())
+        write!(f, "KernelLog({})", self.0.len())
     }
 }
 
@@ -51,78 +72,152 @@ const NAMES: [&str; 4] = [
     "ringwall_explain_egress",
 ];
 
+const BARE: [&str; 2] = ["ringwall_bare_ingress", "ringwall_bare_egress"];
+const EARLY: [&str; 2] = ["ringwall_xdp", "ringwall_explain_xdp"];
+
 impl Programs {
     /// Loads all programs over the pinned tables, making those that are missing, and pins the programs
     /// in the place of an earlier agent's. What is attached to interfaces is not touched.
     pub(super) fn load(options: &Options, paths: &Paths) -> Result<(Self, KernelLog)> {
-        let mut loader = EbpfLoader::new();
-        for shape in shapes(options) {
-            shape.check(&paths.maps)?;
-            loader.map_max_entries(shape.name, shape.places);
-            loader.map_pin_path(shape.name, paths.maps.join(shape.name));
+        let mut object = bring(options, paths, &NAMES)?;
+        let log = KernelLog(EbpfLogger::init(&mut object).ok().into_iter().collect());
+        let programs = Self::open(paths)?;
+        Ok((
+            Self {
+                loads: true,
+                ..programs
+            },
+            log,
+        ))
+    }
+
+    /// The programs for devices without an Ethernet header, loaded at the first call of this agent. Most
+    /// hosts have no such device, and need not wait for the verifier then.
+    pub(super) fn bare(
+        &mut self,
+        options: &Options,
+        paths: &Paths,
+        log: &mut KernelLog,
+    ) -> Result<&mut Bare> {
+        if self.bare.is_none() {
+            let mut object = bring(options, paths, &BARE)?;
+            log.0.extend(EbpfLogger::init(&mut object).ok());
+            let [ingress, egress] = BARE.map(|name| from_pin(paths, name));
+            self.bare = Some(Bare {
+                ingress: ingress?,
+                egress: egress?,
+            });
         }
-        make_slots(paths)?;
-        let mut object = loader.load(OBJECT)?;
-        // All must load before the first takes the place of its predecessor.
-        for name in NAMES {
-            let program: &mut SchedClassifier = classifier(object.program_mut(name), name)?;
-            verify(program).map_err(refused(name))?;
+        self.bare.as_mut().ok_or(Error::NoProgram(BARE[0]))
+    }
+
+    /// The programs at XDP: those that are pinned where this only looks, else loaded at the first call of
+    /// this agent.
+    pub(super) fn early(
+        &mut self,
+        options: &Options,
+        paths: &Paths,
+        log: &mut KernelLog,
+    ) -> Result<&mut Early> {
+        if self.early.is_none() {
+            if self.loads {
+                let mut object = bring(options, paths, &EARLY)?;
+                log.0.extend(EbpfLogger::init(&mut object).ok());
+            }
+            let open = |name: &'static str| {
+                let pin = paths.programs.join(name);
+                Xdp::from_pin(pin, XdpAttachType::Interface).map_err(refused(name))
+            };
+            let [xdp, explain] = EARLY.map(open);
+            self.early = Some(Early {
+                xdp: xdp?,
+                explain: explain?,
+            });
         }
-        for name in NAMES {
-            let program = classifier(object.program_mut(name), name)?;
-            pin(program, name, &paths.programs)?;
-        }
-        let log = KernelLog(EbpfLogger::init(&mut object).ok());
-        Ok((Self::open(paths)?, log))
+        self.early.as_mut().ok_or(Error::NoProgram(EARLY[0]))
     }
 
     /// Opens the pins.
     pub(super) fn open(paths: &Paths) -> Result<Self> {
-        let open =
-            |name| SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name));
+        let open = |name| from_pin(paths, name);
         let [ingress, egress, explain_ingress, explain_egress] = NAMES;
         Ok(Self {
             ingress: open(ingress)?,
             egress: open(egress)?,
             explain_ingress: open(explain_ingress)?,
             explain_egress: open(explain_egress)?,
+            bare: None,
+            early: None,
+            loads: false,
         })
     }
 
-    /// Instructions that the kernel verified to accept each program.
+    /// Instructions that the kernel verified to accept each program that is loaded.
     pub(super) fn verified(&self) -> Result<Vec<(&'static str, u32)>> {
-        let programs = [
+        type Info = std::result::Result<ProgramInfo, ProgramError>;
+        let tc = [
             &self.ingress,
             &self.egress,
             &self.explain_ingress,
             &self.explain_egress,
         ];
-        let counts = NAMES.iter().zip(programs).map(|(name, program)| {
-            let info = program.info().map_err(refused(name))?;
-            Ok((*name, info.verified_instruction_count().unwrap_or(0)))
-        });
-        counts.collect()
+        let bare = self.bare.iter().flat_map(|b| [&b.ingress, &b.egress]);
+        let early = self.early.iter().flat_map(|e| [&e.xdp, &e.explain]);
+        let tc = NAMES.into_iter().zip(tc.map(SchedClassifier::info));
+        let bare = BARE.into_iter().zip(bare.map(SchedClassifier::info));
+        let early = EARLY.into_iter().zip(early.map(Xdp::info));
+        let count = |(name, info): (&'static str, Info)| {
+            let info = info.map_err(refused(name))?;
+            Ok((name, info.verified_instruction_count().unwrap_or(0)))
+        };
+        tc.chain(bare).chain(early).map(count).collect()
     }
 }
 
-fn classifier<'p>(
-    program: Option<&'p mut Program>,
-    name: &'static str,
-) -> Result<&'p mut SchedClassifier> {
-    let program = program.ok_or(Error::NoProgram(name))?;
-    program.try_into().map_err(refused(name))
+/// Loads programs of the object over the pinned tables, and pins them.
+fn bring(options: &Options, paths: &Paths, names: &[&'static str]) -> Result<Ebpf> {
+    let mut loader = EbpfLoader::new();
+    for shape in shapes(options) {
+        shape.check(&paths.maps)?;
+        loader.map_max_entries(shape.name, shape.places);
+        loader.map_pin_path(shape.name, paths.maps.join(shape.name));
+    }
+    make_slots(paths)?;
+    let mut object = loader.load(OBJECT)?;
+    // All must load before the first takes the place of its predecessor.
+    for name in names {
+        let program = object.program_mut(name).ok_or(Error::NoProgram(name))?;
+        verify(program).map_err(refused(name))?;
+    }
+    for name in names {
+        let program = object.program_mut(name).ok_or(Error::NoProgram(name))?;
+        pin(program, name, &paths.programs)?;
+    }
+    Ok(object)
+}
+
+fn from_pin(paths: &Paths, name: &'static str) -> Result<SchedClassifier> {
+    SchedClassifier::from_pin(paths.programs.join(name)).map_err(refused(name))
 }
 
 /// Loads a program. The verifier stops where a signal comes in, and then says: again.
-fn verify(program: &mut SchedClassifier) -> std::result::Result<(), ProgramError> {
+fn verify(program: &mut Program) -> std::result::Result<(), ProgramError> {
     for _ in 1..ATTEMPTS {
-        match program.load() {
+        match load(program) {
             Err(ProgramError::LoadError { io_error, .. })
                 if io_error.raw_os_error() == Some(libc::EAGAIN) => {}
             outcome => return outcome,
         }
     }
-    program.load()
+    load(program)
+}
+
+fn load(program: &mut Program) -> std::result::Result<(), ProgramError> {
+    match program {
+        Program::SchedClassifier(program) => program.load(),
+        Program::Xdp(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
 }
 
 fn refused(name: &'static str) -> impl Fn(ProgramError) -> Error {
@@ -130,7 +225,7 @@ fn refused(name: &'static str) -> impl Fn(ProgramError) -> Error {
 }
 
 /// Pins beside and renames, so that the name is always there.
-fn pin(program: &mut SchedClassifier, name: &'static str, directory: &Path) -> Result<()> {
+fn pin(program: &mut Program, name: &'static str, directory: &Path) -> Result<()> {
     let failed = |error| Error::Directory(directory.to_owned(), error);
     let fresh = directory.join(format!("{name}_new"));
     let _left_by_a_crash = fs::remove_file(&fresh);

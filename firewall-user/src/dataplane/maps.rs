@@ -11,6 +11,7 @@ use firewall_common::config::{
     Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
     LocalEntry, Name, PolicyInfo, RuleCount, SLOTS, Settings,
 };
+use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
@@ -43,6 +44,9 @@ pub(super) struct Maps {
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
     pub rule_counts: Inner,
+    pub session_counts: Counters<u64>,
+    pub event_counts: Counters<EventCount>,
+    pub agent_counts: Table<u32, u64>,
     pub rule_names: Inner,
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
@@ -68,6 +72,9 @@ impl Maps {
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
             rule_counts: Inner::open(at, "RULE_COUNTS")?,
+            session_counts: Counters::open(at, "SESSION_COUNTS")?,
+            event_counts: Counters::open(at, "EVENT_COUNTS")?,
+            agent_counts: Table::open(at, "AGENT_COUNTS")?,
             rule_names: Inner::open(at, "RULE_NAMES")?,
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Count, FIRST_RULE_COUNTER, Generation, InterfaceEntry, LOCAL_BROADCAST, LOCAL_UNICAST,
+    Active, Count, FIRST_RULE_COUNTER, Generation, InterfaceEntry, LOCAL_BROADCAST, LOCAL_UNICAST,
     RuleCount, Settings,
 };
 use firewall_common::flow::{FlowKey, FragmentKey, Hook};
@@ -58,7 +58,8 @@ pub struct MemoryTables {
     /// Verified sessions that there may be.
     pub sessions_max: usize,
     slots: BTreeMap<u32, Slot>,
-    active: u32,
+    /// Which slot is in force, and until when it waits to be confirmed.
+    pub active: Active,
     names: BTreeMap<u32, String>,
     locals: HashMap<Addr, u32>,
     routes: Prefixes<Route>,
@@ -77,7 +78,7 @@ impl Default for MemoryTables {
             half_open_max: 65_536,
             sessions_max: 262_144,
             slots: BTreeMap::new(),
-            active: 0,
+            active: Active::default(),
             names: BTreeMap::new(),
             locals: HashMap::new(),
             routes: Prefixes::default(),
@@ -143,13 +144,16 @@ impl MemoryTables {
 
     /// Puts the generation of a slot in force; 0 for none.
     pub fn activate(&mut self, slot: u32) {
-        self.active = slot;
+        self.active = Active {
+            slot,
+            ..Active::default()
+        };
     }
 
-    /// The slot in force.
+    /// The slot in force, deadlines aside.
     #[must_use]
     pub fn active(&self) -> u32 {
-        self.active
+        self.active.slot
     }
 
     /// Gives an interface its name, in every slot.

@@ -8,7 +8,9 @@ mod attach;
 mod bpffs;
 pub mod clock;
 mod count;
+mod deadman;
 mod error;
+mod events;
 mod explain;
 pub mod features;
 mod host;
@@ -29,22 +31,26 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{Active, Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings};
+use firewall_common::config::{Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings};
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
+use attach::Pair;
 pub use attach::{Attached, Place};
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
+pub use deadman::Pending;
 pub use error::{Error, Result};
-pub use explain::{Outcome, Trial};
+pub use events::{EventCounts, Ring, SessionCounts};
+pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
-pub use sessions::Session;
+pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 
-use self::load::{KernelLog, Programs};
+use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::pin::Paths;
+use self::swap::Flip;
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// How the data plane is set up.
@@ -157,7 +163,7 @@ impl Dataplane {
                 ..Options::default()
             },
             programs: Programs::open(&paths)?,
-            log: KernelLog(None),
+            log: KernelLog(Vec::new()),
             maps: Maps::open(&paths)?,
             paths,
             place: Place::Tcx,
@@ -166,8 +172,32 @@ impl Dataplane {
     }
 
     fn renew(&mut self, old: &Attached) -> Result<Attached> {
-        let (programs, maps) = (&mut self.programs, &self.maps);
-        attach::attach(programs, maps, &self.paths, old.hook, &old.interface)
+        let (interface, place) = (&old.interface, old.hook);
+        self.put(interface, place)
+    }
+
+    /// Puts the programs that suit the device on its hooks.
+    fn put(&mut self, interface: &str, place: Place) -> Result<Attached> {
+        let pair = if attach::has_ethernet_header(interface)? {
+            Pair {
+                ingress: &mut self.programs.ingress,
+                egress: &mut self.programs.egress,
+            }
+        } else {
+            let bare = self
+                .programs
+                .bare(&self.options, &self.paths, &mut self.log)?;
+            Pair {
+                ingress: &mut bare.ingress,
+                egress: &mut bare.egress,
+            }
+        };
+        attach::attach(pair, &self.maps, &self.paths, place, interface)
+    }
+
+    fn early(&mut self) -> Result<&mut Early> {
+        let (options, paths) = (&self.options, &self.paths);
+        self.programs.early(options, paths, &mut self.log)
     }
 
     /// Guards an interface in both directions.
@@ -175,8 +205,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be.
     pub fn attach(&mut self, interface: &str) -> Result<Attached> {
-        let (programs, maps) = (&mut self.programs, &self.maps);
-        attach::attach(programs, maps, &self.paths, self.place, interface)
+        self.put(interface, self.place)
     }
 
     /// Stops guarding one interface.
@@ -220,13 +249,58 @@ impl Dataplane {
         info: &Info,
         interfaces: &[(String, u32)],
     ) -> Result<Applied> {
+        self.apply_within(compiled, info, interfaces, None)
+    }
+
+    /// The same, for so long unless [`Self::confirm`] comes in time; after that packets go by what was in
+    /// force before, whoever is alive.
+    ///
+    /// # Errors
+    /// Why it could not, or that one waits already; then the policy in force is what it was.
+    pub fn apply_within(
+        &mut self,
+        compiled: &Compiled,
+        info: &Info,
+        interfaces: &[(String, u32)],
+        within: Option<Duration>,
+    ) -> Result<Applied> {
         let plan = compiled.interfaces.matcher();
         let all = interfaces.iter();
         let entries: Vec<_> = all
             .map(|(name, index)| (plan.entry(name), *index))
             .collect();
         let pause = self.options.before_flip;
-        swap::apply(&mut self.maps, compiled, info, &entries, pause)
+        let flip = Flip { pause, within };
+        swap::apply(&mut self.maps, compiled, info, &entries, flip)
+    }
+
+    /// The policy that waits to be confirmed, or was not in time.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn pending(&self) -> Result<Option<Pending>> {
+        deadman::pending(&self.maps, clock::boot_now())
+    }
+
+    /// What waits to be confirmed stays for good; `false` where nothing waits any more.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn confirm(&mut self) -> Result<bool> {
+        deadman::confirm(&self.maps, clock::boot_now())
+    }
+
+    /// What waits to be confirmed, or was not in time, goes; what was before it is in force.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn revert(&mut self) -> Result<()> {
+        deadman::revert(&self.maps)
+    }
+
+    fn deciding(&self) -> Result<u32> {
+        let active = self.maps.active.need(&ONLY)?;
+        Ok(active.deciding(clock::boot_now()))
     }
 
     /// The generation in force; `None` where no policy was ever applied.
@@ -234,7 +308,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn generation_in_force(&self) -> Result<Option<InForce>> {
-        let Active { slot, .. } = self.maps.active.need(&ONLY)?;
+        let slot = self.deciding()?;
         if slot == 0 || slot > SLOTS {
             return Ok(None);
         }
@@ -242,12 +316,7 @@ impl Dataplane {
         Ok(Some(InForce {
             slot,
             head: self.maps.generations.need(&slot)?,
-            info: Info {
-                name: info.name.text().to_owned(),
-                revision: info.revision,
-                digest: info.digest,
-                applied: info.applied,
-            },
+            info: Info::of(&info),
         }))
     }
 
@@ -277,7 +346,7 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be told.
     pub fn interface_seen(&mut self, plan: &InterfacePlan, name: &str, index: u32) -> Result<()> {
-        let slot = self.maps.active.need(&ONLY)?.slot;
+        let slot = self.deciding()?;
         let key = InterfaceKey { slot, index };
         self.maps.interfaces.set(&key, &plan.entry(name))
     }
@@ -333,6 +402,38 @@ impl Dataplane {
         count::rules(&self.maps)
     }
 
+    /// Sessions opened and ended.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn session_counts(&self) -> Result<SessionCounts> {
+        events::sessions(&self.maps)
+    }
+
+    /// What became of records, by kind.
+    ///
+    /// # Errors
+    /// Why it cannot be read.
+    pub fn event_counts(&self) -> Result<EventCounts> {
+        events::records(&self.maps)
+    }
+
+    /// Adds to the agent's own counters, by place (see [`firewall_common::config::AGENT_COUNTERS`]).
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn add_counts(&self, amounts: &BTreeMap<u32, u64>) -> Result<()> {
+        events::add(&self.maps, amounts)
+    }
+
+    /// The ring that records come by. One reader may have it at a time.
+    ///
+    /// # Errors
+    /// Why it cannot be opened.
+    pub fn ring(&self) -> Result<Ring> {
+        Ring::open(&self.paths)
+    }
+
     /// All sessions.
     ///
     /// # Errors
@@ -341,12 +442,12 @@ impl Dataplane {
         sessions::list(&self.maps)
     }
 
-    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]); how many.
+    /// Deletes sessions that have been silent for too long at `now` (see [`clock::boot_now`]).
     /// Being called every second or so, it also hands on what the programs had to say.
     ///
     /// # Errors
     /// Why it could not be done.
-    pub fn expire(&mut self, now: u64) -> Result<usize> {
+    pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
         sessions::expire(&self.maps, now)
     }
@@ -364,6 +465,9 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn explain(&mut self, trial: &Trial<'_>) -> Result<Decision> {
+        if trial.at_xdp() {
+            return explain::explain_xdp(self.early()?, trial);
+        }
         explain::explain(&self.programs, trial)
     }
 
@@ -372,6 +476,9 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be run.
     pub fn test_run(&mut self, trial: &Trial<'_>) -> Result<Outcome> {
+        if trial.at_xdp() {
+            return explain::test_run_xdp(self.early()?, trial);
+        }
         explain::test_run(&self.programs, trial)
     }
 

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use aya::maps::{MapInfo, MapType};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Active, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey, LAYOUT_VERSION,
-    LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, SLOTS, Settings,
+    AGENT_COUNTERS, Active, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
+    LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, SESSION_COUNTERS, SLOTS,
+    Settings,
 };
+use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::session::Entry;
 use firewall_common::zone::ZONES;
@@ -79,7 +81,7 @@ pub(super) type ServiceKeyPrefix = [u8; 8];
 
 /// Every pinned table. Working memory is not among them: each load of the programs has its own.
 pub(super) fn shapes(options: &Options) -> Vec<Shape> {
-    use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray};
+    use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray, RingBuf};
     let slots = SLOTS + 1;
     vec![
         shape::<u32, Active>("ACTIVE", Array, 1),
@@ -98,6 +100,17 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
         shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
         shape::<u32, u32>("RULE_COUNTS", ArrayOfMaps, COUNTER_PAGES),
+        shape::<u32, u64>("SESSION_COUNTS", PerCpuArray, SESSION_COUNTERS),
+        Shape {
+            name: "EVENTS",
+            kind: RingBuf,
+            key: 0,
+            value: 0,
+            places: EVENT_BYTES,
+        },
+        shape::<u32, EventCount>("EVENT_COUNTS", PerCpuArray, KINDS),
+        shape::<u32, u64>("EVENT_LIMITS", Array, BUCKETS),
+        shape::<u32, u64>("AGENT_COUNTS", Array, AGENT_COUNTERS),
         shape::<u32, u64>("ANSWER_LIMIT", Array, 1),
         shape::<Addr, u64>("ANSWERS", LruHash, 8192),
         shape::<u32, u32>("RULE_NAMES", ArrayOfMaps, COUNTER_PAGES),

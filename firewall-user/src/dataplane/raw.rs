@@ -1,5 +1,5 @@
 //! The calls of bpf(2) that aya has no function for: whole tables at once, a look-up that deletes, and
-//! where a link sits.
+//! where a link sits; and one question about devices that rustix has no function for.
 //! The only unsafe code of the agent, with `window`.
 //!
 //! All of them exist for all our kinds of tables since Linux 5.14, which is below the floor.
@@ -196,6 +196,24 @@ pub(super) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     let mut detach = LinkDetach { link: number(link) };
     // SAFETY: no pointers.
     unsafe { bpf(LINK_DETACH, &mut detach) }.map(drop)
+}
+
+/// The type of an interface's hardware (`ARPHRD_…`).
+pub(super) fn hardware_type(socket: BorrowedFd<'_>, interface: &str) -> io::Result<u16> {
+    // SAFETY: integers and unions of integers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    // The last byte stays zero, which ends the name.
+    let places = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
+    for (to, from) in places.zip(interface.bytes()) {
+        *to = libc::c_char::from_ne_bytes([from]);
+    }
+    // SAFETY: the kernel reads and writes exactly this structure.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the request that succeeded fills in this member of the union.
+    Ok(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
 }
 
 /// # Safety

@@ -1,11 +1,15 @@
 //! Sessions: listed, expired, ended.
 
+use std::collections::BTreeMap;
+
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
 use firewall_common::session::Entry;
+use firewall_common::session::end::Cause;
 use firewall_common::tables::Table as Which;
 
 use super::error::Result;
+use super::events;
 use super::maps::{Maps, ONLY};
 use super::table::Table;
 
@@ -37,10 +41,33 @@ pub(super) fn list(maps: &Maps) -> Result<Vec<Session>> {
     Ok(all)
 }
 
-/// Deletes sessions that have been silent for too long; how many.
-pub(super) fn expire(maps: &Maps, now: u64) -> Result<usize> {
+/// What a sweep found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Sessions that it took out, each as it was then.
+    pub ended: Vec<Session>,
+    /// Half-open sessions that are left.
+    pub half_open: Vec<Session>,
+}
+
+/// Deletes sessions that have been silent for too long, and counts them by why they ended.
+pub(super) fn expire(maps: &Maps, now: u64) -> Result<Swept> {
     let settings = maps.settings.need(&ONLY)?;
-    Ok(sweep(&maps.half_open, &settings, now)? + sweep(&maps.sessions, &settings, now)?)
+    let mut swept = Swept::default();
+    let of = |table| move |(key, entry)| Session { key, entry, table };
+    let (ended, live) = sweep(&maps.half_open, &settings, now)?;
+    swept.half_open = live.into_iter().map(of(Which::HalfOpen)).collect();
+    swept.ended = ended.into_iter().map(of(Which::HalfOpen)).collect();
+    let (ended, _) = sweep(&maps.sessions, &settings, now)?;
+    let ended = ended.into_iter().map(of(Which::Sessions));
+    swept.ended.extend(ended);
+    let mut causes: BTreeMap<u32, u64> = BTreeMap::new();
+    for session in &swept.ended {
+        let cause = Cause::of_silent(&session.entry);
+        *causes.entry(cause as u32).or_default() += 1;
+    }
+    events::add(maps, &causes)?;
+    Ok(swept)
 }
 
 fn over(entry: &Entry, settings: &Settings, now: u64) -> bool {
@@ -52,10 +79,14 @@ fn over(entry: &Entry, settings: &Settings, now: u64) -> bool {
 /// and what is taken out is looked at once more; if it turns out to live, it is put back, unless a
 /// packet has already put it there. A packet of it that comes in that instant is judged as
 /// without session; nothing that the policy refuses can pass by that.
-fn sweep(table: &Table<FlowKey, Entry>, settings: &Settings, now: u64) -> Result<usize> {
-    let mut gone = 0;
+///
+/// Of many that take one key out at once, a packet's program among them, one gets the entry: so each end is
+/// told and counted once.
+fn sweep(table: &Table<FlowKey, Entry>, settings: &Settings, now: u64) -> Result<(Pairs, Pairs)> {
+    let (mut gone, mut live) = (Vec::new(), Vec::new());
     for (key, entry) in table.list()? {
         if !over(&entry, settings, now) {
+            live.push((key, entry));
             continue;
         }
         if !table
@@ -66,12 +97,14 @@ fn sweep(table: &Table<FlowKey, Entry>, settings: &Settings, now: u64) -> Result
         }
         match table.take(&key)? {
             Some(taken) if !over(&taken, settings, now) => table.put_back(&key, &taken)?,
-            Some(_) => gone += 1,
+            Some(taken) => gone.push((key, taken)),
             None => {}
         }
     }
-    Ok(gone)
+    Ok((gone, live))
 }
+
+type Pairs = Vec<(FlowKey, Entry)>;
 
 /// Ends a session; says whether there was one. Its next packet is judged as without session.
 ///

@@ -12,7 +12,7 @@
 //!
 //! If the agent dies anywhere before the flip, the policy in force was not touched; the half-filled slot
 //! is filled again by the next swap. The flip writes one element of an array of which only the lowest
-//! byte of one word changes, so no reader can see half of it.
+//! byte of one word changes, so no reader can see half of it; see [`deadman`] for one that goes back.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,8 +23,9 @@ use firewall_common::config::{
     Name, PolicyInfo, RULE_COUNTERS, SLOTS,
 };
 
+use super::deadman;
 use super::error::{Error, Result};
-use super::maps::{Inner, Maps, ONLY};
+use super::maps::{Inner, Maps};
 use super::pin::{AddressKey, ServiceKeyPrefix};
 use super::table::Table;
 use crate::policy::compiled::Compiled;
@@ -42,6 +43,27 @@ pub struct Info {
     pub applied: u64,
 }
 
+impl Info {
+    /// As the tables have it.
+    pub(super) fn of(info: &PolicyInfo) -> Self {
+        Self {
+            name: info.name.text().to_owned(),
+            revision: info.revision,
+            digest: info.digest,
+            applied: info.applied,
+        }
+    }
+}
+
+/// How the last step is taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Flip {
+    /// Wait before it; for tests.
+    pub(super) pause: Option<Duration>,
+    /// For so long unless it is confirmed, see [`deadman`].
+    pub(super) within: Option<Duration>,
+}
+
 /// A policy that has come into force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Applied {
@@ -57,10 +79,10 @@ pub(super) fn apply(
     compiled: &Compiled,
     info: &Info,
     interfaces: &[(InterfaceEntry, u32)],
-    before_flip: Option<Duration>,
+    flip: Flip,
 ) -> Result<Applied> {
     fits(compiled)?;
-    let active = maps.active.need(&ONLY)?;
+    let active = deadman::tidy(maps)?;
     let slot = spare(&active);
     let head = fill_inner(maps, &active, compiled)?;
     fill_interfaces(maps, slot, interfaces)?;
@@ -69,15 +91,10 @@ pub(super) fn apply(
     let epoch = next_epoch(maps)?;
     let head = Generation { epoch, ..head };
     write(&maps.generations, "GENERATIONS", &slot, &head)?;
-    if let Some(pause) = before_flip {
+    if let Some(pause) = flip.pause {
         std::thread::sleep(pause);
     }
-    // The agent is the only writer of this entry; it is read anew for whoever was before the pause.
-    let flipped = Active {
-        slot,
-        ..maps.active.need(&ONLY)?
-    };
-    write(&maps.active, "ACTIVE", &ONLY, &flipped)?;
+    deadman::flip(maps, slot, flip.within)?;
     Ok(Applied { slot, epoch })
 }
 

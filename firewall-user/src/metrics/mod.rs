@@ -1,6 +1,7 @@
 //! `/metrics`: a snapshot of the tables at each scrape, as families, as text.
 
 mod collector;
+mod events;
 mod family;
 mod policy;
 mod process;

@@ -99,6 +99,8 @@ fn applies(snapshot: &Snapshot) -> Family {
         ("refused", tally.refused),
         ("not-for-this-host", tally.not_for_this_host),
         ("rolled-back", tally.rolled_back),
+        ("pending-confirm", tally.pending_confirm),
+        ("reverted", tally.reverted),
     ];
     let samples = samples.map(|(word, n)| (vec![word.to_owned()], Value::Whole(n)));
     Family::counter(

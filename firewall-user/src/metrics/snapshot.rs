@@ -7,11 +7,12 @@ use firewall_common::tables::Table;
 
 use super::family::{self, Family};
 use super::process::Process;
-use super::{policy, traffic};
+use super::{events, policy, traffic};
 use crate::agent::clock;
 use crate::agent::plane::PacketCount;
 use crate::agent::state::{Agent, Tally};
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine};
+use crate::dataplane::{EventCounts, SessionCounts};
 use crate::policy::services::protocol_word;
 use crate::sessions::{Names, direction};
 
@@ -34,6 +35,10 @@ pub struct Snapshot {
     pub interfaces: Vec<InterfaceLine>,
     /// Sessions by protocol and state.
     pub sessions: BTreeMap<(String, String), u64>,
+    /// Sessions opened and ended.
+    pub session_counts: SessionCounts,
+    /// What became of records.
+    pub events: EventCounts,
     /// Half-open sessions by direction.
     pub half_open: BTreeMap<String, u64>,
     /// How full the tables are.
@@ -89,7 +94,7 @@ impl Snapshot {
             let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
             self.zones = zones.filter(|zone| *zone != 0).collect();
             let members = |n: usize| n as u64;
-            let sets = current.policy.sets.iter();
+            let sets = current.policy.iter().flat_map(|policy| &policy.sets);
             self.sets = sets
                 .map(|s| (s.name.clone(), members(s.members.len())))
                 .collect();
@@ -102,6 +107,8 @@ impl Snapshot {
             return Ok(());
         };
         self.packets = plane.packet_counts()?;
+        self.session_counts = plane.session_counts()?;
+        self.events = plane.event_counts()?;
         let live = plane.sessions()?;
         let capacity = plane.capacity();
         self.tables =
@@ -125,6 +132,7 @@ impl Snapshot {
         let mut families = self.process.families();
         families.extend(policy::families(self));
         families.extend(traffic::families(self));
+        families.extend(events::families(self));
         families.extend(policy::rule_families(self));
         family::limit(&mut families, self.max_series);
         families

@@ -45,6 +45,8 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             why: "hardware".to_owned(),
         }],
         policy: Some(PolicyLine {
+            outcome: "in-force".to_owned(),
+            confirm_by: None,
             name: "web".to_owned(),
             revision: 7,
             digest: "ab".to_owned(),

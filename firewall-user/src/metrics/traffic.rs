@@ -187,7 +187,7 @@ fn sessions(snapshot: &Snapshot) -> Vec<Family> {
     ]
 }
 
-fn sample<const N: usize>(labels: [&str; N], count: u64) -> Sample {
+pub(super) fn sample<const N: usize>(labels: [&str; N], count: u64) -> Sample {
     let labels = labels.iter().map(|label| (*label).to_owned()).collect();
     (labels, Value::Whole(count))
 }

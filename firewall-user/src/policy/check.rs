@@ -88,7 +88,7 @@ fn shared_interfaces(zones: &[Zone], report: &mut Report<'_>) {
 }
 
 /// Is there an interface that both could include? A zone without `interfaces` includes all.
-fn could_share(a: &Zone, b: &Zone) -> bool {
+pub(in crate::policy) fn could_share(a: &Zone, b: &Zone) -> bool {
     if !(a.has_interfaces && b.has_interfaces) {
         return true;
     }

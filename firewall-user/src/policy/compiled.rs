@@ -10,7 +10,7 @@ use globset::{Glob, GlobMatcher};
 use serde::{Deserialize, Serialize};
 
 /// One generation, ready to be written into a slot. Only `head.epoch` is still open: the swap sets it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Compiled {
     /// The head.
     pub head: Generation,
@@ -60,7 +60,7 @@ impl Compiled {
 
 /// How an interface's name decides its class and kind. Every combination of patterns that one name can
 /// match is worked out when the policy is compiled, so that interfaces may come later than the policy.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct InterfacePlan {
     /// All patterns that zones or rules name, in a fixed order.
     pub patterns: Vec<String>,

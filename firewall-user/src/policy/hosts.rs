@@ -3,13 +3,18 @@
 use std::collections::BTreeMap;
 
 use globset::Glob;
+use ipnet::IpNet;
 use sha2::{Digest, Sha256};
 
+use super::compiled::pattern_matches;
 use super::model::HostSelector;
 use crate::agent::config::AgentConfig;
 
 const MACHINE_ID: &str = "/etc/machine-id";
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
+
+/// The networks on the links of interfaces, by name.
+pub type Connected = BTreeMap<String, Vec<IpNet>>;
 
 /// What a policy may ask of the host it is read on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -22,6 +27,8 @@ pub struct HostContext {
     pub machine_id: String,
     /// `roles` of the agent file: role to interface names or globs.
     pub roles: BTreeMap<String, Vec<String>>,
+    /// The networks on the links of each interface, without link-local ones; what `connected` stands for.
+    pub connected: Connected,
     /// Does the agent file hold failsafe rules? (A policy without a way in for SSH is then no worry.)
     pub has_failsafe: bool,
 }
@@ -35,8 +42,18 @@ impl HostContext {
             hostname: trimmed(HOSTNAME),
             machine_id: trimmed(MACHINE_ID),
             roles: config.roles.clone(),
+            connected: BTreeMap::new(),
             has_failsafe: !config.failsafe.is_empty(),
         }
+    }
+
+    /// Without the links that a policy does not name ([`Policy::connected`](super::model::Policy::connected)): what it
+    /// can depend on.
+    #[must_use]
+    pub fn narrowed(mut self, named: &[String]) -> Self {
+        let links = &mut self.connected;
+        links.retain(|name, _| named.iter().any(|pattern| pattern_matches(pattern, name)));
+        self
     }
 
     /// Do all given conditions hold here? `policy` is `metadata.name`.

@@ -34,6 +34,8 @@ pub use hosts::HostContext;
 pub struct Checked {
     /// What it means.
     pub policy: model::Policy,
+    /// What it was read for, as far as it can depend on it.
+    pub host: HostContext,
     /// What is odd about it.
     pub warnings: Vec<Diagnostic>,
     /// Does `hosts` of the file select this host?
@@ -69,6 +71,7 @@ fn finish(sources: source::Sources, host: &HostContext) -> Result<Checked, Refus
     let (policy, warnings, for_this_host) = text::convert(&sources, host)?;
     let directory = sources.directory;
     Ok(Checked {
+        host: host.clone().narrowed(&policy.connected()),
         policy,
         warnings,
         for_this_host,

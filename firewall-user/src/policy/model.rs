@@ -58,6 +58,14 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// Interfaces whose links its zones stand for, names and globs.
+    #[must_use]
+    pub fn connected(&self) -> Vec<String> {
+        let all = self.zones.iter().flat_map(|zone| &zone.connected);
+        let all: BTreeSet<&String> = all.collect();
+        all.into_iter().cloned().collect()
+    }
+
     /// Every file it was read from, list files included: what to watch.
     #[must_use]
     pub fn watched_files(&self) -> Vec<PathBuf> {
@@ -212,14 +220,17 @@ pub struct Zone {
     pub span: Span,
     /// `default: true`.
     pub default: bool,
-    /// Prefixes (set names resolved), host bits cleared.
+    /// Prefixes (set names and `connected` resolved), host bits cleared.
     pub cidrs: Vec<IpNet>,
-    /// True where the file has a `cidrs` key (its sets may be empty, and an empty set matches nothing).
+    /// True where the file has a `cidrs` or `connected` key (sets may be empty, and links without networks:
+    /// that matches nothing).
     pub has_cidrs: bool,
     /// Interface names or globs, as written (`role/NAME` resolved to the host's interfaces by `check`).
     pub interfaces: Vec<String>,
     /// True where the file has an `interfaces` key.
     pub has_interfaces: bool,
+    /// `connected`: interface names or globs; the networks on their links are among [`Self::cidrs`].
+    pub connected: Vec<String>,
     /// `management: true`.
     pub management: bool,
 }

@@ -4,5 +4,6 @@
 mod frames;
 mod lab;
 mod policy;
+mod records;
 mod runs;
 mod traffic;

@@ -7,16 +7,16 @@ use firewall_common::session::State;
 use firewall_common::tables::Table;
 use firewall_common::verdict::Verdict;
 use firewall_common::zone::ZoneId;
-use firewall_user::dataplane::{Dataplane, Error, Failsafe, Options, Trial, clock};
+use firewall_user::dataplane::{Dataplane, Error, Failsafe, Fate, Options, Trial, clock};
 
 use crate::frames::Kind::{Ack, Fin, Syn, SynAck};
 use crate::frames::{FAR, PEER_BEGINS, tcp, udp};
 use crate::lab::{Lab, index};
 use crate::policy::{ALLOW, DENY, PEOPLE, REJECT};
 
-const PASS: i32 = -1;
-const DROP: i32 = 2;
-const ANSWER: i32 = 7;
+const PASS: Fate = Fate::Passed;
+const DROP: Fate = Fate::Dropped;
+const ANSWER: Fate = Fate::Answered;
 const VERSIONS: [u8; 2] = [4, 6];
 
 struct Bench {
@@ -37,16 +37,16 @@ fn bench() -> Option<Bench> {
 }
 
 impl Bench {
-    fn run(&mut self, hook: Hook, frame: &[u8]) -> i32 {
+    fn run(&mut self, hook: Hook, frame: &[u8]) -> Fate {
         let trial = Trial::new(frame, hook, self.index);
-        self.plane.test_run(&trial).unwrap().code
+        self.plane.test_run(&trial).unwrap().fate
     }
 
-    fn comes(&mut self, frame: &[u8]) -> i32 {
+    fn comes(&mut self, frame: &[u8]) -> Fate {
         self.run(Hook::Ingress, frame)
     }
 
-    fn leaves(&mut self, frame: &[u8]) -> i32 {
+    fn leaves(&mut self, frame: &[u8]) -> Fate {
         self.run(Hook::Egress, frame)
     }
 
@@ -64,8 +64,9 @@ impl Bench {
     }
 
     /// Nanoseconds a run of a frame takes.
-    fn cost(&mut self, frame: &[u8]) -> u128 {
+    fn cost(&mut self, frame: &[u8], xdp: bool) -> u128 {
         let trial = Trial {
+            xdp,
             repeat: 200_000,
             ..Trial::new(frame, Hook::Ingress, self.index)
         };
@@ -125,12 +126,12 @@ fn a_session_opens_is_verified_closes_and_expires() {
         assert_eq!(live.entry.zones(), (PEOPLE, ZoneId::HOST));
 
         let now = clock::boot_now();
-        assert_eq!(bench.plane.expire(now).unwrap(), 0);
+        assert_eq!(bench.plane.expire(now).unwrap().ended.len(), 0);
         assert_eq!(bench.leaves(&tcp(version, true, 443, Fin, b"")), PASS);
         assert_eq!(bench.comes(&tcp(version, false, 443, Fin, b"")), PASS);
         let minutes = |n: u64| now + n * 60_000_000_000;
-        assert_eq!(bench.plane.expire(minutes(1)).unwrap(), 0);
-        assert_eq!(bench.plane.expire(minutes(3)).unwrap(), 1);
+        assert_eq!(bench.plane.expire(minutes(1)).unwrap().ended.len(), 0);
+        assert_eq!(bench.plane.expire(minutes(3)).unwrap().ended.len(), 1);
         assert!(bench.plane.sessions().unwrap().is_empty());
     }
 }
@@ -142,7 +143,7 @@ fn refusals_are_answered_and_limited() {
         let frame = tcp(version, false, 22, Syn, b"");
         let trial = Trial::new(&frame, Hook::Ingress, bench.index);
         let outcome = bench.plane.test_run(&trial).unwrap();
-        assert_eq!(outcome.code, ANSWER);
+        assert_eq!(outcome.fate, ANSWER);
         let answer = SlicedPacket::from_ethernet(&outcome.frame).unwrap();
         let Some(TransportSlice::Tcp(reset)) = answer.transport else {
             panic!("not TCP");
@@ -154,7 +155,7 @@ fn refusals_are_answered_and_limited() {
         let frame = udp(version, 53, &[7; 600]);
         let trial = Trial::new(&frame, Hook::Ingress, bench.index);
         let outcome = bench.plane.test_run(&trial).unwrap();
-        assert_eq!(outcome.code, ANSWER);
+        assert_eq!(outcome.fate, ANSWER);
         let lengths = if version == 4 { 70 } else { 110 };
         assert_eq!(outcome.frame.len(), lengths);
         let answer = SlicedPacket::from_ethernet(&outcome.frame).unwrap();
@@ -167,8 +168,8 @@ fn refusals_are_answered_and_limited() {
     }
     // Ten at once for each address, and two of each are used.
     let frame = tcp(4, false, 22, Syn, b"");
-    let codes: Vec<i32> = (0..20).map(|_| bench.comes(&frame)).collect();
-    let answers = codes.iter().filter(|code| **code == ANSWER).count();
+    let fates: Vec<Fate> = (0..20).map(|_| bench.comes(&frame)).collect();
+    let answers = fates.iter().filter(|fate| **fate == ANSWER).count();
     // On a slow machine a token or two come back meanwhile.
     assert!((8..=12).contains(&answers), "{answers} answers");
     assert_eq!(bench.counted(Reason::RuleReject), 24);
@@ -369,17 +370,20 @@ fn tables_survive_the_agent_and_other_sizes_are_refused() {
 #[test]
 fn what_a_packet_costs() {
     let Some(mut bench) = bench() else { return };
+    // XDP's programs are loaded when they are first needed.
+    bench.cost(&tcp(4, false, 443, Syn, b""), true);
     for (name, count) in bench.plane.verified_instructions().unwrap() {
         println!("{name}: {count} instructions verified");
         assert!(count < 300_000);
     }
-    for version in VERSIONS {
+    for (version, xdp) in VERSIONS.into_iter().flat_map(|v| [(v, false), (v, true)]) {
         bench.handshake(version);
-        let established = bench.cost(&tcp(version, false, 443, Ack, b"x"));
-        let denied = bench.cost(&tcp(version, false, 80, Syn, b""));
-        let opening = bench.cost(&tcp(version, false, 443, Syn, b""));
+        let established = bench.cost(&tcp(version, false, 443, Ack, b"x"), xdp);
+        let denied = bench.cost(&tcp(version, false, 80, Syn, b""), xdp);
+        let opening = bench.cost(&tcp(version, false, 443, Syn, b""), xdp);
+        let hook = if xdp { "XDP" } else { "TC" };
         println!(
-            "IPv{version}: established {established} ns, denied {denied} ns, SYN in its session {opening} ns"
+            "{hook}, IPv{version}: established {established} ns, denied {denied} ns, SYN in its session {opening} ns"
         );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::markdown::text;
 
 /// Names and labels that dashboards depend on. Add freely; rename never.
-const SERIES: [(&str, &[&str]); 25] = [
+const SERIES: [(&str, &[&str]); 26] = [
     ("ringwall_packets_total", &["direction", "verdict"]),
     ("ringwall_bytes_total", &["direction", "verdict"]),
     (
@@ -38,6 +38,7 @@ const SERIES: [(&str, &[&str]); 25] = [
     ),
     ("ringwall_events_total", &["kind"]),
     ("ringwall_events_lost_total", &["stage"]),
+    ("ringwall_events_skipped_total", &["kind"]),
     ("ringwall_interface_info", &["interface", "hook", "mode"]),
     ("ringwall_build_info", &["version", "revision"]),
 ];

@@ -2,7 +2,7 @@
 //!
 //! A case is a policy and a few packets, each with the verdict, the reason and the rule that the
 //! contract gives it. Expectations are written by hand from the contract. Each case runs three ways
-//! (see [`Way`]); what a way cannot carry is named on the case.
+//! (see [`Way`]), the last two with either hook; what a way cannot carry is named on the case.
 
 pub mod packet;
 
@@ -13,14 +13,40 @@ use firewall_common::reason::Reason;
 use firewall_common::verdict::Verdict;
 
 /// A way to run a case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Way {
     /// `decide()` on the host, over tables in memory.
     Host,
-    /// The loaded programs, by `BPF_PROG_TEST_RUN`.
+    /// The loaded programs, by `BPF_PROG_TEST_RUN`, what arrives at TC.
     TestRun,
-    /// Real traffic between network namespaces.
+    /// The same, what arrives at XDP.
+    XdpTestRun,
+    /// Real traffic between network namespaces, what arrives at TC.
     Wire,
+    /// The same, what arrives at XDP.
+    XdpWire,
+}
+
+impl Way {
+    /// Every way, with the word that its tests are named by.
+    pub const ALL: [(Self, &'static str); 4] = [
+        (Self::Host, "host"),
+        (Self::TestRun, "test-run"),
+        (Self::XdpTestRun, "xdp-test-run"),
+        (Self::Wire, "wire"),
+    ];
+
+    /// Is what arrives judged at XDP?
+    #[must_use]
+    pub const fn xdp(self) -> bool {
+        matches!(self, Self::XdpTestRun | Self::XdpWire)
+    }
+
+    /// Is it real traffic?
+    #[must_use]
+    pub const fn wire(self) -> bool {
+        matches!(self, Self::Wire | Self::XdpWire)
+    }
 }
 
 /// Why a way cannot carry a case. There are no other reasons.
@@ -276,7 +302,9 @@ impl Case {
     pub const fn needs_time(self) -> Self {
         self.without(&[
             (Way::TestRun, LeftOut::NeedsTime),
+            (Way::XdpTestRun, LeftOut::NeedsTime),
             (Way::Wire, LeftOut::NeedsTime),
+            (Way::XdpWire, LeftOut::NeedsTime),
         ])
     }
 

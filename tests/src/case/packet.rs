@@ -313,7 +313,7 @@ impl Packet {
                 .add_4bytes(length),
             _ => panic!("one family at a time"),
         };
-        body[at..at + 2].copy_from_slice(&sum.ones_complement().to_be_bytes());
+        body[at..at + 2].copy_from_slice(&sum.ones_complement().to_ne_bytes());
         body
     }
 
@@ -345,7 +345,7 @@ impl Packet {
         let sum = Sum16BitWords::new()
             .add_slice(&ip)
             .ones_complement()
-            .to_be_bytes();
+            .to_ne_bytes();
         ip[10..12].copy_from_slice(&sum);
         ip.extend(body);
         ip

@@ -48,7 +48,9 @@ pub(super) const CASES: &[Case] = &[
     })
     .without(&[
         (Way::TestRun, LeftOut::TagInMetadata),
+        (Way::XdpTestRun, LeftOut::TagInMetadata),
         (Way::Wire, LeftOut::TagInMetadata),
+        (Way::XdpWire, LeftOut::TagInMetadata),
     ]),
     Case::new("tagged-on-the-way-out", WEB, |f| {
         let packet = syn((f.host, 40001), (f.stranger, 23)).tag(0x8100, 0);
@@ -61,14 +63,19 @@ pub(super) const CASES: &[Case] = &[
         )]
     })
     .v4()
-    .without(&[(Way::Wire, LeftOut::FrameTooShort)]),
+    .without(&[
+        (Way::Wire, LeftOut::FrameTooShort),
+        (Way::XdpWire, LeftOut::FrameTooShort),
+    ]),
     Case::new("shorter-than-a-link-header", WEB, |_| {
         vec![arrives(vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0], Truncated)]
     })
     .v4()
     .without(&[
         (Way::TestRun, LeftOut::FrameTooShort),
+        (Way::XdpTestRun, LeftOut::FrameTooShort),
         (Way::Wire, LeftOut::FrameTooShort),
+        (Way::XdpWire, LeftOut::FrameTooShort),
     ]),
     Case::new("a-link-header-and-a-piece-of-ip", WEB, |f| {
         let mut frame = syn((f.stranger, 40000), (f.host, 443)).frame();

@@ -12,8 +12,8 @@ use super::{Netns, RunDir, clean, sock};
 /// Where the agent shows its metrics, by default, inside its namespace.
 pub const METRICS: &str = "127.0.0.1:10933";
 
-/// How long an agent may take until it answers.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long an agent may take until it answers: on an emulated machine the verifier alone takes long.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A namespace with an agent, or with what a killed agent left in force.
 pub struct Host {

@@ -13,6 +13,7 @@ mod netns;
 pub mod packet;
 mod process;
 pub mod sock;
+mod tun;
 mod veth;
 
 pub use clean::{remove_locks, sweep_dead, sweep_own};
@@ -21,4 +22,5 @@ pub use host::{Host, METRICS, binary};
 pub use lab::Lab;
 pub use netns::Netns;
 pub use process::{Command, Daemon, Ran, wait_until};
+pub use tun::{Pump, Tun};
 pub use veth::{End, Veth};

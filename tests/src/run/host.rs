@@ -6,7 +6,7 @@ use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::reason::Reason;
 use firewall_common::reply::{Reply, build};
-use firewall_common::source::Slice;
+use firewall_common::source::{BareSlice, PacketSource, Slice};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Verdict;
 use firewall_common::zone::ZONES;
@@ -24,6 +24,8 @@ pub struct HostBench {
     tables: MemoryTables,
     now: u64,
     epoch: u32,
+    /// Packets go without their Ethernet header, as by a tunnel.
+    pub bare: bool,
     /// As the kernel has it: what one packet leaves there, the next one finds.
     scratch: Scratch,
 }
@@ -56,7 +58,23 @@ impl Default for HostBench {
             tables,
             now: 1000 * SECOND,
             epoch: 0,
+            bare: false,
             scratch: Scratch::default(),
+        }
+    }
+}
+
+impl HostBench {
+    fn judge<S: PacketSource>(&mut self, source: &S, at: &mut At) -> Seen {
+        let decision = decide(source, &self.tables, at, &mut self.scratch);
+        let answer = if decision.answer {
+            reply(source, &self.scratch)
+        } else {
+            None
+        };
+        Seen {
+            passed: decision.passes(),
+            answer,
         }
     }
 }
@@ -81,17 +99,23 @@ impl Bench for HostBench {
             slot: 0,
             hook,
         };
-        let source = Slice { bytes: frame, tag };
-        let decision = decide(&source, &self.tables, &mut at, &mut self.scratch);
-        let answer = if decision.answer {
-            reply(&source, &self.scratch)
-        } else {
-            None
-        };
-        Ok(Seen {
-            passed: decision.passes(),
-            answer,
-        })
+        if self.bare {
+            let [.., kind, low] = frame[..14] else {
+                unreachable!("fourteen bytes")
+            };
+            let source = BareSlice {
+                bytes: &frame[14..],
+                ethertype: u16::from_be_bytes([kind, low]),
+            };
+            let mut seen = self.judge(&source, &mut at);
+            // With the header that the tables of cases compare.
+            let link = [&frame[6..12], &frame[..6], &frame[12..14]].concat();
+            if let Some(answer) = &mut seen.answer {
+                answer.splice(..14, link.iter().copied());
+            }
+            return Ok(seen);
+        }
+        Ok(self.judge(&Slice { bytes: frame, tag }, &mut at))
     }
 
     fn wait(&mut self, seconds: u64) -> Result<()> {
@@ -137,7 +161,7 @@ impl Bench for HostBench {
     }
 }
 
-fn reply(source: &Slice<'_>, scratch: &Scratch) -> Option<Vec<u8>> {
+fn reply<S: PacketSource>(source: &S, scratch: &Scratch) -> Option<Vec<u8>> {
     let mut reply = Reply::default();
     let length = build(source, &scratch.packet, &mut reply)?;
     let bytes: Vec<u8> = reply

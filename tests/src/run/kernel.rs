@@ -12,7 +12,7 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST};
 use firewall_common::flow::Hook;
 use firewall_user::dataplane::memory::mapped;
-use firewall_user::dataplane::{Dataplane, Info, Options, PacketCount, Trial, clock};
+use firewall_user::dataplane::{Dataplane, Fate, Info, Options, PacketCount, Trial, clock};
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
 use super::wire::{Taps, World, network_part};
@@ -24,7 +24,7 @@ use crate::net::{RunDir, wait_until};
 const PATIENCE: Duration = Duration::from_secs(2);
 
 thread_local! {
-    static KEPT: RefCell<BTreeMap<&'static str, KernelBench>> = RefCell::default();
+    static KEPT: RefCell<BTreeMap<Way, KernelBench>> = RefCell::default();
 }
 
 /// Runs a case on the loaded programs.
@@ -32,18 +32,14 @@ pub fn run(way: Way, case: &Case, family: &Family) -> Result<()> {
     let answered = (case.steps)(family)
         .iter()
         .any(|step| matches!(step, Step::Packet { expect, .. } if expect.answered));
-    let word = match way {
-        Way::Wire => "wire",
-        _ => "test-run",
-    };
     if answered {
         return super::run(&mut KernelBench::new(way)?, case, family);
     }
-    let kept = KEPT.with_borrow_mut(|kept| kept.remove(word));
+    let kept = KEPT.with_borrow_mut(|kept| kept.remove(&way));
     let mut bench = kept.map_or_else(|| KernelBench::new(way), Ok)?;
     bench.empty()?;
     super::run(&mut bench, case, family)?;
-    KEPT.with_borrow_mut(|kept| kept.insert(word, bench));
+    KEPT.with_borrow_mut(|kept| kept.insert(way, bench));
     Ok(())
 }
 
@@ -51,6 +47,7 @@ pub fn run(way: Way, case: &Case, family: &Family) -> Result<()> {
 pub struct KernelBench {
     // Dropped in this order: the pins go before their directory.
     plane: Option<Dataplane>,
+    way: Way,
     taps: Option<Taps>,
     world: World,
     _dir: RunDir,
@@ -73,17 +70,19 @@ impl KernelBench {
         let plane = world.host().run(|| -> Result<_> {
             let mut plane = Dataplane::open(&options)?;
             plane.set_locals(&locals())?;
-            if way == Way::Wire {
+            if way.wire() {
                 plane.attach("eth0")?;
             }
             Ok(plane)
         })?;
-        let taps = match way {
-            Way::Wire => Some(Taps::open(&world)?),
-            _ => None,
+        let taps = if way.wire() {
+            Some(Taps::open(&world)?)
+        } else {
+            None
         };
         Ok(Self {
             plane: Some(plane),
+            way,
             taps,
             world,
             _dir: dir,
@@ -109,19 +108,15 @@ impl KernelBench {
         self.read = None;
         let index = self.world.near.ifindex;
         let host = self.world.host().clone();
+        let trial = Trial {
+            xdp: self.way.xdp(),
+            ..Trial::new(frame, hook, index)
+        };
         let plane = self.plane()?;
-        let outcome = host.run(|| plane.test_run(&Trial::new(frame, hook, index)))?;
-        Ok(match outcome.code {
-            -1 => Seen {
-                passed: true,
-                answer: None,
-            },
-            2 => Seen::default(),
-            7 => Seen {
-                passed: false,
-                answer: Some(outcome.frame),
-            },
-            other => bail!("the program returned {other}"),
+        let outcome = host.run(|| plane.test_run(&trial))?;
+        Ok(Seen {
+            passed: outcome.fate == Fate::Passed,
+            answer: (outcome.fate == Fate::Answered).then_some(outcome.frame),
         })
     }
 

@@ -19,9 +19,12 @@ pub(crate) enum Group {
     Test,
     /// Check format and lints.
     Lint,
+    /// Boot other kernels.
+    Kernels,
 }
 
 impl Group {
+    /// What `setup` sees to by itself. Emulation is left to the command that wants it: it is large.
     pub(crate) const ALL: [Self; 4] = [Self::Build, Self::Demo, Self::Test, Self::Lint];
 }
 
@@ -40,12 +43,12 @@ enum Brings {
 }
 
 use Brings::{Directory, Library, Program};
-use Group::{Build, Demo, Test};
+use Group::{Build, Demo, Kernels, Test};
 
 /// LLVM of the version that the linker is built for; see `rust::LLVM_FEATURE`.
 pub(super) const LLVM_LIBRARY: &str = "libLLVM.so.22";
 
-const PACKAGES: [Package; 8] = [
+const PACKAGES: [Package; 14] = [
     Package::new("gcc", "links Rust programs", &[Build], Program("cc")),
     Package::new(
         "libc6-dev",
@@ -62,13 +65,13 @@ const PACKAGES: [Package; 8] = [
     Package::new(
         "iproute2",
         "makes network namespaces",
-        &[Demo, Test],
+        &[Demo, Test, Kernels],
         Program("ip"),
     ),
     Package::new(
         "nftables",
         "the other firewall in tests",
-        &[Test],
+        &[Test, Kernels],
         Program("nft"),
     ),
     Package::new(
@@ -88,6 +91,32 @@ const PACKAGES: [Package; 8] = [
         "scrapes and checks /metrics in tests",
         &[Test],
         Program("promtool"),
+    ),
+    Package::new(
+        "qemu-system-x86",
+        "emulates a machine for other kernels",
+        &[Kernels],
+        Program("qemu-system-x86_64"),
+    ),
+    Package::new(
+        "busybox-static",
+        "is all of user space there",
+        &[Kernels],
+        Program("busybox"),
+    ),
+    Package::new("cpio", "packs its file system", &[Kernels], Program("cpio")),
+    Package::new(
+        "kmod",
+        "knows which module needs which",
+        &[Kernels],
+        Program("depmod"),
+    ),
+    Package::new("xz-utils", "unpacks modules", &[Kernels], Program("xz")),
+    Package::new(
+        "wireguard-tools",
+        "sets up WireGuard there",
+        &[Kernels],
+        Program("wg"),
     ),
 ];
 

@@ -117,7 +117,8 @@ fn duration(node: &Node, key: &str, report: &mut Report<'_>) -> Option<Duration>
     found
 }
 
-fn parse_duration(text: &str) -> Option<Duration> {
+/// A whole number and its unit; `None` for anything else.
+pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let seconds = match unit {
         's' => 1,

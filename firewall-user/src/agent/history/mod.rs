@@ -4,10 +4,13 @@
 //! read: the policy files, and the list files at their relative places, so that the policy can be read again
 //! whatever became of the originals. `numbers.json` holds the numbers given out to rules and zones.
 //!
+//! A record that waits to be confirmed stands beside the one in force, which is what a reboot boots.
+//!
 //! The order of an apply: files, then the record as `applying`, then numbers, then the tables, then the
 //! record as `in-force`. Whoever dies in between leaves a record `applying`, and the tables say which it was.
 
 mod files;
+mod pending;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -30,6 +33,15 @@ const KEPT: usize = 100;
 /// Rolled-back contents remembered.
 const REJECTED: usize = 1000;
 
+/// What the tables hold, as far as the history asks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TablesSay<'a> {
+    /// The policy that decides.
+    pub in_force: Option<&'a Identity>,
+    /// The policy that waits to be confirmed, or was not in time.
+    pub waits: Option<&'a Identity>,
+}
+
 /// What the index holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Index {
@@ -43,6 +55,22 @@ struct Index {
     highest: BTreeMap<String, Identity>,
     /// Contents that were rolled back.
     rejected: Vec<Identity>,
+}
+
+impl Index {
+    fn bound_rejected(&mut self) {
+        let over = self.rejected.len().saturating_sub(REJECTED);
+        self.rejected.drain(..over);
+    }
+
+    /// It was in force, if only for a while.
+    fn raise(&mut self, identity: &Identity) {
+        let name = identity.name.clone();
+        let top = self.highest.entry(name).or_insert_with(|| identity.clone());
+        if identity.revision > top.revision {
+            top.clone_from(identity);
+        }
+    }
 }
 
 /// The history on disk and in memory.
@@ -144,15 +172,8 @@ impl History {
         if before == Outcome::RolledBack {
             index.rejected.extend(left.filter(|left| *left != now));
         }
-        let over = index.rejected.len().saturating_sub(REJECTED);
-        index.rejected.drain(..over);
-        let top = index
-            .highest
-            .entry(now.name.clone())
-            .or_insert_with(|| now.clone());
-        if now.revision > top.revision {
-            *top = now;
-        }
+        index.bound_rejected();
+        index.raise(&now);
         prune(&mut index);
         self.index = index.clone();
         self.commit(index)?;
@@ -192,10 +213,12 @@ impl History {
     }
 
     /// After a crash: a record that was `applying` came into force if the tables hold it, else it never did.
-    pub fn settle(&mut self, holds: impl Fn(&Identity) -> bool) -> io::Result<()> {
+    pub fn settle(&mut self, tables: TablesSay<'_>) -> io::Result<()> {
         let open = self.last(|r| r.outcome == Outcome::Applying).cloned();
         let Some(open) = open else { return Ok(()) };
-        if holds(&open.identity) {
+        if tables.waits == Some(&open.identity) {
+            self.pending_now(open.id)?;
+        } else if tables.in_force == Some(&open.identity) {
             let before = match open.how {
                 How::Rollback => Outcome::RolledBack,
                 _ => Outcome::Replaced,
@@ -275,8 +298,10 @@ fn prune(index: &mut Index) {
     let back = index.records.iter().rfind(in_force).and_then(|r| r.before);
     let mut over = index.records.len().saturating_sub(KEPT);
     index.records.retain(|record| {
-        let needed = matches!(record.outcome, Outcome::InForce | Outcome::Applying)
-            || Some(record.id) == back;
+        let needed = matches!(
+            record.outcome,
+            Outcome::InForce | Outcome::PendingConfirm | Outcome::Applying
+        ) || Some(record.id) == back;
         let goes = over > 0 && !needed;
         over -= usize::from(goes);
         !goes

@@ -14,12 +14,16 @@ use crate::agent::revision::Identity;
 pub enum Outcome {
     /// Being put into the tables.
     Applying,
+    /// In force, and gone back from by itself unless it is confirmed in time.
+    PendingConfirm,
     /// In force.
     InForce,
     /// Another came after it.
     Replaced,
     /// It was gone back from.
     RolledBack,
+    /// It was not confirmed in time, or was gone back from before that.
+    Reverted,
     /// It never came into force.
     Refused,
     /// The agent ended before it came into force.
@@ -32,9 +36,11 @@ impl Outcome {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Applying => "applying",
+            Self::PendingConfirm => "pending-confirm",
             Self::InForce => "in-force",
             Self::Replaced => "replaced",
             Self::RolledBack => "rolled-back",
+            Self::Reverted => "reverted",
             Self::Refused => "refused",
             Self::Interrupted => "interrupted",
         }
@@ -125,7 +131,16 @@ pub struct Record {
     /// Why it was refused.
     #[serde(default)]
     pub detail: Option<String>,
+    /// Until when it was to be confirmed.
+    #[serde(default)]
+    pub confirm_by: Option<Timestamp>,
+    /// When it was confirmed.
+    #[serde(default)]
+    pub confirmed: Option<Timestamp>,
     /// What the agent was told when it was put into the tables.
     #[serde(default)]
     pub context: String,
+    /// Interfaces whose links its zones stand for, names and globs.
+    #[serde(default)]
+    pub connected: Vec<String>,
 }

@@ -21,7 +21,10 @@ fn record(name: &str, revision: u64, how: How) -> Record {
         files: vec![PathBuf::from("/x/p.yaml")],
         lists: BTreeMap::new(),
         detail: None,
+        confirm_by: None,
+        confirmed: None,
         context: String::new(),
+        connected: Vec::new(),
     }
 }
 
@@ -77,6 +80,53 @@ fn a_rollback_rejects_what_it_leaves_and_keeps_the_highest() {
 }
 
 #[test]
+fn what_waits_stands_beside_what_is_confirmed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut history = History::open(dir.path()).unwrap();
+    let first = apply(&mut history, 1);
+    let begin = |history: &mut History, revision| {
+        let record = record("web", revision, How::Apply);
+        let id = history.begin(record, &files("x")).unwrap();
+        history.pending_now(id).unwrap();
+        id
+    };
+    let second = begin(&mut history, 2);
+    let mut history = History::open(dir.path()).unwrap();
+    let id = |record: Option<&Record>| record.map(|record| record.id);
+    assert_eq!(id(history.in_force()), Some(first));
+    assert_eq!(id(history.standing()), Some(second));
+    assert_eq!(history.highest("web").unwrap().revision, 2);
+    history.reverted(second, "late").unwrap();
+    assert_eq!(
+        (id(history.pending()), id(history.standing())),
+        (None, Some(first))
+    );
+    let left = record("web", 2, How::Apply).identity;
+    assert!(history.known(&left).rejected);
+
+    let third = begin(&mut history, 3);
+    history.confirmed(third, Timestamp::UNIX_EPOCH).unwrap();
+    assert_eq!(id(history.in_force()), Some(third));
+    assert_eq!(history.record(first).unwrap().outcome, Outcome::Replaced);
+}
+
+#[test]
+fn a_crash_on_either_side_of_the_swap_is_settled_by_what_waits() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut history = History::open(dir.path()).unwrap();
+    let id = history
+        .begin(record("web", 1, How::Apply), &files("x"))
+        .unwrap();
+    let waits = record("web", 1, How::Apply).identity;
+    let say = TablesSay {
+        in_force: None,
+        waits: Some(&waits),
+    };
+    history.settle(say).unwrap();
+    assert_eq!(history.pending().map(|record| record.id), Some(id));
+}
+
+#[test]
 fn a_crash_on_either_side_of_the_swap_is_settled_by_the_tables() {
     for swapped in [false, true] {
         let dir = tempfile::tempdir().unwrap();
@@ -86,9 +136,13 @@ fn a_crash_on_either_side_of_the_swap_is_settled_by_the_tables() {
             .begin(record("web", 2, How::Apply), &files("x"))
             .unwrap();
         let mut history = History::open(dir.path()).unwrap();
-        history
-            .settle(|identity| swapped == (identity.revision == 2))
-            .unwrap();
+        let revision = if swapped { 2 } else { 1 };
+        let held = record("web", revision, How::Apply).identity;
+        let say = TablesSay {
+            in_force: Some(&held),
+            waits: None,
+        };
+        history.settle(say).unwrap();
         let now = history.in_force().unwrap();
         assert_eq!(now.identity.revision, if swapped { 2 } else { 1 });
         let expected = if swapped {

@@ -7,6 +7,7 @@ use futures::StreamExt;
 use rtnetlink::MulticastGroup;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::route::RouteMessage;
 use tokio::sync::mpsc;
 
 /// What may have changed.
@@ -14,7 +15,7 @@ use tokio::sync::mpsc;
 pub struct Changed {
     /// Interfaces came, went or changed.
     pub links: bool,
-    /// Addresses or local routes did.
+    /// Addresses, local routes or networks on links did.
     pub locals: bool,
 }
 
@@ -72,11 +73,16 @@ fn what(message: &NetlinkMessage<RouteNetlinkMessage>) -> Changed {
         NetlinkPayload::InnerMessage(inner) => match inner {
             M::NewLink(_) | M::DelLink(_) => (true, false),
             M::NewAddress(_) | M::DelAddress(_) => (false, true),
-            M::NewRoute(route) | M::DelRoute(route) => (false, super::locals::is_local(route)),
+            M::NewRoute(route) | M::DelRoute(route) => (false, says_what_is_near(route)),
             _ => (false, false),
         },
         NetlinkPayload::Overrun(_) | NetlinkPayload::Error(_) => (true, true),
         _ => (false, false),
     };
     Changed { links, locals }
+}
+
+/// Routes by the thousand come from a routing daemon, and concern nobody here.
+fn says_what_is_near(route: &RouteMessage) -> bool {
+    super::locals::is_local(route) || super::connected::is_on_link(route)
 }

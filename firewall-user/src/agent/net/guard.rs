@@ -72,22 +72,26 @@ const UPPERMOST: &[&str] = &[
     "macsec",
 ];
 
-/// Kinds whose packets have no Ethernet header. The packet path reads one, so they must not be guarded yet.
-const NO_ETHERNET: &[&str] = &[
-    "wireguard",
-    "tun",
-    "ppp",
-    "ipip",
-    "sit",
-    "gre",
-    "ip6tnl",
-    "ip6gre",
-    "vti",
-    "vti6",
-    "xfrm",
-    "ipoib",
-    "wwan",
+/// Types of hardware that carry IP: Ethernet, and those whose packets begin with the IP header, or with one of
+/// their own in front of it (linux/if_arp.h).
+const CARRIES_IP: &[u16] = &[
+    libc::ARPHRD_ETHER,
+    libc::ARPHRD_IEEE1394,
+    libc::ARPHRD_INFINIBAND,
+    libc::ARPHRD_SLIP,
+    libc::ARPHRD_CSLIP,
+    libc::ARPHRD_PPP,
+    libc::ARPHRD_RAWHDLC,
+    ARPHRD_RAWIP,
+    libc::ARPHRD_TUNNEL,
+    libc::ARPHRD_TUNNEL6,
+    libc::ARPHRD_SIT,
+    libc::ARPHRD_IPGRE,
+    ARPHRD_IP6GRE,
+    libc::ARPHRD_NONE,
 ];
+const ARPHRD_RAWIP: u16 = 519;
+const ARPHRD_IP6GRE: u16 = 823;
 
 /// Decides for every link, in the same order.
 #[must_use]
@@ -99,13 +103,6 @@ pub fn choose(links: &[Link], wishes: &Wishes) -> Vec<Choice> {
         let name = link.name.as_str();
         if ignore.is_match(name) {
             return Choice::no("interfaces.ignore names it");
-        }
-        if link
-            .kind
-            .as_deref()
-            .is_some_and(|kind| NO_ETHERNET.contains(&kind))
-        {
-            return Choice::no("without an Ethernet header: not supported by this version yet");
         }
         if !wishes.only.is_empty() {
             return if only.is_match(name) {
@@ -129,6 +126,9 @@ pub fn choose(links: &[Link], wishes: &Wishes) -> Vec<Choice> {
 fn by_default(link: &Link, links: &[Link]) -> Choice {
     if link.loopback {
         return Choice::no("loopback is never filtered");
+    }
+    if !CARRIES_IP.contains(&link.hardware) {
+        return Choice::no(format!("hardware of type {} carries no IP", link.hardware));
     }
     if let Some(master) = link.master {
         let upper = links.iter().find(|other| other.index == master);
@@ -181,8 +181,16 @@ mod tests {
             name: name.to_owned(),
             kind: kind.map(str::to_owned),
             master,
+            hardware: libc::ARPHRD_ETHER,
             loopback: name == "lo",
             up: true,
+        }
+    }
+
+    fn bare(index: u32, name: &str, kind: Option<&str>, hardware: u16) -> Link {
+        Link {
+            hardware,
+            ..link(index, name, kind, None)
         }
     }
 
@@ -204,17 +212,18 @@ mod tests {
             link(8, "br1", Some("bridge"), None),
             link(9, "docker0", Some("bridge"), None),
             link(10, "veth12", Some("veth"), None),
-            link(11, "wg0", Some("wireguard"), None),
+            bare(11, "wg0", Some("wireguard"), libc::ARPHRD_NONE),
             link(12, "dummy0", Some("dummy"), None),
             link(13, "vrf-blue", Some("vrf"), None),
             link(14, "eth3", None, Some(13)),
             link(15, "hostside", Some("veth"), None),
+            bare(16, "can0", None, libc::ARPHRD_CAN),
         ]
     }
 
     #[test]
     fn the_uppermost_hardware_like_devices_by_default() {
-        let expected = ["eth0", "eth0.100", "bond0", "br0", "eth3"];
+        let expected = ["eth0", "eth0.100", "bond0", "br0", "wg0", "eth3"];
         assert_eq!(guarded(&machine(), &Wishes::default()), expected);
     }
 

@@ -15,6 +15,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the device it is a port or slave of.
     pub master: Option<u32>,
+    /// The type of its hardware: `ARPHRD_…` of linux/if_arp.h.
+    pub hardware: u16,
     /// A loopback device.
     pub loopback: bool,
     /// Administratively up.
@@ -41,6 +43,7 @@ impl From<&LinkMessage> for Link {
         let flags = message.header.flags;
         let mut link = Self {
             index: message.header.index,
+            hardware: u16::from(message.header.link_layer_type),
             loopback: flags.contains(LinkFlags::Loopback),
             up: flags.contains(LinkFlags::Up),
             ..Self::default()

@@ -38,16 +38,7 @@ pub async fn locals() -> anyhow::Result<Vec<Local>> {
         (true, RouteType::Local),
         (true, RouteType::Anycast),
     ] {
-        // The kernel filters by type where it can; what it cannot is filtered again below.
-        let mut message = if v6 {
-            RouteMessageBuilder::<Ipv6Addr>::new().build()
-        } else {
-            RouteMessageBuilder::<Ipv4Addr>::new().build()
-        };
-        message.header.table = RouteHeader::RT_TABLE_UNSPEC;
-        message.header.protocol = rtnetlink::packet_route::route::RouteProtocol::Unspec;
-        message.header.scope = rtnetlink::packet_route::route::RouteScope::Universe;
-        message.header.kind = kind;
+        let message = request(v6, kind);
         let routes: Vec<RouteMessage> = handle
             .route()
             .get(message)
@@ -60,6 +51,21 @@ pub async fn locals() -> anyhow::Result<Vec<Local>> {
     found.sort_unstable();
     found.dedup();
     Ok(found)
+}
+
+/// Asks for the routes of a type in all tables. The kernel filters by it where it can; what it cannot has to be
+/// filtered again.
+pub(super) fn request(v6: bool, kind: RouteType) -> RouteMessage {
+    let mut message = if v6 {
+        RouteMessageBuilder::<Ipv6Addr>::new().build()
+    } else {
+        RouteMessageBuilder::<Ipv4Addr>::new().build()
+    };
+    message.header.table = RouteHeader::RT_TABLE_UNSPEC;
+    message.header.protocol = rtnetlink::packet_route::route::RouteProtocol::Unspec;
+    message.header.scope = rtnetlink::packet_route::route::RouteScope::Universe;
+    message.header.kind = kind;
+    message
 }
 
 /// Is a route of a kind that says what is delivered here?

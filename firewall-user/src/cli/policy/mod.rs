@@ -13,6 +13,7 @@ use super::apply::standard_input;
 use super::{Context, Done};
 use crate::agent::candidate;
 use crate::agent::config::AgentConfig;
+use crate::agent::net;
 use crate::api::types::Problem;
 use crate::policy::{self, Checked, HostContext};
 
@@ -47,8 +48,12 @@ fn read(context: &Context, path: &Path) -> Result<Checked, Problem> {
         .map_err(|refusal| Problem::from(&refusal))
 }
 
-/// This host, as far as whoever asks may read its agent file.
+/// This host, as far as whoever asks may read its agent file. Where its links cannot be listed, zones that stand
+/// for the networks on them are empty.
 fn this_host(context: &Context) -> HostContext {
     let config = AgentConfig::read_if_present(&context.paths.config);
-    HostContext::this_host(&config.unwrap_or_default())
+    HostContext {
+        connected: net::connected_now().unwrap_or_default(),
+        ..HostContext::this_host(&config.unwrap_or_default())
+    }
 }

@@ -43,8 +43,8 @@ impl<'t> Tables for &'t MemoryTables {
     type Head = &'t Generation;
     type Line = &'t Line;
 
-    fn slot(self) -> u32 {
-        self.active
+    fn slot(self, now: u64) -> u32 {
+        self.active.deciding(now)
     }
 
     fn generation(self, slot: u32) -> Option<Self::Head> {
@@ -158,8 +158,10 @@ impl<'t> Tables for &'t MemoryTables {
 
     fn open(self, key: &FlowKey, entry: &Entry) -> Put {
         let mut moving = self.moving.borrow_mut();
-        let full = moving.half_open.len() >= self.half_open_max;
-        if full && !moving.half_open.contains_key(key) {
+        if moving.half_open.contains_key(key) {
+            return Put::Already;
+        }
+        if moving.half_open.len() >= self.half_open_max {
             return Put::Full;
         }
         moving.half_open.insert(*key, *entry);
@@ -177,10 +179,10 @@ impl<'t> Tables for &'t MemoryTables {
         Put::There
     }
 
-    fn close(self, key: &FlowKey) {
+    fn close(self, key: &FlowKey) -> bool {
         let mut moving = self.moving.borrow_mut();
-        moving.half_open.remove(key);
-        moving.sessions.remove(key);
+        let half_open = moving.half_open.remove(key).is_some();
+        moving.sessions.remove(key).is_some() || half_open
     }
 
     fn remember_fragment(self, key: &FragmentKey, now: u64) {

@@ -11,7 +11,7 @@ use firewall_common::zone::INTERFACE_CLASSES;
 use super::{CompileError, Place};
 use crate::policy::check::globs::could_meet;
 use crate::policy::compiled::{InterfacePlan, is_glob, pattern_matches};
-use crate::policy::model::Policy;
+use crate::policy::model::{Policy, Zone};
 
 /// More combinations than this are refused.
 const MAX_COMBINATIONS: usize = 4096;
@@ -21,8 +21,8 @@ const MAX_COMBINATIONS: usize = 4096;
 pub(super) struct Plan {
     /// For the data plane.
     pub(super) table: InterfacePlan,
-    /// By class: the zones naming interfaces (by index into the policy's) that include it.
-    pub(super) classes: Vec<BTreeSet<usize>>,
+    /// The classes, by number.
+    pub(super) classes: Vec<Class>,
     /// The different lists of interfaces that rules name; the first has number 1.
     pub(super) lists: BTreeMap<Vec<String>, u16>,
     /// By kind: the numbers of the lists that name its interfaces. Kind 0 is that of names that nothing matches.
@@ -34,7 +34,7 @@ impl Plan {
     pub(super) fn none(table: &InterfacePlan) -> Self {
         Self {
             table: table.clone(),
-            classes: vec![BTreeSet::new()],
+            classes: vec![Class::default()],
             lists: BTreeMap::new(),
             kinds: vec![BTreeSet::new()],
         }
@@ -50,6 +50,15 @@ impl Plan {
     }
 }
 
+/// What zones make of an interface: zones by index into the policy's.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Class {
+    /// Those whose `interfaces` include it.
+    pub(super) included: BTreeSet<usize>,
+    /// Those whose `connected` names it.
+    pub(super) linked: BTreeSet<usize>,
+}
+
 /// A combination: indexes of patterns, in order.
 type Combination = Vec<u32>;
 
@@ -58,7 +67,7 @@ pub(super) fn plan(policy: &Policy, active: &[&Place<'_>]) -> Result<Plan, Compi
     let combinations = combinations(&patterns)?;
     let lists = lists(active)?;
     let mut kinds: Vec<BTreeSet<u16>> = Vec::new();
-    let mut classes = vec![BTreeSet::new()];
+    let mut classes = vec![Class::default()];
     let mut entries = BTreeMap::new();
     for combination in combinations {
         let names: Vec<&str> = combination
@@ -90,7 +99,8 @@ pub(super) fn plan(policy: &Policy, active: &[&Place<'_>]) -> Result<Plan, Compi
 
 /// All patterns that zones or rules name.
 fn patterns(policy: &Policy, active: &[&Place<'_>]) -> Vec<String> {
-    let zones = policy.zones.iter().flat_map(|zone| &zone.interfaces);
+    let zones = policy.zones.iter();
+    let zones = zones.flat_map(|zone| zone.interfaces.iter().chain(&zone.connected));
     let rules = active.iter().filter_map(|place| place.rule);
     let rules = rules.flat_map(|rule| rule.interfaces.iter().flatten());
     let all: BTreeSet<&String> = zones.chain(rules).collect();
@@ -143,13 +153,19 @@ fn names_one(patterns: &[String], matching: &[&str]) -> bool {
 }
 
 /// The class of interfaces that match these patterns.
-fn class(policy: &Policy, matching: &[&str], classes: &mut Vec<BTreeSet<usize>>) -> usize {
-    let zones = policy.zones.iter().enumerate();
-    let included: BTreeSet<usize> = zones
-        .filter(|(_, zone)| zone.has_interfaces && names_one(&zone.interfaces, matching))
-        .map(|(index, _)| index)
-        .collect();
-    number(classes, included)
+fn class(policy: &Policy, matching: &[&str], classes: &mut Vec<Class>) -> usize {
+    let naming = |patterns: fn(&Zone) -> &Vec<String>| {
+        let zones = policy.zones.iter().enumerate();
+        zones
+            .filter(|(_, zone)| names_one(patterns(zone), matching))
+            .map(|(index, _)| index)
+            .collect()
+    };
+    let own = Class {
+        included: naming(|zone| &zone.interfaces),
+        linked: naming(|zone| &zone.connected),
+    };
+    number(classes, own)
 }
 
 /// The place of a value among those known.

@@ -206,6 +206,10 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
         } else {
             place.index.unwrap_or(0)
         },
+        log: place
+            .rule
+            .and_then(|rule| rule.log)
+            .map_or(0, |log| log.one_in),
         ..Rule::default()
     }
 }

@@ -77,6 +77,7 @@ fn too_many_kinds_of_interfaces_are_refused() {
             cidrs: Vec::new(),
             has_cidrs: false,
             has_interfaces: true,
+            connected: Vec::new(),
             interfaces: vec![format!("eth{n}")],
             default: n == 0,
             ..zone.clone()

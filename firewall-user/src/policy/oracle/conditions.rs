@@ -49,7 +49,7 @@ fn zone_at(policy: &Policy, address: IpAddr, interface: &str) -> In {
             }
         }
     }
-    // "A zone that names interfaces owns fe80::/10 there."
+    // "A zone that names interfaces owns fe80::/10 there": by `interfaces`, or else by `connected`.
     let link_local = matches!(address, IpAddr::V6(v6) if v6.segments()[0] & 0xffc0 == 0xfe80);
     let owned = link_local && best.is_none_or(|(length, _)| length < 10);
     if let Some(owner) = owner(policy, interface).filter(|_| owned) {
@@ -77,7 +77,10 @@ fn only_by_interface(policy: &Policy, interface: &str) -> Option<usize> {
 fn owner(policy: &Policy, interface: &str) -> Option<usize> {
     let mut zones = policy.zones.iter();
     let any = zones.position(|zone| zone.has_interfaces && includes(zone, interface));
-    only_by_interface(policy, interface).or(any)
+    let linked = |zone: &Zone| zone.connected.iter().any(|p| is_called(interface, p));
+    only_by_interface(policy, interface)
+        .or(any)
+        .or_else(|| policy.zones.iter().position(linked))
 }
 
 /// Is a zone among the ends of a block? "`any` is every zone but host."

@@ -11,6 +11,7 @@ fn zone(name: &str) -> Zone {
         has_cidrs: true,
         interfaces: Vec::new(),
         has_interfaces: false,
+        connected: Vec::new(),
         management: false,
     }
 }

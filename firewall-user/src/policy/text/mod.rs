@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod claims;
+mod connected;
 pub mod cx;
 pub mod dates;
 pub mod rules;
@@ -270,6 +271,7 @@ fn body(documents: &[Fields<'_>], policy: &mut Policy, cx: &mut Cx<'_>) {
     each("zones")
         .into_iter()
         .for_each(|node| zones::read(node, cx));
+    connected::resolve(&mut cx.zones, cx.host);
     for node in each("policies") {
         rules::read(node, &mut policy.blocks, cx);
     }

@@ -2,10 +2,10 @@
 
 use crate::policy::diagnostic::Report;
 use crate::policy::model::{Ends, Zone};
-use crate::policy::text::address;
 use crate::policy::text::cx::{Cx, Word};
 use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::{Kind, Node};
+use crate::policy::text::{address, connected};
 
 const KEYS: [&str; 6] = [
     "cidrs",
@@ -54,12 +54,13 @@ fn one(name: String, key: &Node, value: &Node, cx: &mut Cx<'_>) -> Zone {
         has_cidrs: false,
         interfaces: Vec::new(),
         has_interfaces: false,
+        connected: Vec::new(),
         management: false,
     };
     let Some(fields) = Fields::read(value, "a zone", &KEYS, &mut cx.report) else {
         return zone;
     };
-    fields.refuse_not_yet(&["connected", "source_check"], &mut cx.report);
+    fields.refuse_not_yet(&["source_check"], &mut cx.report);
     zone.default = fields.flag("default", false, &mut cx.report);
     zone.management = fields.flag("management", false, &mut cx.report);
     if let Some(node) = fields.get("cidrs") {
@@ -70,13 +71,16 @@ fn one(name: String, key: &Node, value: &Node, cx: &mut Cx<'_>) -> Zone {
         zone.has_interfaces = true;
         zone.interfaces = interfaces(node, cx, cx.applies);
     }
-    let connected = fields.get("connected").is_some();
-    if !(zone.default || zone.has_cidrs || zone.has_interfaces || connected) {
+    if let Some(node) = fields.get("connected") {
+        zone.has_cidrs = true;
+        zone.connected = connected::read(node, cx);
+    }
+    if !(zone.default || zone.has_cidrs || zone.has_interfaces) {
         let message = format!(
             "the zone `{}` says of nobody that they are in it",
             zone.name
         );
-        let help = "give it `cidrs`, `interfaces`, both, or `default: true`";
+        let help = "give it `cidrs`, `interfaces`, both, `connected`, or `default: true`";
         cx.report
             .error_help(value.span, "empty-zone", message, help);
     }
@@ -108,6 +112,11 @@ fn cidrs(node: &Node, cx: &mut Cx<'_>) -> Vec<ipnet::IpNet> {
 /// `interfaces`: names and globs, `role/NAME` resolved (an error only where it matters on this host).
 pub fn interfaces(node: &Node, cx: &mut Cx<'_>, matters: bool) -> Vec<String> {
     let items = walk::filled_list(node, "interfaces", &mut cx.report).unwrap_or_default();
+    names(items, cx, matters)
+}
+
+/// Names and globs of interfaces, each once.
+pub fn names(items: &[Node], cx: &mut Cx<'_>, matters: bool) -> Vec<String> {
     let mut all: Vec<String> = Vec::new();
     for item in items {
         let Some(word) = walk::text(item, "an interface name or glob", &mut cx.report) else {

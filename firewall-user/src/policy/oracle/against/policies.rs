@@ -151,6 +151,11 @@ fn zones(dice: &mut Dice) -> Vec<Zone> {
             has_cidrs,
             has_interfaces: only_interface || !interfaces.is_empty(),
             interfaces,
+            connected: if has_cidrs && dice.chance(20) {
+                vec![(*dice.pick(&PATTERNS)).to_owned()]
+            } else {
+                Vec::new()
+            },
             management: false,
         });
     }

@@ -220,3 +220,42 @@ tests:
     );
     assert_eq!(policy.tests[3].rule.as_deref(), Some("failsafe/1"));
 }
+
+#[test]
+fn networks_on_links_are_prefixes_of_their_zones() {
+    let zones = "{here: {connected: eth0}, there: {connected: [\"eth*\", eth7], cidrs: [198.51.100.0/24]}, \
+                 own: {cidrs: [\"2001:db8:1::/64\"]}, none: {connected: role/storage}, internet: {default: true}}";
+    let text = HEAD.replace(
+        "{lan: {cidrs: [10.0.0.0/8]}, internet: {default: true}}",
+        zones,
+    );
+    let policy = read(&text)
+        .unwrap_or_else(|refusal| panic!("{refusal}"))
+        .policy;
+    let cidrs: Vec<_> = policy.zones.iter().map(|zone| zone.cidrs.clone()).collect();
+    assert_eq!(
+        cidrs[0],
+        nets(&["192.0.2.0/24"]),
+        "what is written out goes before what is found"
+    );
+    assert_eq!(
+        cidrs[1],
+        nets(&["198.51.100.0/24", "172.16.0.0/12"]),
+        "the first zone of two has it"
+    );
+    assert_eq!(cidrs[2], nets(&["2001:db8:1::/64"]));
+    assert_eq!(policy.zones[3].connected, ["bond0.20"]);
+    assert!(
+        policy.zones[3].has_cidrs && cidrs[3].is_empty(),
+        "nobody is there"
+    );
+}
+
+#[test]
+fn only_links_that_zones_name_matter() {
+    let text = HEAD.replace("{cidrs: [10.0.0.0/8]}", "{connected: eth1}");
+    let checked = read(&text).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let links: Vec<&String> = checked.host.connected.keys().collect();
+    assert_eq!(links, ["eth1"]);
+    assert!(read(HEAD).unwrap().host.connected.is_empty());
+}

@@ -29,8 +29,18 @@ pub(super) fn host() -> HostContext {
         hostname: "web-03".into(),
         machine_id: "0123456789abcdef0123456789abcdef".into(),
         roles: [("storage".into(), vec!["bond0.20".into()])].into(),
+        connected: [
+            ("eth0".into(), nets(&["192.0.2.0/24", "2001:db8:1::/64"])),
+            ("eth1".into(), nets(&["192.0.2.0/24", "172.16.0.0/12"])),
+        ]
+        .into(),
         has_failsafe: false,
     }
+}
+
+fn nets(texts: &[&str]) -> Vec<ipnet::IpNet> {
+    let nets = texts.iter().map(|text| text.parse().unwrap());
+    nets.collect()
 }
 
 pub(super) fn read(text: &str) -> Result<Checked, Refusal> {

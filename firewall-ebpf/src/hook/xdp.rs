@@ -1,0 +1,47 @@
+//! The programs at XDP: the same decision before the kernel makes a socket buffer, for what arrives.
+
+use aya_ebpf::EbpfContext as _;
+use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_PASS};
+use aya_ebpf::macros::xdp;
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::error;
+use firewall_common::flow::Hook;
+
+use super::{judge, scratch};
+use crate::emit::xdp::answer;
+use crate::source::xdp::Frame;
+
+/// Judges what arrives. It takes frames of several buffers, else a driver would refuse it at a large MTU.
+#[xdp(frags)]
+pub fn ringwall_xdp(ctx: XdpContext) -> u32 {
+    let frame = Frame(ctx.as_ptr().cast());
+    let Some(scratch) = scratch(Hook::Ingress as u32) else {
+        // Cannot be: the table has a place for each hook. Said aloud, since nothing is counted here.
+        error!(&ctx, "no working memory at XDP");
+        return XDP_DROP;
+    };
+    let (decision, now) = judge::<_, false>(frame, Hook::Ingress, scratch);
+    if decision.passes() {
+        return XDP_PASS;
+    }
+    if decision.answer {
+        return answer(frame, &scratch.packet, now);
+    }
+    XDP_DROP
+}
+
+/// Says how a packet would be judged on arrival. Only ever run by `BPF_PROG_TEST_RUN`.
+#[xdp(frags)]
+pub fn ringwall_explain_xdp(ctx: XdpContext) -> u32 {
+    let frame = Frame(ctx.as_ptr().cast());
+    let Some(scratch) = scratch(Hook::Ingress as u32 + 2) else {
+        return XDP_DROP;
+    };
+    let (decision, _) = judge::<_, true>(frame, Hook::Ingress, scratch);
+    frame.leave(decision.to_words());
+    if decision.passes() {
+        XDP_PASS
+    } else {
+        XDP_DROP
+    }
+}
