@@ -5,6 +5,7 @@ use firewall_common::flow::Tuple;
 use firewall_common::judge;
 use firewall_common::policy::lookup::{Question, Search, lookup};
 use firewall_common::session::{Entry, State, opener_tuple};
+use firewall_common::tables::Tables as _;
 
 use super::clock::boot_now;
 use super::plane::Live;
@@ -42,23 +43,20 @@ fn count(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u
     let refused = sessions
         .iter()
         .filter(|live| !closed(live))
-        .filter(|live| refuses(&tables, compiled, live, now));
+        .filter(|live| refuses(&tables, live, now));
     refused.count() as u64
 }
 
-fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) -> bool {
+fn refuses(tables: &MemoryTables, live: &Live, now: u64) -> bool {
+    let Some(head) = tables.generation(tables.active()) else {
+        return false;
+    };
     let mut tuple = Tuple::default();
     let entry: &Entry = &live.entry;
     opener_tuple(&live.key, entry, &mut tuple);
     let mut question = Question::default();
     judge::ask_again(&tuple, entry, now, &mut question);
     let mut search = Search::default();
-    lookup(
-        tables,
-        tables.active(),
-        &compiled.head,
-        &question,
-        &mut search,
-    );
-    judge::again(&compiled.head, &search.answer, entry, now).is_err()
+    lookup(tables, tables.active(), head, &question, &mut search);
+    judge::again(head, &search.answer, entry, now).is_err()
 }
