@@ -7,6 +7,7 @@
 
 pub mod case;
 pub mod cases;
+pub mod classbench;
 pub mod net;
 pub mod run;
 pub mod scenario;

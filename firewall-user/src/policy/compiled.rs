@@ -1,6 +1,7 @@
 //! A policy in its compiled form: what [`super::compile`] makes and what the data plane is filled with.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use firewall_common::config::{Generation, InterfaceEntry};
 use firewall_common::policy::line::Line;
@@ -43,6 +44,23 @@ pub struct Cost {
     pub bytes: u64,
     /// Bytes of what is known of addresses.
     pub address_bytes: u64,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            trees,
+            steps,
+            entries,
+            ..
+        } = self;
+        let kib = |bytes: u64| bytes.div_ceil(1024);
+        let (rules, addresses) = (kib(self.bytes), kib(self.address_bytes));
+        write!(
+            f,
+            "a look-up asks {trees} trees, {steps} lines deep, with {entries} entries at most; {rules} KiB for rules, {addresses} KiB for addresses"
+        )
+    }
 }
 
 impl Compiled {
