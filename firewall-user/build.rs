@@ -5,7 +5,39 @@ mod toolchain;
 
 use aya_build::{Package, Toolchain};
 
+/// Which commit is built. A build that is not optimised does not say: it would have to be made anew for every
+/// commit.
+fn revision() -> Option<String> {
+    if std::env::var("PROFILE").is_ok_and(|profile| profile != "release") {
+        return Some("development".to_owned());
+    }
+    // Every commit, checkout and rebase writes a line there.
+    println!(
+        "cargo:rerun-if-changed={}",
+        git(&["rev-parse", "--git-path", "logs/HEAD"])?
+    );
+    git(&["rev-parse", "--short=12", "HEAD"])
+}
+
+fn git(args: &[&str]) -> Option<String> {
+    let out = std::process::Command::new("git").args(args).output().ok()?;
+    let text = String::from_utf8(out.stdout).ok()?;
+    out.status.success().then(|| text.trim().to_owned())
+}
+
+fn name_the_build() {
+    println!("cargo:rerun-if-env-changed=RINGWALL_REVISION");
+    let given = std::env::var("RINGWALL_REVISION").ok();
+    let revision = given
+        .or_else(revision)
+        .unwrap_or_else(|| "unknown".to_owned());
+    let version = std::env::var("CARGO_PKG_VERSION").unwrap_or_default();
+    println!("cargo:rustc-env=RINGWALL_REVISION={revision}");
+    println!("cargo:rustc-env=RINGWALL_VERSION={version} ({revision})");
+}
+
 fn main() -> anyhow::Result<()> {
+    name_the_build();
     println!("cargo:rerun-if-changed=../firewall-common");
     println!("cargo:rerun-if-changed=../xtask/src/toolchain.rs");
     println!("cargo:rerun-if-env-changed={}", toolchain::ENV);

@@ -10,7 +10,7 @@ use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
-use crate::session::Entry;
+use crate::session::{Carry, Entry};
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -37,6 +37,7 @@ pod!(
     FragmentKey,
     Rule,
     Entry,
+    Carry,
     EventCount,
     Header,
     OfSession,

@@ -14,7 +14,7 @@ use firewall_common::pipeline::Scratch;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
-use firewall_common::session::Entry;
+use firewall_common::session::{Carry, Entry};
 use firewall_common::zone::ZONES;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
@@ -109,6 +109,20 @@ pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();
 /// When the next answer may be sent to an address.
 #[btf_map]
 pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
+/// What the tables before these had counted; for the agent, never read here.
+#[btf_map]
+static CARRIED_PACKETS: HashMap<u32, Count, { PACKET_COUNTERS as usize }, NO_PREALLOC> =
+    HashMap::new();
+/// The same by rule; layout 1 had as many counters as a page has.
+#[btf_map]
+static CARRIED_RULES: HashMap<u32, RuleCount, { COUNTER_PAGE as usize }, NO_PREALLOC> =
+    HashMap::new();
+/// The session that `ringwall_carry` is to see to.
+#[btf_map]
+pub(crate) static CARRY: Array<Carry, 1> = Array::new();
+/// Whose tables these are: the cookie of the network namespace; for the agent, never read here.
+#[btf_map]
+static HOME: Array<u64, 1> = Array::new();
 /// What the agent counts, so that it outlives the agent; never read or written here.
 #[btf_map]
 static AGENT_COUNTS: Array<u64, { AGENT_COUNTERS as usize }> = Array::new();

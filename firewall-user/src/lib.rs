@@ -13,3 +13,4 @@ pub mod log;
 pub mod metrics;
 pub mod policy;
 pub mod sessions;
+pub mod version;

@@ -8,7 +8,10 @@
 pub mod case;
 pub mod cases;
 pub mod classbench;
+pub mod earlier;
+pub mod machine;
 pub mod net;
+pub mod package;
 pub mod run;
 pub mod scenario;
 pub mod skip;

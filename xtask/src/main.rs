@@ -1,4 +1,4 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | kernels`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | kernels | package`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -7,6 +7,7 @@ mod command;
 mod demo;
 mod kernels;
 mod lint;
+mod package;
 mod setup;
 mod test;
 mod toolchain;
@@ -38,6 +39,8 @@ enum Task {
     Test(test::Args),
     /// Three namespaces, the real agent, real packets, about a minute
     Demo(demo::Args),
+    /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
+    Package(package::Args),
     /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
     Kernels(kernels::Args),
     /// Run a list of test binaries; `test` starts it as root
@@ -55,6 +58,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Package(args) => package::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),
     };

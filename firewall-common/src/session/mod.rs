@@ -5,7 +5,7 @@ pub(crate) mod stage;
 pub mod tcp;
 
 use crate::config::Count;
-use crate::flow::{Side, Tuple};
+use crate::flow::{FlowKey, Side, Tuple};
 use crate::packet::{Packet, Role, protocol};
 use crate::zone::{Course, ZoneId};
 
@@ -166,6 +166,16 @@ pub struct Entry {
     pub pad: [u8; 3],
 }
 
+/// What a session has come to in tables that were replaced after it had been copied.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Carry {
+    /// Which session.
+    pub key: FlowKey,
+    /// As it was in the end; its counts only as far as they came after the copy.
+    pub entry: Entry,
+}
+
 /// Set in [`Entry::opening`]: judged on the way out.
 pub const LEAVING: u8 = 1;
 /// Set in [`Entry::opening`]: opened to a multicast or broadcast address.
@@ -243,6 +253,21 @@ impl Entry {
     #[must_use]
     pub const fn is_over(&self, now: u64, timeout: u64) -> bool {
         now.saturating_sub(self.last_seen) > timeout
+    }
+}
+
+impl Carry {
+    /// Adds to a session what it has come to elsewhere, and says how its counts rise. It has gone on meanwhile,
+    /// maybe; what is known of it only ever goes forward.
+    #[inline(always)]
+    pub fn onto(&self, track: &mut Track, last_seen: &mut u64) {
+        let windows = track.windows;
+        track.take(&self.entry.track);
+        if *last_seen > self.entry.last_seen {
+            track.windows = windows;
+        } else {
+            *last_seen = self.entry.last_seen;
+        }
     }
 }
 
@@ -333,6 +358,6 @@ pub fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
 
 /// The opener's tuple of a session.
 #[inline(always)]
-pub fn opener_tuple(key: &crate::flow::FlowKey, entry: &Entry, out: &mut Tuple) {
+pub fn opener_tuple(key: &FlowKey, entry: &Entry, out: &mut Tuple) {
     key.tuple(entry.opener_side(), out);
 }

@@ -1,5 +1,6 @@
 //! The programs, and what those of both hooks share.
 
+pub(crate) mod carry;
 pub(crate) mod tc;
 pub(crate) mod xdp;
 

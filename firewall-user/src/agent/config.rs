@@ -44,6 +44,18 @@ pub struct InterfaceConfig {
     pub guard: Vec<String>,
     /// `ignore`: never guarded, whatever else says so.
     pub ignore: Vec<String>,
+    /// `late`: what becomes of interfaces that come while the agent runs.
+    pub late: Late,
+}
+
+/// `interfaces.late`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Late {
+    /// Judged by the same rules as those that were there.
+    #[default]
+    Guard,
+    /// Left alone, unless named by its plain name.
+    Ignore,
 }
 
 /// `hook`: where the program sits.

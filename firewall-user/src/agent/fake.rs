@@ -30,6 +30,8 @@ pub(crate) struct Pins {
     pub(crate) sessions: Vec<Live>,
     pub(crate) applies: u32,
     pub(crate) full: bool,
+    /// No interface can be guarded.
+    pub(crate) broken: bool,
 }
 
 /// A handle on the pins.
@@ -45,6 +47,9 @@ impl Fake {
 impl Plane for Fake {
     fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached> {
         let mut pins = self.pins();
+        if pins.broken {
+            bail!("no hook");
+        }
         let hook = "tcx".to_owned();
         let name = name.to_owned();
         let attached = Attached { index, name, hook };
@@ -119,6 +124,14 @@ impl Plane for Fake {
             pins.in_force = before;
         }
         Ok(())
+    }
+
+    fn takes_over(&self) -> bool {
+        false
+    }
+
+    fn take_over(&mut self) -> anyhow::Result<Option<String>> {
+        Ok(None)
     }
 
     fn detach_all(self: Box<Self>) -> anyhow::Result<()> {

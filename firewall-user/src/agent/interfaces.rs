@@ -1,6 +1,10 @@
 //! Interfaces come, go and return: those that are to be guarded are.
 
-use super::net::{Link, guard};
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use super::net::{Changed, Link, guard};
+use super::plane::Attached;
 use super::state::Agent;
 use crate::api::types::InterfaceLine;
 
@@ -10,18 +14,35 @@ pub(super) const UNGUARDED: &str = "unguarded";
 pub(super) const UNGUARDED_TEXT: &str = "no interface is guarded, so nothing is judged: name them with `--interface`, or in the agent file as `interfaces: {guard: [eth0]}`";
 
 impl Agent {
+    /// The interfaces as they are after a change. One that went and came again may look the same, under the same
+    /// index too, and yet nothing of ours sits on it.
+    pub fn seen(&mut self, links: Vec<Link>, changed: Changed) {
+        if changed.gone || self.links != links {
+            self.guard_all(links, changed.at);
+        }
+    }
+
     /// Guards what is to be guarded among `links`, and notes the state of each with its reason.
     pub fn reconcile(&mut self, links: Vec<Link>) {
-        let choices = guard::choose(&links, &self.settings.wishes());
+        self.guard_all(links, None);
+    }
+
+    /// The same after a change that the kernel told of at `since`.
+    fn guard_all(&mut self, links: Vec<Link>, since: Option<Instant>) {
+        let late = self.came_late(&links);
+        let choices = guard::choose(&links, &self.settings.wishes(late));
         self.links.clone_from(&links);
         // First what an interface is, then packets: a new one is of its class from its first packet on.
         self.name_interfaces();
+        // Also puts away what is left of interfaces that went.
+        let there = self.plane.as_ref().and_then(|plane| plane.attached().ok());
+        let there = there.unwrap_or_default();
         let mut lines = Vec::new();
         for (link, choice) in links.iter().zip(choices) {
             let line = match (choice.guard, self.plane.is_some()) {
-                (true, true) => self.guard(link, choice.why),
+                (true, true) => self.guard(link, choice.why, &there, since),
                 (true, false) => line(link, "not-guarded", "enforcement was ended"),
-                (false, _) => self.leave(link, &choice.why),
+                (false, _) => self.leave(link, &choice.why, &there),
             };
             lines.push(line);
         }
@@ -36,22 +57,45 @@ impl Agent {
         self.interfaces = lines;
     }
 
-    fn guard(&mut self, link: &Link, why: String) -> InterfaceLine {
-        let known = self.interfaces.iter().any(|line| {
+    /// Those that were not there when the agent first looked.
+    fn came_late(&mut self, links: &[Link]) -> BTreeSet<u32> {
+        let now: BTreeSet<u32> = links.iter().map(|link| link.index).collect();
+        let early = self.early.get_or_insert_with(|| now.clone());
+        early.retain(|index| now.contains(index));
+        now.difference(early).copied().collect()
+    }
+
+    fn guard(
+        &mut self,
+        link: &Link,
+        why: String,
+        there: &[Attached],
+        since: Option<Instant>,
+    ) -> InterfaceLine {
+        let before = self.interfaces.iter().find(|line| {
             line.index == link.index && line.name == link.name && line.state == "guarded"
         });
+        let kept = there.iter().any(|attached| attached.index == link.index);
+        let known = kept && before.is_some();
+        let before = before.and_then(|line| line.unguarded_ms);
         let attached = match self.plane.as_mut() {
             Some(plane) => plane.attach(link.index, &link.name),
             None => return line(link, "not-guarded", "enforcement was ended"),
         };
         match attached {
             Ok(attached) => {
+                let unguarded_ms = match kept {
+                    true => before,
+                    false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),
+                };
                 if !known {
                     let (name, hook) = (&link.name, &attached.hook);
-                    tracing::info!("guarding {name} ({hook}): {why}");
+                    let after = unguarded_ms.map_or_else(String::new, after);
+                    tracing::info!("guarding {name} ({hook}): {why}{after}");
                 }
                 InterfaceLine {
                     hook: Some(attached.hook),
+                    unguarded_ms,
                     ..line(link, "guarded", &why)
                 }
             }
@@ -59,13 +103,11 @@ impl Agent {
         }
     }
 
-    fn leave(&mut self, link: &Link, why: &str) -> InterfaceLine {
+    fn leave(&mut self, link: &Link, why: &str, there: &[Attached]) -> InterfaceLine {
         let Some(plane) = self.plane.as_mut() else {
             return line(link, "not-guarded", why);
         };
-        let attached = plane.attached().unwrap_or_default();
-        let there = attached.iter().any(|a| a.index == link.index);
-        if there {
+        if there.iter().any(|a| a.index == link.index) {
             tracing::warn!("no longer guarding {}: {why}", link.name);
             if let Err(error) = plane.detach(link.index) {
                 return line(link, "failed", &format!("cannot be let go: {error:#}"));
@@ -115,5 +157,10 @@ fn line(link: &Link, state: &str, why: &str) -> InterfaceLine {
         hook: None,
         state: state.to_owned(),
         why: why.to_owned(),
+        unguarded_ms: None,
     }
+}
+
+fn after(ms: f64) -> String {
+    format!("; guarded {ms:.1} ms after it came")
 }

@@ -43,7 +43,11 @@ pub fn opener() -> Opener {
             before_flip: pause.map(Duration::from_millis),
             ..Options::default()
         };
-        Ok(Box::new(Kernel(Dataplane::open(&options)?)))
+        let mut plane = Dataplane::open(&options)?;
+        for note in plane.notes() {
+            tracing::warn!("{note}");
+        }
+        Ok(Box::new(Kernel(plane)))
     })
 }
 
@@ -54,6 +58,11 @@ pub fn from_pins(settings: &Settings) -> anyhow::Result<Option<Box<dyn Plane>>> 
         Err(Error::NotRunning(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// Ends the enforcement of what agents of other versions left; says whether there was any.
+pub fn detach_others(settings: &Settings) -> anyhow::Result<bool> {
+    Ok(Dataplane::detach_others(&settings.paths.bpf)?)
 }
 
 impl Plane for Kernel {
@@ -118,6 +127,20 @@ impl Plane for Kernel {
             monitor: generation.head.flags & GENERATION_MONITOR != 0,
             applied: generation.info.applied,
             identity: identity(generation.info),
+        }))
+    }
+
+    fn takes_over(&self) -> bool {
+        self.0.takes_over()
+    }
+
+    fn take_over(&mut self) -> anyhow::Result<Option<String>> {
+        let taken = self.0.take_over()?;
+        Ok(taken.map(|taken| {
+            format!(
+                "took over from tables of layout {} in {} ms: {} sessions live on",
+                taken.layout, taken.milliseconds, taken.sessions
+            )
         }))
     }
 
@@ -210,7 +233,8 @@ impl Plane for Kernel {
         for (index, name) in names {
             self.0.interface_seen(plan, name, *index)?;
         }
-        Ok(())
+        let there = names.iter().map(|(index, _)| *index).collect();
+        Ok(self.0.keep_interfaces(&there)?)
     }
 
     fn set_host(&mut self, sessions: &SessionConfig, rules: &[FailsafeRule]) -> anyhow::Result<()> {

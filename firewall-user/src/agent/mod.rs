@@ -1,5 +1,6 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+mod announce;
 pub mod apply;
 pub mod candidate;
 pub mod clock;
@@ -32,3 +33,4 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod zones;

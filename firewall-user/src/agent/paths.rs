@@ -22,7 +22,7 @@ impl Paths {
         Self::from_lookup(|name| std::env::var_os(name).map(PathBuf::from))
     }
 
-    fn from_lookup(lookup: impl Fn(&str) -> Option<PathBuf>) -> Self {
+    pub(crate) fn from_lookup(lookup: impl Fn(&str) -> Option<PathBuf>) -> Self {
         let or = |name: &str, usual: &str| {
             lookup(name)
                 .filter(|path| !path.as_os_str().is_empty())

@@ -122,6 +122,10 @@ pub trait Plane: Send {
     fn revert(&mut self) -> anyhow::Result<()>;
     /// What is in force.
     fn in_force(&self) -> anyhow::Result<Option<InForce>>;
+    /// Tables of an earlier layout are in force, and wait to be taken over.
+    fn takes_over(&self) -> bool;
+    /// Takes over from them, once the policy is in ours; says what came of it, where there were any.
+    fn take_over(&mut self) -> anyhow::Result<Option<String>>;
     /// Stops enforcing and unpins everything.
     fn detach_all(self: Box<Self>) -> anyhow::Result<()>;
     /// All packet counters that are not zero.

@@ -7,6 +7,10 @@ use super::plane::InForce;
 use super::ready::Ready;
 use super::state::{Agent, Current};
 
+/// What to do where an earlier version's tables cannot be taken over.
+const ADVICE: &str =
+    "That version can be started again; or end enforcement with `ringwall detach` and start anew";
+
 impl Agent {
     /// Enforces the confirmed policy of the history at once: from the pinned tables where they hold it,
     /// else from its saved compiled form, or compiled again from the stored text, without tests and without
@@ -24,12 +28,15 @@ impl Agent {
         let settled = self.settle_history(held.as_ref());
         settled.context("the history cannot be written")?;
         let Some(record) = self.history.standing().cloned() else {
-            self.without_history(held.as_ref());
-            return Ok(());
+            return self.without_history(held.as_ref());
         };
         let taken = self.take(&record, held.as_ref());
         match (&taken, held) {
             (Ok(()), _) => self.note("restore", None),
+            (Err(error), Some(held)) if self.plane()?.takes_over() => {
+                let why = format!("this version cannot put that in force: {error:#}");
+                return Err(self.leave_enforcing(&held, &why));
+            }
             (Err(error), Some(held)) => {
                 let text = format!(
                     "the pinned tables go on enforcing {} revision {}, which cannot be listed: {error:#}",
@@ -51,7 +58,8 @@ impl Agent {
     fn take(&mut self, record: &Record, held: Option<&InForce>) -> anyhow::Result<()> {
         let ready = self.ready(record)?;
         let context = self.settings.context_of(record);
-        let same = held.is_some_and(|held| held.identity == record.identity)
+        let same = !self.plane()?.takes_over()
+            && held.is_some_and(|held| held.identity == record.identity)
             && record.context == context
             && ready.numbers == self.numbers;
         let (name, revision) = (&record.identity.name, record.identity.revision);
@@ -87,8 +95,32 @@ impl Agent {
             .map(|ready| current(&record, ready));
     }
 
-    fn without_history(&mut self, held: Option<&InForce>) {
+    /// Takes over from an earlier version's tables, now that ours hold the policy.
+    ///
+    /// # Errors
+    /// Why it cannot be; the earlier version's programs go on enforcing.
+    pub fn take_over_earlier(&mut self) -> anyhow::Result<()> {
+        if let Some(done) = self.plane()?.take_over().context(ADVICE)? {
+            tracing::info!("{done}");
+        }
+        Ok(())
+    }
+
+    /// What is ours is put away; what enforces goes on.
+    fn leave_enforcing(&mut self, held: &InForce, why: &str) -> anyhow::Error {
+        self.plane = None;
+        let (name, revision) = (&held.identity.name, held.identity.revision);
+        anyhow::anyhow!(
+            "an earlier version's tables go on enforcing {name} revision {revision}, and {why}. {ADVICE}"
+        )
+    }
+
+    fn without_history(&mut self, held: Option<&InForce>) -> anyhow::Result<()> {
         match held {
+            Some(held) if self.plane()?.takes_over() => {
+                let why = "the history does not know that: bring its state directory back";
+                return Err(self.leave_enforcing(held, why));
+            }
             Some(held) => {
                 let text = format!(
                     "the pinned tables enforce {} revision {}, which the history does not know: apply a policy",
@@ -100,6 +132,7 @@ impl Agent {
                 "no policy was ever applied here: everything passes and is counted; begin with `ringwall apply PATH`"
             ),
         }
+        Ok(())
     }
 
     /// The agent file or the networks on links changed: what a compiled policy takes from them may have, too.

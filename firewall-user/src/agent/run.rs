@@ -13,7 +13,7 @@ use super::net::{self, Changed};
 use super::owner::Owner;
 use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
-use super::{lock, notify, watch};
+use super::{announce, lock, notify, watch};
 use crate::api::types::{Problem, exit};
 use crate::policy::hosts::Connected;
 use crate::{api, metrics};
@@ -98,8 +98,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
     ));
     tokio::spawn(follow(owner.clone(), changes));
     tokio::spawn(sweep(owner.clone(), app.changed.clone()));
-    notify::tell("READY=1");
-    tracing::info!("ready");
+    tokio::spawn(announce::when_ready(owner.clone()));
 
     let ended = tokio::select! {
         ended = signals(&owner, &again) => ended,
@@ -122,6 +121,7 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
             agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
+            agent.take_over_earlier()?;
             agent.reconcile(links);
             // Packets are judged; what is only for people may take its time now.
             agent.read_text();
@@ -141,20 +141,20 @@ async fn follow(owner: Owner, mut changes: mpsc::Receiver<Changed>) {
 }
 
 async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
+    let links = net::links().await?;
+    if changed.links {
+        // Before all else: packets may come by a new interface already.
+        let seen = links.clone();
+        owner.with(move |agent| agent.seen(seen, changed)).await?;
+    }
     if changed.locals {
         let locals = net::locals().await?;
         owner.with(move |agent| agent.set_locals(locals)).await?;
     }
-    let links = net::links().await?;
+    // After the links: an interface is of its class before its networks are in a zone.
     let connected = net::connected(&links).await?;
     owner
-        .with(move |agent| {
-            if agent.links != links {
-                agent.reconcile(links);
-            }
-            // After the links: an interface is of its class before its networks are in a zone.
-            agent.set_connected(connected);
-        })
+        .with(move |agent| agent.set_connected(connected))
         .await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! What the agent holds, all of it owned by one thread ([`super::owner`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use firewall_common::config::GENERATION_MONITOR;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
-use super::config::AgentConfig;
+use super::config::{AgentConfig, Late};
 use super::history::{History, Record};
 use super::net::guard::Wishes;
 use super::net::{Link, Local};
@@ -51,13 +51,17 @@ impl Settings {
         }
     }
 
-    /// Which interfaces are to be guarded.
+    /// Which interfaces are to be guarded; `late` are those that came after the agent first looked.
     #[must_use]
-    pub fn wishes(&self) -> Wishes {
+    pub fn wishes(&self, late: BTreeSet<u32>) -> Wishes {
         Wishes {
             only: self.only.clone(),
             guard: self.config.interfaces.guard.clone(),
             ignore: self.config.interfaces.ignore.clone(),
+            late: match self.config.interfaces.late {
+                Late::Guard => BTreeSet::new(),
+                Late::Ignore => late,
+            },
         }
     }
 
@@ -134,6 +138,8 @@ pub struct Agent {
     pub links: Vec<Link>,
     /// Every interface with its state and why.
     pub interfaces: Vec<InterfaceLine>,
+    /// Those that were there when the agent first looked, by index.
+    pub(super) early: Option<BTreeSet<u32>>,
     locals: Vec<Local>,
     /// What somebody should look at, by subject.
     pub warnings: BTreeMap<String, String>,
@@ -160,6 +166,7 @@ impl Agent {
             fallback: None,
             links: Vec::new(),
             interfaces: Vec::new(),
+            early: None,
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
@@ -179,6 +186,7 @@ impl Agent {
             hook: Some(attached.hook),
             state: "guarded".to_owned(),
             why: "pinned".to_owned(),
+            unguarded_ms: None,
         });
         let interfaces: Vec<InterfaceLine> = interfaces.collect();
         let link = |line: &InterfaceLine| Link {
@@ -194,6 +202,7 @@ impl Agent {
             history,
             numbers,
             current: None,
+            early: None,
             fallback: None,
             locals: Vec::new(),
             warnings: BTreeMap::new(),

@@ -1,9 +1,9 @@
 //! Writing so that a crash, or a full disk, leaves either the old or the new: a temporary file beside the
 //! real one, its bytes on disk, then one rename, then the directory on disk.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
@@ -27,6 +27,12 @@ pub fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     }
     written?;
     sync_parent(path)
+}
+
+/// Writes a file that anyone may read, as a whole or not at all.
+pub fn write_public(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write(path, bytes)?;
+    std::fs::set_permissions(path, Permissions::from_mode(0o644))
 }
 
 /// Writes a file in a directory that is not in place yet.

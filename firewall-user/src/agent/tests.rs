@@ -78,6 +78,13 @@ impl Host {
     }
 }
 
+impl Host {
+    /// Puts a small policy in force.
+    pub(crate) fn apply(&self, agent: &mut Agent, revision: u64) {
+        apply(self, agent, &text(revision, 443)).unwrap();
+    }
+}
+
 fn eth0() -> Link {
     Link {
         index: 2,

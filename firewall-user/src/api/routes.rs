@@ -13,7 +13,9 @@ use serde::Serialize;
 
 use super::peer::{Access, Peer, reading_group};
 use super::server::Caller;
-use super::types::{ApplyReply, ApplyRequest, ExplainRequest, Problem, RollbackRequest, exit};
+use super::types::{
+    ApplyReply, ApplyRequest, ExplainRequest, Problem, RollbackRequest, ZoneRequest, exit,
+};
 use crate::agent::candidate::Errand;
 use crate::agent::history::How;
 use crate::agent::owner::{Gone, Owner};
@@ -42,6 +44,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/sessions", get(sessions))
         .route("/v1/interfaces", get(interfaces))
         .route("/v1/explain", post(explain))
+        .route("/v1/zone", post(zone))
         .route("/v1/apply", post(apply))
         .route("/v1/confirm", post(confirm))
         .route("/v1/rollback", post(rollback))
@@ -62,8 +65,9 @@ async fn admit(
         return Problem::new(exit::PERMISSION, "the kernel does not say who you are")
             .into_response();
     };
-    // `explain` is asked by POST and changes nothing.
-    let reads = request.method() == Method::GET || request.uri().path() == "/v1/explain";
+    // These are asked by POST and change nothing.
+    let asks = ["/v1/explain", "/v1/zone"].contains(&request.uri().path());
+    let reads = request.method() == Method::GET || asks;
     let access = if reads { Access::Read } else { Access::Write };
     if let Err(problem) = peer.may(access, reading_group()) {
         return problem.into_response();
@@ -105,6 +109,10 @@ async fn explain(
     Json(request): Json<ExplainRequest>,
 ) -> Answer<impl Serialize> {
     ask(&app, move |agent| agent.explain(&request.packet)).await
+}
+
+async fn zone(State(app): State<App>, Json(request): Json<ZoneRequest>) -> Answer<impl Serialize> {
+    ask(&app, move |agent| agent.zone_of(&request)).await
 }
 
 async fn apply(

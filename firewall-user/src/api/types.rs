@@ -9,7 +9,7 @@ use crate::agent::revision::Allow;
 use crate::policy::compiled::Cost;
 
 /// `GET /v1/status`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     /// A policy decides at one interface at least.
     pub enforcing: bool,
@@ -50,7 +50,7 @@ pub struct PolicyLine {
 }
 
 /// An interface.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct InterfaceLine {
     /// Name.
     pub name: String,
@@ -62,6 +62,10 @@ pub struct InterfaceLine {
     pub state: String,
     /// Why.
     pub why: String,
+    /// Milliseconds from when the kernel told of it until it was guarded; `null` where it was there before the
+    /// agent, or is not guarded.
+    #[serde(default)]
+    pub unguarded_ms: Option<f64>,
 }
 
 /// The session tables.
@@ -240,6 +244,28 @@ pub struct PendingLine {
 pub struct ExplainRequest {
     /// The packet, as operators write it.
     pub packet: String,
+}
+
+/// `POST /v1/zone`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRequest {
+    /// The address.
+    pub address: String,
+    /// The interface it is seen at; absent: at each that makes a difference.
+    pub interface: Option<String>,
+}
+
+/// Which zone an address is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ZoneRow {
+    /// The address.
+    pub address: String,
+    /// The interface it is seen at; `null`: at all others.
+    pub interface: Option<String>,
+    /// The zone.
+    pub zone: String,
+    /// Why.
+    pub why: String,
 }
 
 /// Which rule decides about a packet.

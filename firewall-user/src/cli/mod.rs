@@ -2,9 +2,12 @@
 //! running agent goes over its control socket.
 
 mod apply;
+mod completions;
 mod confirm;
 mod detach;
 mod history;
+mod interfaces;
+mod man;
 mod output;
 mod pinned;
 mod policy;
@@ -15,6 +18,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod wait;
+mod zone;
 
 use std::process::ExitCode;
 
@@ -47,7 +51,7 @@ that Ringwall works in; NO_COLOR turns colours off.";
 
 /// The eBPF firewall of this host.
 #[derive(Debug, Parser)]
-#[command(name = "ringwall", version, long_about = LONG, after_long_help = AFTER)]
+#[command(name = "ringwall", version = crate::version::VERSION, long_about = LONG, after_long_help = AFTER)]
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -69,8 +73,13 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    Interfaces(interfaces::Interfaces),
+    #[command(subcommand)]
+    Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
 /// What every subcommand works with.
@@ -107,7 +116,11 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Interfaces(interfaces) => interfaces.go(&context),
+        Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Completions(completions) => completions.go(&context),
+        Command::Man(man) => man.go(&context),
     };
     match done {
         Ok(status) => ExitCode::from(status),

@@ -25,17 +25,7 @@ fn open_if_there(context: &Context, problem: &Problem) -> Result<Option<Agent>, 
     if !rustix::process::geteuid().is_root() {
         return Err(problem.clone());
     }
-    let paths = context.paths.clone();
-    let config = AgentConfig::read_if_present(&paths.config).unwrap_or_default();
-    let settings = Settings {
-        policy: paths.default_policy(),
-        policy_named: false,
-        connected: crate::agent::net::connected_now().unwrap_or_default(),
-        only: Vec::new(),
-        monitor: false,
-        paths,
-        config,
-    };
+    let settings = settings(context);
     let plane = kernel::from_pins(&settings).map_err(|error| {
         let text = format!(
             "{}; the pinned tables cannot be read: {error:#}",
@@ -46,6 +36,20 @@ fn open_if_there(context: &Context, problem: &Problem) -> Result<Option<Agent>, 
     plane
         .map(|plane| Agent::reading(settings, plane).map_err(fault))
         .transpose()
+}
+
+fn settings(context: &Context) -> Settings {
+    let paths = context.paths.clone();
+    let config = AgentConfig::read_if_present(&paths.config).unwrap_or_default();
+    Settings {
+        policy: paths.default_policy(),
+        policy_named: false,
+        connected: crate::agent::net::connected_now().unwrap_or_default(),
+        only: Vec::new(),
+        monitor: false,
+        paths,
+        config,
+    }
 }
 
 /// What the pins enforce.
@@ -106,9 +110,10 @@ pub(super) fn detach(context: &Context, problem: Problem) -> Result<bool, Proble
         let text = "only root may end enforcement: try again with sudo";
         return Err(Problem::new(exit::PERMISSION, text));
     }
+    let others = kernel::detach_others(&settings(context)).map_err(fault)?;
     match open_if_there(context, &problem)? {
         Some(mut agent) => agent.detach().map(|()| true).map_err(fault),
-        None => Ok(false),
+        None => Ok(others),
     }
 }
 

@@ -291,15 +291,20 @@ fn forget(maps: &Maps, paths: &Paths, index: u32) -> Result<()> {
 pub(super) fn detach(maps: &Maps, paths: &Paths, index: u32) -> Result<()> {
     let place = place_of(paths, index);
     forget(maps, paths, index)?;
-    let Ok(interface) = name_of(index) else {
-        return Ok(());
-    };
     if place == Place::Clsact {
-        for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
-            let _there_is_none = filter(&interface, direction).map(SchedClassifierLink::detach);
-        }
+        unfilter(index);
     }
     Ok(())
+}
+
+/// Takes our filters from an interface, where there are any.
+pub(super) fn unfilter(index: u32) {
+    let Ok(interface) = name_of(index) else {
+        return;
+    };
+    for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
+        let _there_is_none = filter(&interface, direction).map(SchedClassifierLink::detach);
+    }
 }
 
 fn any_socket() -> io::Result<OwnedFd> {

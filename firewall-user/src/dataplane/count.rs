@@ -1,5 +1,7 @@
 //! Counters, summed over all CPUs.
 
+use std::collections::BTreeMap;
+
 use firewall_common::config::{Count, RuleCount};
 use firewall_common::config::{PACKET_COUNTERS, packet_counter};
 use firewall_common::flow::Hook;
@@ -27,18 +29,35 @@ pub struct PacketCount {
 
 /// Packet counters that are not zero.
 pub(super) fn packets(maps: &Maps) -> Result<Vec<PacketCount>> {
-    let mut all = Vec::new();
+    let all = packets_by_place(maps)?;
+    Ok(all
+        .into_iter()
+        .filter_map(|(place, count)| place_of(place, count))
+        .collect())
+}
+
+/// The same by their places: what these tables have counted, and what those before them had.
+pub(super) fn packets_by_place(maps: &Maps) -> Result<BTreeMap<u32, Count>> {
+    let mut all: BTreeMap<u32, Count> = maps.carried_packets.list()?.into_iter().collect();
     maps.packets.list(|place, cpus| {
-        let mut count = Count::default();
-        for cpu in cpus {
-            count.packets += cpu.packets;
-            count.bytes += cpu.bytes;
-        }
-        if count.packets != 0 {
-            all.extend(place_of(place, count));
+        let sum = sum_packets(cpus);
+        if sum.packets != 0 {
+            let count = all.entry(place).or_default();
+            count.packets += sum.packets;
+            count.bytes += sum.bytes;
         }
     })?;
     Ok(all)
+}
+
+/// Over all CPUs.
+pub(super) fn sum_packets(cpus: &[Count]) -> Count {
+    let mut sum = Count::default();
+    for cpu in cpus {
+        sum.packets += cpu.packets;
+        sum.bytes += cpu.bytes;
+    }
+    sum
 }
 
 /// The reverse of [`packet_counter`].
@@ -58,21 +77,23 @@ fn place_of(place: u32, count: Count) -> Option<PacketCount> {
     })
 }
 
-/// Rule counters that are not zero, by number.
+/// Rule counters that are not zero, by number, with what the tables before these had counted.
 pub(super) fn rules(maps: &Maps) -> Result<Vec<(u32, RuleCount)>> {
-    let mut all = Vec::new();
+    let mut all: BTreeMap<u32, RuleCount> = maps.carried_rules.list()?.into_iter().collect();
     for (first, page) in maps.counter_pages()? {
         page.list(|place, cpus| {
-            let sum = sum(cpus);
+            let sum = sum_rules(cpus);
             if sum.packets != 0 || sum.would_packets != 0 {
-                all.push((first + place, sum));
+                let count = all.entry(first + place).or_default();
+                *count = sum_rules(&[*count, sum]);
             }
         })?;
     }
-    Ok(all)
+    Ok(all.into_iter().collect())
 }
 
-fn sum(cpus: &[RuleCount]) -> RuleCount {
+/// Over all CPUs.
+pub(super) fn sum_rules(cpus: &[RuleCount]) -> RuleCount {
     let mut sum = RuleCount::default();
     for cpu in cpus {
         sum.packets += cpu.packets;

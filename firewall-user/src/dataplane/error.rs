@@ -19,7 +19,7 @@ pub enum Error {
     /// A pinned table is not what this version needs.
     #[error(
         "the pinned table {name} has {found}, this agent needs {wanted}. The programs in the kernel go on \
-         enforcing with it. Give the table sizes back their former values, or end enforcement with `ringwall detach` first"
+         enforcing with it. Start the version that made it, or end enforcement with `ringwall detach` first"
     )]
     Shape {
         /// The table.
@@ -28,6 +28,33 @@ pub enum Error {
         found: String,
         /// What it should be.
         wanted: String,
+    },
+    /// A newer version's tables are in force.
+    #[error(
+        "tables of layout {}, of a newer version, are in force ({}) and go on enforcing: start that version, or end enforcement with its `ringwall detach`", .0, .1.display()
+    )]
+    Newer(u32, PathBuf),
+    /// Tables that this version has no description of are in force.
+    #[error(
+        "tables of layout {} are in force ({}) and go on enforcing, and this version cannot take them over: start the version that made them, or end enforcement with `ringwall detach` first", .0, .1.display()
+    )]
+    UnknownLayout(u32, PathBuf),
+    /// Tables of another layout are in force, and were only to be looked at.
+    #[error(
+        "tables of layout {}, of another version, are in force ({}) and go on enforcing: start this version's agent, which takes over an earlier layout's, or use the version that made them", .0, .1.display()
+    )]
+    OtherLayout(u32, PathBuf),
+    /// The sessions there are do not fit.
+    #[error(
+        "{live} sessions live and `sessions: {{{key}: {places}}}` has no place for them; the programs in the kernel go on enforcing with the table they have. Choose more places"
+    )]
+    NoRoom {
+        /// The setting.
+        key: &'static str,
+        /// Sessions.
+        live: usize,
+        /// Places.
+        places: u32,
     },
     /// A table could not be read or written.
     #[error("table {0}: {1}")]

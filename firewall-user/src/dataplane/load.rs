@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use aya::maps::Map;
 use aya::programs::{Program, ProgramError, ProgramInfo, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use aya_log::EbpfLogger;
@@ -11,7 +12,9 @@ use aya_obj::programs::XdpAttachType;
 use super::Options;
 use super::error::{Error, Result};
 use super::maps::make_slots;
+use super::migrate::Carrier;
 use super::pin::{Paths, shapes};
+use super::table::Table;
 
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
 
@@ -180,7 +183,7 @@ fn bring(options: &Options, paths: &Paths, names: &[&'static str]) -> Result<Ebp
     for shape in shapes(options) {
         shape.check(&paths.maps)?;
         loader.map_max_entries(shape.name, shape.places);
-        loader.map_pin_path(shape.name, paths.maps.join(shape.name));
+        loader.map_pin_path(shape.name, shape.pin(&paths.maps));
     }
     make_slots(paths)?;
     let mut object = loader.load(OBJECT)?;
@@ -194,6 +197,20 @@ fn bring(options: &Options, paths: &Paths, names: &[&'static str]) -> Result<Ebp
         pin(program, name, &paths.programs)?;
     }
     Ok(object)
+}
+
+/// The program that adds to sessions, loaded for the time of a takeover.
+pub(super) fn carrier(options: &Options, paths: &Paths) -> Result<Carrier> {
+    const NAME: &str = "ringwall_carry";
+    let mut object = bring(options, paths, &[NAME])?;
+    let program = from_pin(paths, NAME)?;
+    let _only_this_agent_uses_it = fs::remove_file(paths.programs.join(NAME));
+    let failed = |error| Error::Table("CARRY", std::io::Error::other(error));
+    let table = match object.take_map("CARRY") {
+        Some(Map::Array(map)) => Table::from_map(map, "CARRY")?,
+        _ => return Err(failed("it is not in the object")),
+    };
+    Ok(Carrier { program, table })
 }
 
 fn from_pin(paths: &Paths, name: &'static str) -> Result<SchedClassifier> {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use aya::Pod;
 use aya::maps::{ArrayOfMaps, Map, MapData};
@@ -44,6 +45,9 @@ pub(super) struct Maps {
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
     pub rule_counts: Inner,
+    pub carried_packets: Table<u32, Count>,
+    pub carried_rules: Table<u32, RuleCount>,
+    pub home: Table<u32, u64>,
     pub session_counts: Counters<u64>,
     pub event_counts: Counters<EventCount>,
     pub agent_counts: Table<u32, u64>,
@@ -72,6 +76,9 @@ impl Maps {
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
             rule_counts: Inner::open(at, "RULE_COUNTS")?,
+            carried_packets: Table::open(at, "CARRIED_PACKETS")?,
+            carried_rules: Table::open(at, "CARRIED_RULES")?,
+            home: Table::open(at, "HOME")?,
             session_counts: Counters::open(at, "SESSION_COUNTS")?,
             event_counts: Counters::open(at, "EVENT_COUNTS")?,
             agent_counts: Table::open(at, "AGENT_COUNTS")?,
@@ -82,30 +89,49 @@ impl Maps {
     }
 }
 
-/// A table of tables, by place.
+/// A table of tables, by place. Each table in it has a pin of its own beside the outer one's: to open one by its
+/// number would take CAP_SYS_ADMIN, which the agent has no other need for.
 #[derive(Debug)]
 pub(super) struct Inner {
     outer: ArrayOfMaps<MapData, MapData>,
+    /// The same, as a look-up sees it: numbers of tables.
+    numbers: Table<u32, u32>,
+    directory: PathBuf,
     name: &'static str,
 }
 
 impl Inner {
-    fn open(directory: &std::path::Path, name: &'static str) -> Result<Self> {
+    fn open(directory: &Path, name: &'static str) -> Result<Self> {
         let failed = |error| Error::Table(name, io::Error::other(error));
         let map = MapData::from_pin(directory.join(name)).map_err(failed)?;
         let map = Map::from_map_data(map).map_err(failed)?;
         let outer = ArrayOfMaps::try_from(map).map_err(failed)?;
-        Ok(Self { outer, name })
+        Ok(Self {
+            outer,
+            numbers: Table::open(directory, name)?,
+            directory: directory.to_owned(),
+            name,
+        })
+    }
+
+    fn pin(&self, place: u32) -> PathBuf {
+        self.directory.join(format!("{}_{place}", self.name))
     }
 
     /// Puts a table into its place. Returns only after every packet that was under way when the
     /// place was set has been judged (the kernel waits a grace period for tables of tables).
-    pub(super) fn set(&mut self, place: u32, inner: &MapData) -> Result<()> {
+    ///
+    /// The pin is made first and counts only where it is that of the table in the place, so dying in between
+    /// leaves a place whose table is not known, which is then made anew.
+    fn set(&mut self, place: u32, inner: &MapData) -> Result<()> {
         let failed = |error| Error::Table(self.name, io::Error::other(error));
-        self.outer.set(place, inner, 0).map_err(failed)?;
-        let found = self.outer.get(&place, 0).and_then(|map| map.info());
+        let pin = self.pin(place);
+        let _was_not_there = std::fs::remove_file(&pin);
+        let pinned = inner.pin(&pin);
+        pinned.map_err(|error| Error::Table(self.name, io::Error::other(error)))?;
         let wanted = inner.info().map_err(failed)?;
-        if found.map_err(failed)?.id() == wanted.id() {
+        self.outer.set(place, inner, 0).map_err(failed)?;
+        if self.numbers.get(&place)? == Some(wanted.id()) {
             Ok(())
         } else {
             Err(Error::Differs(self.name))
@@ -113,8 +139,10 @@ impl Inner {
     }
 
     /// The table in a place, where there is one.
-    pub(super) fn get(&self, place: u32) -> Option<MapData> {
-        self.outer.get(&place, 0).ok()
+    fn get(&self, place: u32) -> Option<MapData> {
+        let map = MapData::from_pin(self.pin(place)).ok()?;
+        let number = self.numbers.get(&place).ok()?;
+        (number == Some(map.info().ok()?.id())).then_some(map)
     }
 
     /// Does the table in a place hold exactly these values?
@@ -143,13 +171,12 @@ impl Inner {
         self.set(place, table.map())
     }
 
-    /// The page of counters or names in a place, made where it is missing.
-    fn page(&mut self, place: u32, make: impl FnOnce() -> Result<MapData>) -> Result<MapData> {
-        if let Some(page) = self.get(place) {
-            return Ok(page);
+    /// Makes the page of counters or names in a place, where it is missing.
+    fn make_page(&mut self, place: u32, make: impl FnOnce() -> Result<MapData>) -> Result<()> {
+        if self.get(place).is_some() {
+            return Ok(());
         }
-        self.set(place, &make()?)?;
-        self.get(place).ok_or(Error::Missing(self.name))
+        self.set(place, &make()?)
     }
 }
 
@@ -159,8 +186,8 @@ impl Maps {
     pub(super) fn make_pages(&mut self, counters: impl Iterator<Item = u32>) -> Result<()> {
         let pages: BTreeSet<u32> = counters.map(|counter| counter / COUNTER_PAGE).collect();
         for page in pages {
-            self.rule_counts.page(page, new_counters)?;
-            self.rule_names.page(page, new_names)?;
+            self.rule_counts.make_page(page, new_counters)?;
+            self.rule_names.make_page(page, new_names)?;
         }
         Ok(())
     }
@@ -202,9 +229,8 @@ pub(super) fn make_slots(paths: &Paths) -> Result<()> {
     make_outer(paths, "RULE_COUNTS", COUNTER_PAGES, new_counters)?;
     make_outer(paths, "RULE_NAMES", COUNTER_PAGES, new_names)?;
     // Essentials and failsafe rules are counted from the first packet on.
-    Inner::open(&paths.maps, "RULE_COUNTS")?.page(0, new_counters)?;
-    Inner::open(&paths.maps, "RULE_NAMES")?.page(0, new_names)?;
-    Ok(())
+    Inner::open(&paths.maps, "RULE_COUNTS")?.make_page(0, new_counters)?;
+    Inner::open(&paths.maps, "RULE_NAMES")?.make_page(0, new_names)
 }
 
 fn make_outer(
@@ -222,6 +248,17 @@ fn make_outer(
     let outer: Table<u32, u32> = adopt(raw::create(shape), name)?;
     let pinned = outer.map().pin(pin);
     pinned.map_err(|error| Error::Table(name, io::Error::other(error)))
+}
+
+/// Returns only after every packet that was under way has been judged.
+pub(super) fn grace() -> Result<()> {
+    let shape = raw::Shape::new(ARRAY, 4, 4, 1, 0, c"ring_grace");
+    let inner: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    let inner = inner.map().fd().as_fd();
+    let shape = raw::Shape::of_tables(1, inner, c"ring_grace");
+    let outer: Table<u32, u32> = adopt(raw::create(shape), "a table to wait by")?;
+    // Nobody reads it, but the kernel waits after every change of a table of tables.
+    outer.set(&ONLY, &inner.as_raw_fd().unsigned_abs())
 }
 
 const ARRAY: u32 = 2;

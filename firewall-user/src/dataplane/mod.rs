@@ -13,10 +13,12 @@ mod error;
 mod events;
 mod explain;
 pub mod features;
+mod home;
 mod host;
 mod load;
 mod maps;
 pub mod memory;
+mod migrate;
 mod pin;
 mod raw;
 mod sessions;
@@ -24,7 +26,7 @@ mod swap;
 mod table;
 mod window;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -44,11 +46,14 @@ pub use error::{Error, Result};
 pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
+pub use migrate::TakenOver;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 
 use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
+use self::migrate::Earlier;
+use self::migrate::resize::Resize;
 use self::pin::Paths;
 use self::swap::Flip;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -64,7 +69,8 @@ pub struct Options {
     pub half_open_max: u32,
     /// Use the clsact qdisc even where the kernel has TCX.
     pub clsact: bool,
-    /// Wait between the last write of an apply and its flip; for tests.
+    /// Wait between the last write of an apply and its flip, and between a takeover's switch and its last look;
+    /// for tests.
     pub before_flip: Option<Duration>,
 }
 
@@ -109,13 +115,18 @@ pub struct Dataplane {
     log: KernelLog,
     maps: Maps,
     place: Place,
+    /// What waits to be taken over.
+    earlier: Option<Earlier>,
+    /// What was noticed on opening, for people.
+    notes: Vec<String>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
     _lock: Option<File>,
 }
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
-    /// interface that is under guard already, each in one step.
+    /// interface that is under guard already, each in one step. Where tables of an earlier layout are in force,
+    /// the interfaces wait for [`Self::take_over`].
     ///
     /// # Errors
     /// Why it cannot be; then what was enforced before still is.
@@ -123,11 +134,21 @@ impl Dataplane {
         let kernel = features::check()?;
         bpffs::ensure(&options.bpf_dir)?;
         let paths = Paths::of(&options.bpf_dir)?;
+        let mut notes = Vec::new();
+        home::clear(&paths, &mut notes)?;
+        let mut earlier = migrate::find(&paths, &mut notes)?;
+        let waits = match &mut earlier {
+            Some(earlier) => earlier.begin(&paths)?,
+            None => false,
+        };
         paths.make()?;
         let lock = bpffs::hold(&paths.root)?;
+        let mut resize = migrate::resize::prepare(options, &paths)?;
         let (programs, log) = Programs::load(options, &paths)?;
+        resize.place(&paths)?;
         let maps = Maps::open(&paths)?;
         settle(&maps)?;
+        home::settle(&maps)?;
         let place = if kernel.tcx && !options.clsact {
             Place::Tcx
         } else {
@@ -140,12 +161,35 @@ impl Dataplane {
             log,
             maps,
             place,
+            earlier: None,
+            notes,
             _lock: Some(lock),
         };
-        for old in plane.attached()? {
-            plane.renew(&old)?;
-        }
+        plane.begin(earlier, waits, resize)?;
         Ok(plane)
+    }
+
+    /// What is attached gets these programs, at once or once all is taken over.
+    fn begin(&mut self, earlier: Option<Earlier>, waits: bool, resize: Resize) -> Result<()> {
+        if resize.is_some() {
+            let note = resize.note(&self.maps)?;
+            resize.finish(self)?;
+            self.notes.push(note);
+        }
+        match earlier {
+            Some(earlier) if waits => {
+                earlier.seed(&self.maps)?;
+                self.earlier = Some(earlier);
+                Ok(())
+            }
+            Some(earlier) => self.resume(&earlier),
+            None => self.renew_all(),
+        }
+    }
+
+    /// What was noticed on opening, for people.
+    pub fn notes(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.notes)
     }
 
     /// Opens what an agent left or is running, without loading or changing anything.
@@ -154,8 +198,11 @@ impl Dataplane {
     /// [`Error::NotRunning`] where there are no pins.
     pub fn from_pins(bpf_dir: &Path) -> Result<Self> {
         let paths = Paths::of(bpf_dir)?;
-        if !paths.maps.join("ACTIVE").exists() {
-            return Err(Error::NotRunning(paths.root));
+        if !migrate::in_use(&paths) || !home::is_ours(&paths)? {
+            return Err(match migrate::other_in_use(&paths) {
+                Some((layout, root)) => Error::OtherLayout(layout, root),
+                None => Error::NotRunning(paths.root),
+            });
         }
         Ok(Self {
             options: Options {
@@ -167,8 +214,17 @@ impl Dataplane {
             maps: Maps::open(&paths)?,
             paths,
             place: Place::Tcx,
+            earlier: None,
+            notes: Vec::new(),
             _lock: None,
         })
+    }
+
+    fn renew_all(&mut self) -> Result<()> {
+        for old in self.attached()? {
+            self.renew(&old)?;
+        }
+        Ok(())
     }
 
     fn renew(&mut self, old: &Attached) -> Result<Attached> {
@@ -237,6 +293,14 @@ impl Dataplane {
         // Only if no other layout's directory is in it.
         let _others_may_be_there = root.parent().map(fs::remove_dir);
         Ok(())
+    }
+
+    /// Ends the enforcement of what agents of other versions left under other layouts; says whether there was any.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn detach_others(bpf_dir: &Path) -> Result<bool> {
+        migrate::detach(&Paths::of(bpf_dir)?)
     }
 
     /// Puts a policy in force. `interfaces` are all of the host's, guarded or not, with their indexes.
@@ -308,6 +372,9 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn generation_in_force(&self) -> Result<Option<InForce>> {
+        if let Some(earlier) = &self.earlier {
+            return earlier.in_force();
+        }
         let slot = self.deciding()?;
         if slot == 0 || slot > SLOTS {
             return Ok(None);
@@ -351,13 +418,15 @@ impl Dataplane {
         self.maps.interfaces.set(&key, &plan.entry(name))
     }
 
-    /// An interface is gone.
+    /// Forgets interfaces that are gone: all but those of `indexes`.
     ///
     /// # Errors
-    /// Why it could not be told.
-    pub fn interface_gone(&mut self, index: u32) -> Result<()> {
-        for slot in 1..=SLOTS {
-            self.maps.interfaces.delete(&InterfaceKey { slot, index })?;
+    /// Why it could not be done.
+    pub fn keep_interfaces(&mut self, indexes: &BTreeSet<u32>) -> Result<()> {
+        for (key, _) in self.maps.interfaces.list()? {
+            if !indexes.contains(&key.index) {
+                self.maps.interfaces.delete(&key)?;
+            }
         }
         Ok(())
     }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use aya::maps::{MapInfo, MapType};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    AGENT_COUNTERS, Active, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
-    LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, SESSION_COUNTERS, SLOTS,
-    Settings,
+    AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
+    InterfaceKey, LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount,
+    SESSION_COUNTERS, SLOTS, Settings,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
@@ -17,6 +17,7 @@ use firewall_common::zone::ZONES;
 use super::Options;
 use super::bpffs;
 use super::error::{Error, Result};
+use super::raw;
 
 /// The directories of one network namespace and layout.
 #[derive(Debug, Clone)]
@@ -34,14 +35,19 @@ pub(super) struct Paths {
 impl Paths {
     /// Those of this thread's network namespace.
     pub(super) fn of(bpf_dir: &Path) -> Result<Self> {
-        let namespace = bpffs::namespace()?.to_string();
-        let root = bpf_dir.join(namespace).join(LAYOUT_VERSION.to_string());
-        Ok(Self {
+        let namespace = bpf_dir.join(bpffs::namespace()?.to_string());
+        Ok(Self::below(&namespace, LAYOUT_VERSION))
+    }
+
+    /// Those of a layout in a namespace's directory.
+    pub(super) fn below(namespace: &Path, layout: u32) -> Self {
+        let root = namespace.join(layout.to_string());
+        Self {
             maps: root.join("maps"),
             programs: root.join("programs"),
             links: root.join("links"),
             root,
-        })
+        }
     }
 
     /// Makes them.
@@ -114,33 +120,72 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, u64>("ANSWER_LIMIT", Array, 1),
         shape::<Addr, u64>("ANSWERS", LruHash, 8192),
         shape::<u32, u32>("RULE_NAMES", ArrayOfMaps, COUNTER_PAGES),
+        shape::<u32, Count>("CARRIED_PACKETS", Hash, PACKET_COUNTERS),
+        shape::<u32, RuleCount>("CARRIED_RULES", Hash, COUNTER_PAGE),
+        shape::<u32, u64>("HOME", Array, 1),
         shape::<u32, Name>("ZONE_NAMES", Array, ZONES as u32),
         shape::<u32, PolicyInfo>("POLICY_INFO", Array, slots),
     ]
 }
 
+type Measures = (MapType, (u32, u32, u32));
+
 impl Shape {
+    /// Where its pin is: that of the table which is to take its place, while there is one.
+    pub(super) fn pin(&self, maps: &Path) -> PathBuf {
+        let new = maps.join(format!("{}_new", self.name));
+        if new.exists() {
+            new
+        } else {
+            maps.join(self.name)
+        }
+    }
+
     /// Refuses a pin of another shape. The kernel and aya would take any map under the right name.
     pub(super) fn check(&self, maps: &Path) -> Result<()> {
-        let path = maps.join(self.name);
-        if !path.exists() {
-            return Ok(());
+        let wanted = self.wanted();
+        match self.found(&self.pin(maps))? {
+            Some(found) if found != wanted => Err(Error::Shape {
+                name: self.name,
+                found: words(found),
+                wanted: words(wanted),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Is its pin as it should be but for the number of places?
+    pub(super) fn is_resized(&self, maps: &Path) -> Result<bool> {
+        let (kind, (key, value, places)) = self.wanted();
+        let found = self.found(&maps.join(self.name))?;
+        Ok(found.is_some_and(|(k, (of, to, there))| {
+            (k, of, to) == (kind, key, value) && there != places
+        }))
+    }
+
+    /// A hash table like it.
+    pub(super) fn like(&self) -> raw::Shape {
+        const HASH: u32 = 1;
+        let (_, (key, value, places)) = self.wanted();
+        raw::Shape::new(HASH, key, value, places, 0, c"ring_resized")
+    }
+
+    fn wanted(&self) -> Measures {
+        (self.kind, (self.key as u32, self.value as u32, self.places))
+    }
+
+    fn found(&self, pin: &Path) -> Result<Option<Measures>> {
+        if !pin.exists() {
+            return Ok(None);
         }
         let failed = |error| Error::Table(self.name, std::io::Error::other(error));
-        let info = MapInfo::from_pin(&path).map_err(failed)?;
+        let info = MapInfo::from_pin(pin).map_err(failed)?;
         let kind = info.map_type().map_err(failed)?;
-        let found = (info.key_size(), info.value_size(), info.max_entries());
-        if (kind, found) == (self.kind, (self.key as u32, self.value as u32, self.places)) {
-            return Ok(());
-        }
-        Err(Error::Shape {
-            name: self.name,
-            found: words(kind, found),
-            wanted: words(self.kind, (self.key as u32, self.value as u32, self.places)),
-        })
+        let measures = (info.key_size(), info.value_size(), info.max_entries());
+        Ok(Some((kind, measures)))
     }
 }
 
-fn words(kind: MapType, (key, value, places): (u32, u32, u32)) -> String {
+fn words((kind, (key, value, places)): Measures) -> String {
     format!("{places} places of {key} and {value} bytes ({kind:?})")
 }

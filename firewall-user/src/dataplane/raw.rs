@@ -17,6 +17,7 @@ const MAP_CREATE: libc::c_long = 0;
 const LOOKUP: libc::c_long = 1;
 const UPDATE: libc::c_long = 2;
 const DELETE: libc::c_long = 3;
+const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const LOOKUP_AND_DELETE: libc::c_long = 21;
@@ -176,6 +177,41 @@ pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
     };
     // SAFETY: the path is a string that lives long enough; the command answers with a new descriptor.
     unsafe { descriptor(OBJ_GET, &mut pin) }
+}
+
+/// Pins an object once more.
+pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut pin = Pin {
+        path: address(path.as_ptr()),
+        fd: number(object),
+        ..Pin::default()
+    };
+    // SAFETY: the path is a string that lives long enough.
+    unsafe { bpf(OBJ_PIN, &mut pin) }.map(drop)
+}
+
+/// The number of this thread's network namespace that is never given again while the machine runs
+/// (`SO_NETNS_COOKIE`, since Linux 5.14).
+pub(super) fn namespace_cookie() -> io::Result<u64> {
+    const SO_NETNS_COOKIE: libc::c_int = 71;
+    let socket = std::net::UdpSocket::bind((std::net::Ipv4Addr::UNSPECIFIED, 0))?;
+    let mut cookie = 0_u64;
+    let mut size = size_of::<u64>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `size` bytes to `cookie`, and how many to `size`.
+    let done = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut size,
+        )
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(cookie)
 }
 
 /// The interface that a TCX link sits on; `None` where that is gone.

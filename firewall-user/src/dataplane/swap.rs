@@ -25,7 +25,7 @@ use firewall_common::config::{
 
 use super::deadman;
 use super::error::{Error, Result};
-use super::maps::{Inner, Maps};
+use super::maps::{Inner, Maps, grace};
 use super::pin::{AddressKey, ServiceKeyPrefix};
 use super::table::Table;
 use crate::policy::compiled::Compiled;
@@ -155,7 +155,7 @@ fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<G
     )?;
     if (trees, list, addresses) == (now.trees, now.list, now.addresses) {
         // Nothing was put into a place, so nothing was waited for; see above.
-        maps.rules.fill(free(&[now.list]), &compiled.rules)?;
+        grace()?;
     }
     Ok(Generation {
         trees,

@@ -25,8 +25,13 @@ pub(super) struct Table<K, V> {
 impl<K: Pod, V: Pod> Table<K, V> {
     /// Opens a pin in `directory`.
     pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self> {
+        Self::open_at(&directory.join(name), name)
+    }
+
+    /// Opens a pin that bears another name than its table.
+    pub(super) fn open_at(pin: &Path, name: &'static str) -> Result<Self> {
         let failed = |error| Error::Table(name, io::Error::other(error));
-        let map = MapData::from_pin(directory.join(name)).map_err(failed)?;
+        let map = MapData::from_pin(pin).map_err(failed)?;
         Self::from_map(map, name)
     }
 
@@ -91,6 +96,15 @@ impl<K: Pod, V: Pod> Table<K, V> {
                 Err(Error::Table(self.name, error))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Sets a value unless the key is there; says whether it was not. Where the table is full, it is not set.
+    pub(super) fn put_new(&self, key: &K, value: &V) -> Result<bool> {
+        match raw::update(self.fd(), key, value, NEW) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::EEXIST) => Ok(false),
+            Err(error) => Err(Error::Table(self.name, error)),
         }
     }
 

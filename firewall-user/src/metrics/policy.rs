@@ -43,8 +43,10 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
 }
 
 fn build() -> Family {
-    let revision = option_env!("RINGWALL_REVISION").unwrap_or("unknown");
-    let labels = vec![env!("CARGO_PKG_VERSION").to_owned(), revision.to_owned()];
+    let labels = vec![
+        env!("CARGO_PKG_VERSION").to_owned(),
+        crate::version::REVISION.to_owned(),
+    ];
     Family::gauge(
         "ringwall_build_info",
         "The agent that runs.",

@@ -43,6 +43,7 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             hook: Some("tcx".to_owned()),
             state: "guarded".to_owned(),
             why: "hardware".to_owned(),
+            unguarded_ms: None,
         }],
         policy: Some(PolicyLine {
             outcome: "in-force".to_owned(),

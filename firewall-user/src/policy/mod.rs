@@ -23,6 +23,7 @@ pub mod space;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod text;
+pub mod zone_of;
 
 use std::path::{Path, PathBuf};
 

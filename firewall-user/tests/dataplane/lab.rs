@@ -69,6 +69,18 @@ impl Lab {
         Some(lab)
     }
 
+    /// The pinned tables.
+    pub(crate) fn maps(&self) -> PathBuf {
+        let only = |path: PathBuf| path.read_dir().unwrap().next().unwrap().unwrap().path();
+        let namespace = self
+            .pins()
+            .read_dir()
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
+        let namespace = namespace.filter(|path| path.is_dir()).last().unwrap();
+        only(namespace).join("maps")
+    }
+
     pub(crate) fn options(&self) -> Options {
         Options {
             bpf_dir: self.pins(),

@@ -338,7 +338,7 @@ fn without_a_policy_everything_passes_and_is_counted_as_that() {
 }
 
 #[test]
-fn tables_survive_the_agent_and_other_sizes_are_refused() {
+fn tables_survive_the_agent_and_other_shapes_are_refused() {
     let Some(mut bench) = bench() else { return };
     bench.handshake(4);
     let held = Dataplane::open(&bench.lab.options());
@@ -351,12 +351,20 @@ fn tables_survive_the_agent_and_other_sizes_are_refused() {
 
     let Bench { plane, lab, index } = bench;
     drop(plane);
+    let maps = lab.maps();
+    let swap = |a: &str, b: &str| std::fs::rename(maps.join(a), maps.join(b)).unwrap();
+    swap("LOCALS", "away");
+    swap("GUARDED", "LOCALS");
+    let refused = Dataplane::open(&lab.options()).unwrap_err();
+    assert!(refused.to_string().contains("LOCALS"), "{refused}");
+    swap("LOCALS", "GUARDED");
+    swap("away", "LOCALS");
+    // Sessions move into tables of another size, and back.
     let options = Options {
         sessions_max: 2048,
         ..lab.options()
     };
-    let refused = Dataplane::open(&options).unwrap_err();
-    assert!(refused.to_string().contains("SESSIONS"), "{refused}");
+    drop(Dataplane::open(&options).unwrap());
     let mut bench = Bench {
         plane: lab.open(),
         index,

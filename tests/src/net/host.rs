@@ -1,5 +1,6 @@
 //! A guarded host: a namespace with a real agent in it.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Host {
     pub dir: RunDir,
     /// More environment for the agent, from its next start on.
     pub vars: Vec<(&'static str, String)>,
+    /// A program with its arguments that starts the agent, as `setpriv` does; empty: it is started itself.
+    pub starter: Vec<String>,
     interfaces: Vec<String>,
     agent: Option<Daemon>,
     last: Option<u32>,
@@ -54,6 +57,7 @@ impl Host {
             ns: ns.clone(),
             dir,
             vars: Vec::new(),
+            starter: Vec::new(),
             interfaces,
             agent: None,
             last: None,
@@ -70,7 +74,13 @@ impl Host {
     pub fn spawn(&mut self) -> Result<()> {
         self.kill9();
         let interfaces = self.interfaces.iter().flat_map(|i| ["--interface", i]);
-        let run = self.ns.command(binary()?).args(["run"]).args(interfaces);
+        let mut words = self.starter.iter().map(OsString::from).collect::<Vec<_>>();
+        words.extend([binary()?.into_os_string(), "run".into()]);
+        let run = self
+            .ns
+            .command(&words[0])
+            .args(&words[1..])
+            .args(interfaces);
         let run = run.envs(self.dir.env()).envs(self.vars.clone());
         let agent = run.daemon(&self.dir.log())?;
         self.last = Some(agent.pid());

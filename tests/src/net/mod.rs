@@ -4,6 +4,7 @@
 //! nothing behind: on drop, by a janitor process when this one is killed, and by a sweep at the next
 //! start should the janitor have been killed too.
 
+mod cgroup;
 mod clean;
 mod dirs;
 mod host;
@@ -16,6 +17,7 @@ pub mod sock;
 mod tun;
 mod veth;
 
+pub use cgroup::{make_cgroup, remove_cgroup};
 pub use clean::{remove_locks, sweep_dead, sweep_own};
 pub use dirs::RunDir;
 pub use host::{Host, METRICS, binary};

@@ -19,6 +19,8 @@ pub(crate) enum Group {
     Test,
     /// Check format and lints.
     Lint,
+    /// Make the Debian package. Nobody else needs that, so it is not in `ALL`.
+    Package,
     /// Boot other kernels.
     Kernels,
 }

@@ -9,6 +9,7 @@ use super::packages::{LLVM_LIBRARY, library_or_err};
 use crate::command::{cargo, run, target_dir};
 use crate::toolchain;
 
+const PACKAGER: &str = "cargo-deb@3.8.0";
 const LINKER: &str = "bpf-linker@0.13.0";
 /// Newer than any LLVM in the compilers that we take; the library is a package, see `LLVM_LIBRARY`.
 const LLVM_FEATURE: &str = "llvm-22";
@@ -21,6 +22,8 @@ pub(super) enum Part {
     Linker,
     /// A rustup component: `clippy` or `rustfmt`.
     Component(&'static str),
+    /// What makes Debian packages.
+    Packager,
 }
 
 impl Part {
@@ -29,6 +32,7 @@ impl Part {
             Self::Source => "rust-src",
             Self::Linker => "bpf-linker 0.13.0",
             Self::Component(name) => name,
+            Self::Packager => "cargo-deb 3.8.0",
         }
     }
 
@@ -37,6 +41,7 @@ impl Part {
             Self::Source => "rustup component: core for the BPF target is built from it",
             Self::Linker => "built by cargo in 1 to 3 minutes: links the BPF object",
             Self::Component(_) => "rustup component: for `cargo xtask lint`",
+            Self::Packager => "built by cargo in 1 to 3 minutes: makes the Debian package",
         }
     }
 }
@@ -44,6 +49,13 @@ impl Part {
 /// What is missing, in the order in which it must come.
 pub(super) fn missing(groups: &[Group]) -> Vec<Part> {
     let mut parts = Vec::new();
+    if groups.contains(&Group::Package) && !answers("cargo-deb") {
+        parts.push(Part::Packager);
+    }
+    // What is built already can be packaged without a tool chain.
+    if groups == [Group::Package] {
+        return parts;
+    }
     if toolchain::with_core().is_none() {
         parts.push(Part::Source);
     }
@@ -85,6 +97,7 @@ pub(super) fn install(part: &Part) -> Result<bool> {
         Part::Source => Ok(add("rust-src").is_ok()),
         Part::Component(name) => add(name).map(|()| true),
         Part::Linker => install_linker().map(|()| true),
+        Part::Packager => install_packager().map(|()| true),
     }
 }
 
@@ -105,6 +118,11 @@ fn install_linker() -> Result<()> {
         .args(["install", LINKER, "--locked", "--no-default-features"])
         .args(["--features", LLVM_FEATURE])
         .env("LLVM_PREFIX", &prefix))
+}
+
+/// Without libraries of its own for compression: Debian has the programs.
+fn install_packager() -> Result<()> {
+    run(cargo().args(["install", PACKAGER, "--locked", "--no-default-features"]))
 }
 
 /// Makes Debian's compiler one of rustup's tool chains.

@@ -5,7 +5,9 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::sessions::{sessions, size};
-use super::{AgentConfig, FailsafeRule, HookChoice, InterfaceConfig, MetricsConfig, PolicyConfig};
+use super::{
+    AgentConfig, FailsafeRule, HookChoice, InterfaceConfig, Late, MetricsConfig, PolicyConfig,
+};
 use crate::policy::diagnostic::{Refusal, Report};
 use crate::policy::source;
 use crate::policy::text::walk::{self, Fields};
@@ -89,14 +91,11 @@ fn interfaces(node: &Node, report: &mut Report<'_>) -> InterfaceConfig {
     else {
         return InterfaceConfig::default();
     };
-    if let Some(late) = fields
-        .get("late")
-        .filter(|late| late.text() != Some("guard"))
-    {
-        let word = late.text().unwrap_or_default();
-        walk::not_yet(late.span, &format!("late: {word}"), report);
-    }
     InterfaceConfig {
+        late: fields
+            .get("late")
+            .map(|n| late(n, report))
+            .unwrap_or_default(),
         guard: fields
             .get("guard")
             .map(|n| names(n, "guard", report))
@@ -106,6 +105,23 @@ fn interfaces(node: &Node, report: &mut Report<'_>) -> InterfaceConfig {
             .map(|n| names(n, "ignore", report))
             .unwrap_or_default(),
     }
+}
+
+fn late(node: &Node, report: &mut Report<'_>) -> Late {
+    match walk::text(node, "`guard` or `ignore` for `late`", report) {
+        Some("ignore") => return Late::Ignore,
+        Some("guard") | None => {}
+        Some(other) => {
+            let message = format!("`{other}` is nothing to do with interfaces that come later");
+            report.error_help(
+                node.span,
+                "bad-late",
+                message,
+                "`late` is `guard` or `ignore`",
+            );
+        }
+    }
+    Late::Guard
 }
 
 /// Interface names and globs; here an empty list is what it says.

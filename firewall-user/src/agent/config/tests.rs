@@ -63,7 +63,7 @@ policy: {path: /etc/ringwall/policy.d, watch: false}
 const FAULTS: &[(&str, usize, usize, &str)] = &[
     ("guard: [eth0]", 1, 1, "unknown key `guard`"),
     ("interfaces: {guard: [eth0, \"a b\"]}", 1, 28, "no interface name"),
-    ("interfaces: {late: ignore}", 1, 20, "`late: ignore` is not supported"),
+    ("interfaces: {late: drop}", 1, 20, "`drop` is nothing to do with"),
     ("roles: {Storage: [eth0]}", 1, 9, "no name for a role"),
     ("roles: {a: [eth0], a: [eth1]}", 1, 20, "already"),
     ("hook: xdp", 1, 7, "`hook: xdp` is not supported by this version of Ringwall yet"),

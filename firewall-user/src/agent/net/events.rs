@@ -1,6 +1,6 @@
 //! Changes of links, addresses and local routes, gathered so that a burst is one change.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use futures::StreamExt;
@@ -17,6 +17,10 @@ pub struct Changed {
     pub links: bool,
     /// Addresses, local routes or networks on links did.
     pub locals: bool,
+    /// An interface went; another may have come in its place.
+    pub gone: bool,
+    /// When the first of these changes was told.
+    pub at: Option<Instant>,
 }
 
 impl Changed {
@@ -24,13 +28,16 @@ impl Changed {
         self.links || self.locals
     }
 
-    const fn add(&mut self, other: Self) {
+    fn add(&mut self, other: Self) {
         self.links |= other.links;
         self.locals |= other.locals;
+        self.gone |= other.gone;
+        self.at = self.at.or(other.at);
     }
 }
 
-/// How long a burst may go on before it is told.
+/// The first change is told at once, since a new interface is not guarded until then; those that follow in a
+/// burst are told together, this much later.
 const GATHER: Duration = Duration::from_millis(20);
 
 /// Tells every change, from now on. The kernel's queue may overflow in a storm; then everything may have
@@ -50,16 +57,20 @@ pub fn watch() -> anyhow::Result<mpsc::Receiver<Changed>> {
         // The handle keeps the connection open for as long as somebody listens.
         let _handle = _handle;
         while let Some((message, _)) = messages.next().await {
-            let mut changed = what(&message);
-            if !changed.any() {
+            let first = what(&message);
+            if !first.any() {
                 continue;
             }
+            if sender.send(first).await.is_err() {
+                return;
+            }
+            let mut changed = Changed::default();
             let until = tokio::time::Instant::now() + GATHER;
             while let Ok(Some((message, _))) = tokio::time::timeout_at(until, messages.next()).await
             {
                 changed.add(what(&message));
             }
-            if sender.send(changed).await.is_err() {
+            if changed.any() && sender.send(changed).await.is_err() {
                 return;
             }
         }
@@ -69,6 +80,12 @@ pub fn watch() -> anyhow::Result<mpsc::Receiver<Changed>> {
 
 fn what(message: &NetlinkMessage<RouteNetlinkMessage>) -> Changed {
     use RouteNetlinkMessage as M;
+    let gone = matches!(
+        &message.payload,
+        NetlinkPayload::InnerMessage(M::DelLink(_))
+            | NetlinkPayload::Overrun(_)
+            | NetlinkPayload::Error(_)
+    );
     let (links, locals) = match &message.payload {
         NetlinkPayload::InnerMessage(inner) => match inner {
             M::NewLink(_) | M::DelLink(_) => (true, false),
@@ -79,7 +96,13 @@ fn what(message: &NetlinkMessage<RouteNetlinkMessage>) -> Changed {
         NetlinkPayload::Overrun(_) | NetlinkPayload::Error(_) => (true, true),
         _ => (false, false),
     };
-    Changed { links, locals }
+    let at = (links || locals).then(Instant::now);
+    Changed {
+        links,
+        locals,
+        gone,
+        at,
+    }
 }
 
 /// Routes by the thousand come from a routing daemon, and concern nobody here.

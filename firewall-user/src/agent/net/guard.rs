@@ -3,6 +3,8 @@
 //! By default the uppermost device that hands a packet to IP: hardware, bonds, VLAN devices, tunnels, and a
 //! bridge only if hardware is in it; not loopback, not ports and slaves, not what container engines make.
 
+use std::collections::BTreeSet;
+
 use globset::{Glob, GlobSet, GlobSetBuilder};
 
 use super::Link;
@@ -16,6 +18,8 @@ pub struct Wishes {
     pub guard: Vec<String>,
     /// `interfaces.ignore`, names and globs.
     pub ignore: Vec<String>,
+    /// Those that are left alone because they came late, unless they are named by their plain name.
+    pub late: BTreeSet<u32>,
 }
 
 /// Whether an interface is to be guarded.
@@ -99,10 +103,15 @@ pub fn choose(links: &[Link], wishes: &Wishes) -> Vec<Choice> {
     let only = globs(&wishes.only);
     let guard = globs(&wishes.guard);
     let ignore = globs(&wishes.ignore);
+    let engines = globs(ENGINES);
     let decide = |link: &Link| {
         let name = link.name.as_str();
         if ignore.is_match(name) {
             return Choice::no("interfaces.ignore names it");
+        }
+        let plainly = || wishes.only.contains(&link.name) || wishes.guard.contains(&link.name);
+        if wishes.late.contains(&link.index) && !plainly() {
+            return Choice::no("it came while the agent ran, and interfaces.late ignores such");
         }
         if !wishes.only.is_empty() {
             return if only.is_match(name) {
@@ -118,12 +127,12 @@ pub fn choose(links: &[Link], wishes: &Wishes) -> Vec<Choice> {
                 Choice::no("interfaces.guard names others")
             };
         }
-        by_default(link, links)
+        by_default(link, links, &engines)
     };
     links.iter().map(decide).collect()
 }
 
-fn by_default(link: &Link, links: &[Link]) -> Choice {
+fn by_default(link: &Link, links: &[Link], engines: &GlobSet) -> Choice {
     if link.loopback {
         return Choice::no("loopback is never filtered");
     }
@@ -138,7 +147,7 @@ fn by_default(link: &Link, links: &[Link]) -> Choice {
             return Choice::no(format!("a port of {name}, which is judged instead"));
         }
     }
-    if globs(ENGINES).is_match(&link.name) {
+    if engines.is_match(&link.name) {
         return Choice::no("its name is one that container engines and hypervisors give");
     }
     match link.kind.as_deref() {
@@ -233,13 +242,21 @@ mod tests {
         let wishes = Wishes {
             only: words(&["veth12"]),
             guard: words(&["eth*"]),
-            ignore: Vec::new(),
+            ..Wishes::default()
         };
         assert_eq!(guarded(&machine(), &wishes), ["veth12"]);
+        let wishes = Wishes {
+            late: [2, 11].into(),
+            guard: words(&["eth0", "*"]),
+            ..Wishes::default()
+        };
+        let late = guarded(&machine(), &wishes);
+        assert!(late.contains(&"eth0".to_owned()) && !late.contains(&"wg0".to_owned()));
         let wishes = Wishes {
             only: Vec::new(),
             guard: words(&["eth*", "veth12"]),
             ignore: words(&["eth1"]),
+            ..Wishes::default()
         };
         let expected = ["eth0", "eth0.100", "eth2", "veth12", "eth3"];
         assert_eq!(guarded(&machine(), &wishes), expected);
