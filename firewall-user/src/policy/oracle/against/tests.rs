@@ -1,5 +1,4 @@
 use super::*;
-use crate::policy::compile::{Tuning, tuned};
 use crate::policy::frame::Concrete;
 use crate::policy::model::{Mode, Policy};
 use crate::policy::oracle::Way;
@@ -35,14 +34,6 @@ fn compiled_policies_decide_as_the_interpreter_does() {
         "too few allowed: {seen:?}"
     );
 }
-
-/// Trees with many cuts over few rules, several of them, and short lists as bits.
-const THIN: Tuning = Tuning {
-    leaf: 1,
-    lists: [2, 64, 1],
-    copies: 1,
-    spare: 4,
-};
 
 #[test]
 fn compiled_policies_decide_so_by_thin_trees_too() {
