@@ -165,6 +165,16 @@ pub struct InterfaceKey {
     pub index: u32,
 }
 
+/// Key of the table of VLAN devices.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+pub struct VlanKey {
+    /// Index of the interface that the frames come by.
+    pub parent: u32,
+    /// The tag, as [`crate::source::Tag::word`].
+    pub tag: u32,
+}
+
 /// What a generation knows of an interface.
 #[repr(C)]
 #[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]

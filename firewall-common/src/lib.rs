@@ -39,4 +39,5 @@ pub mod tables;
 #[cfg(feature = "user")]
 mod user;
 pub mod verdict;
+mod vlan;
 pub mod zone;

@@ -85,6 +85,9 @@ pub struct Packet {
     pub group: bool,
     /// Zero.
     pub pad: [u8; 6],
+    /// VLAN tags by which a device of this host may take the frame, as [`crate::source::Tag::word`]: the outermost,
+    /// and behind priority tags (VID 0) the first that names a VLAN. 0: none.
+    pub tags: [u32; 2],
 }
 
 impl Packet {
@@ -156,4 +159,4 @@ pub const fn query_ports(family: u8, kind: u8, id: u16) -> (u16, u16) {
     }
 }
 
-const _: () = assert!(size_of::<Packet>() == 88);
+const _: () = assert!(size_of::<Packet>() == 96);

@@ -21,6 +21,7 @@ use crate::session::stage::sessions;
 use crate::source::PacketSource;
 use crate::tables::Tables;
 use crate::verdict::{Decision, Verdict};
+use crate::vlan::handed_up;
 
 /// Where and when a packet is judged.
 #[repr(C)]
@@ -115,6 +116,10 @@ pub fn decide<S: PacketSource, T: Tables>(
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
     at.bytes += wire_overhead(at.packets, &scratch.packet);
+    if let Some(decision) = handed_up(tables, at, &scratch.packet) {
+        count(tables, at, &decision);
+        return decision;
+    }
     at.slot = tables.slot(at.now);
     let decision = match tables.generation(at.slot) {
         None => Decision::plain(Reason::NoPolicyLoaded),

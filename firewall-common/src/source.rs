@@ -49,6 +49,24 @@ impl<const N: usize> Bytes<N> {
     }
 }
 
+/// A VLAN tag (IEEE 802.1Q clause 9.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tag {
+    /// Its ethertype: 0x8100, or 0x88a8 for service tags.
+    pub protocol: u16,
+    /// Priority, a bit, and in the lower twelve bits the VLAN's number (VID).
+    pub control: u16,
+}
+
+impl Tag {
+    /// Ethertype and VID, as tables know them; 0 for none.
+    #[inline(always)]
+    #[must_use]
+    pub const fn word(self) -> u32 {
+        (self.protocol as u32) << 16 | (self.control & 0xfff) as u32
+    }
+}
+
 /// A packet as a hook sees it. Offsets count from the first byte of the link header; where there is none, from
 /// the first byte of the network header.
 pub trait PacketSource {
@@ -58,8 +76,8 @@ pub trait PacketSource {
     /// Copies `N` bytes from `offset` on; `None` where the frame ends before.
     fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>>;
 
-    /// The ethertype of a VLAN tag that the driver took out of the frame; `None` without one.
-    fn tag_in_metadata(&self) -> Option<u16>;
+    /// The VLAN tag that the driver took out of the frame; `None` without one.
+    fn tag_in_metadata(&self) -> Option<Tag>;
 
     /// Packets on the wire that this one stands for, at least 1.
     fn segments(&self) -> u32;
@@ -78,7 +96,7 @@ pub struct Slice<'a> {
     /// The frame from its link header on.
     pub bytes: &'a [u8],
     /// See [`PacketSource::tag_in_metadata`].
-    pub tag: Option<u16>,
+    pub tag: Option<Tag>,
 }
 
 impl PacketSource for Slice<'_> {
@@ -92,7 +110,7 @@ impl PacketSource for Slice<'_> {
         Some(Bytes(part.try_into().ok()?))
     }
 
-    fn tag_in_metadata(&self) -> Option<u16> {
+    fn tag_in_metadata(&self) -> Option<Tag> {
         self.tag
     }
 
@@ -120,7 +138,7 @@ impl PacketSource for BareSlice<'_> {
         Slice { bytes, tag: None }.read(offset)
     }
 
-    fn tag_in_metadata(&self) -> Option<u16> {
+    fn tag_in_metadata(&self) -> Option<Tag> {
         None
     }
 

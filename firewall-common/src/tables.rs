@@ -93,6 +93,8 @@ pub trait Tables: Copy {
     fn route(self, tuple: &Tuple, interface: u32) -> Route;
     /// Is an interface guarded on ingress?
     fn guarded(self, interface: u32) -> bool;
+    /// Is there a VLAN device, set up, on an interface for a tag ([`crate::source::Tag::word`])?
+    fn vlan(self, parent: u32, tag: u32) -> bool;
     /// Failsafe rules (bit `i` is rule `i + 1`) that name an address.
     fn failsafe_address(self, address: &Addr) -> u64;
     /// Failsafe rules that name a service.

@@ -3,7 +3,7 @@
 use crate::addr::Addr;
 use crate::config::{
     Active, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name, PolicyInfo,
-    RuleCount, Settings,
+    RuleCount, Settings, VlanKey,
 };
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
@@ -28,6 +28,7 @@ pod!(
     InterfaceEntry,
     InterfaceKey,
     Line,
+    VlanKey,
     LocalEntry,
     Name,
     PolicyInfo,

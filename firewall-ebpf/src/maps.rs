@@ -6,7 +6,7 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{
     AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
     InterfaceKey, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount, SESSION_COUNTERS,
-    SLOTS, Settings,
+    SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
@@ -57,6 +57,9 @@ pub(crate) static INTERFACES: HashMap<InterfaceKey, InterfaceEntry, 16_384> = Ha
 /// Interfaces guarded on ingress.
 #[btf_map]
 pub(crate) static GUARDED: HashMap<u32, u32, 4096> = HashMap::new();
+/// VLAN devices that are set up, by the device below and the tag.
+#[btf_map]
+pub(crate) static VLANS: HashMap<VlanKey, u32, 8192, NO_PREALLOC> = HashMap::new();
 /// This machine's own addresses.
 #[btf_map]
 pub(crate) static LOCALS: HashMap<Addr, LocalEntry, 65_536, NO_PREALLOC> = HashMap::new();

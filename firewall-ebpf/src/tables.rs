@@ -7,7 +7,8 @@ use core::ffi::c_void;
 use core::ptr::{addr_of, addr_of_mut, from_mut, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, has_passed,
+    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, VlanKey,
+    has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::line::Line;
@@ -18,7 +19,7 @@ use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 use crate::atomics;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
-    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES,
+    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
 };
 use crate::route;
 use crate::source::Context;
@@ -71,6 +72,11 @@ fn half_open(key: &FlowKey) -> Option<(Handle, Table)> {
 fn find_interface(slot: u32, index: u32) -> *const InterfaceEntry {
     let key = InterfaceKey { slot, index };
     INTERFACES.get_ptr(key).unwrap_or(null())
+}
+
+#[inline(never)]
+fn find_vlan(parent: u32, tag: u32) -> bool {
+    VLANS.get_ptr(VlanKey { parent, tag }).is_some()
 }
 
 #[inline(never)]
@@ -198,6 +204,11 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     #[inline(always)]
     fn guarded(self, interface: u32) -> bool {
         GUARDED.get_ptr(interface).is_some()
+    }
+
+    #[inline(always)]
+    fn vlan(self, parent: u32, tag: u32) -> bool {
+        find_vlan(parent, tag)
     }
 
     #[inline(always)]

@@ -287,3 +287,34 @@ fn zones_are_told_with_their_reasons() {
         assert_eq!(world.host.cli(wrong).unwrap().status, 2, "{wrong:?}");
     }
 }
+
+/// A tagged frame of a VLAN device is judged there, and passes its parent counted apart.
+#[test]
+fn frames_of_a_vlan_device_are_judged_on_it() {
+    need_root!();
+    let world = World::new("{guard: [wan0, \"wan0.*\"]}");
+    let tagged = |ns: &ringwall_tests::net::Netns, parent: &str, last: u8| {
+        let device = format!("{parent}.100");
+        ns.ip(&format!(
+            "link add link {parent} name {device} type vlan id 100\naddr add 10.100.0.{last}/24 dev {device}\n\
+             addr add fd64::{last}/64 dev {device} nodad\nlink set {device} up\n"
+        ))
+    };
+    if let Err(error) = tagged(world.lab.host(), "wan0", 1) {
+        ringwall_tests::skip!("this kernel makes no VLAN devices: {error:#}");
+    }
+    tagged(&world.lab.stranger.ns, "eth0", 9).unwrap();
+    world.guarded("wan0.100");
+    for ip in ["10.100.0.1", "fd64::1"] {
+        let at = |port| std::net::SocketAddr::new(ip.parse().unwrap(), port);
+        let knock = |port| sock::tcp(&world.lab.stranger.ns, at(port), SHORT);
+        assert_eq!((knock(22), knock(443)), (Seen::Silence, Seen::Answered));
+    }
+    let rows = world.host.json(&["sessions"]).unwrap();
+    let rows = rows.as_array().unwrap();
+    assert!(!rows.is_empty());
+    assert!(
+        rows.iter().all(|row| row["interface"] == "wan0.100"),
+        "{rows:?}"
+    );
+}

@@ -3,7 +3,7 @@
 
 use crate::packet::Packet;
 use crate::reason::Reason;
-use crate::source::PacketSource;
+use crate::source::{PacketSource, Tag};
 
 /// Bytes of an Ethernet header.
 pub const HEADER: u32 = 14;
@@ -25,6 +25,21 @@ const fn is_tag(ethertype: u16) -> bool {
     matches!(ethertype, 0x8100 | 0x88a8)
 }
 
+/// Keeps the tags that `vlan_do_receive` of net/8021q/vlan_core.c goes by: the outermost, and behind those that
+/// only bear a priority the first that names a VLAN.
+#[inline(always)]
+fn note(packet: &mut Packet, tag: Tag) {
+    let [outermost, behind] = &mut packet.tags;
+    if *outermost == 0 {
+        *outermost = tag.word();
+    } else if *outermost & VID == 0 && (*behind & VID == 0) {
+        *behind = tag.word();
+    }
+}
+
+/// The VLAN's number in [`Tag::word`].
+const VID: u32 = 0xfff;
+
 /// Finds the ethertype behind all tags and where the network header begins.
 ///
 /// # Errors
@@ -41,14 +56,17 @@ pub fn parse<S: PacketSource>(source: &S, packet: &mut Packet) -> Result<(), Rea
     packet.group = header.u8::<0>() & 1 != 0;
     let mut ethertype = header.be16::<12>();
     let mut offset = HEADER;
+    if let Some(tag) = source.tag_in_metadata() {
+        note(packet, tag);
+    }
     for _ in 0..MAX_TAGS {
         if !is_tag(ethertype) {
             break;
         }
-        ethertype = source
-            .read::<4>(offset)
-            .ok_or(Reason::Truncated)?
-            .be16::<2>();
+        let tag = source.read::<4>(offset).ok_or(Reason::Truncated)?;
+        let (protocol, control) = (ethertype, tag.be16::<0>());
+        note(packet, Tag { protocol, control });
+        ethertype = tag.be16::<2>();
         offset += 4;
     }
     if is_tag(ethertype) {

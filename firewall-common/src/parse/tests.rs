@@ -167,7 +167,7 @@ impl crate::source::PacketSource for Large {
         Slice { bytes, tag: None }.read(offset)
     }
 
-    fn tag_in_metadata(&self) -> Option<u16> {
+    fn tag_in_metadata(&self) -> Option<crate::source::Tag> {
         None
     }
 

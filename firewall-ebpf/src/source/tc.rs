@@ -6,7 +6,7 @@ use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET};
 use aya_ebpf::helpers::generated as h;
-use firewall_common::source::{Bytes, PacketSource};
+use firewall_common::source::{Bytes, PacketSource, Tag};
 
 use super::Context;
 
@@ -88,12 +88,14 @@ impl PacketSource for Buffer {
     }
 
     #[inline(always)]
-    fn tag_in_metadata(&self) -> Option<u16> {
+    fn tag_in_metadata(&self) -> Option<Tag> {
         if field!(self, vlan_present) == 0 {
-            None
-        } else {
-            Some(u16::from_be(field!(self, vlan_proto) as u16))
+            return None;
         }
+        Some(Tag {
+            protocol: u16::from_be(field!(self, vlan_proto) as u16),
+            control: field!(self, vlan_tci) as u16,
+        })
     }
 
     #[inline(always)]
@@ -149,7 +151,7 @@ impl PacketSource for Bare {
     }
 
     #[inline(always)]
-    fn tag_in_metadata(&self) -> Option<u16> {
+    fn tag_in_metadata(&self) -> Option<Tag> {
         None
     }
 

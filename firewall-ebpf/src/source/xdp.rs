@@ -6,7 +6,7 @@ use core::ptr::addr_of;
 
 use aya_ebpf::bindings::xdp_md;
 use aya_ebpf::helpers::generated as h;
-use firewall_common::source::{Bytes, PacketSource};
+use firewall_common::source::{Bytes, PacketSource, Tag};
 
 use super::Context;
 
@@ -79,7 +79,7 @@ impl PacketSource for Frame {
 
     /// All tags are in the frame.
     #[inline(always)]
-    fn tag_in_metadata(&self) -> Option<u16> {
+    fn tag_in_metadata(&self) -> Option<Tag> {
         None
     }
 

@@ -10,7 +10,7 @@ use firewall_common::verdict::Decision;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig};
-use super::net::Local;
+use super::net::{Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
@@ -192,6 +192,10 @@ impl Plane for Fake {
         }
         let (hook, interface) = (question.hook, question.interface);
         Ok(tables.decide(question.frame, hook, interface, question.came_by, 1))
+    }
+
+    fn set_vlans(&mut self, _links: &[Link]) -> anyhow::Result<()> {
+        Ok(())
     }
 
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {

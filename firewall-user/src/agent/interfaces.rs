@@ -46,6 +46,8 @@ impl Agent {
             };
             lines.push(line);
         }
+        // Last, so that a VLAN device is guarded before its frames pass its parent.
+        self.tell_vlans(&links);
         self.missing();
         let failed = lines.iter().filter(|line| line.state == "failed");
         let words: Vec<String> = failed
@@ -132,6 +134,17 @@ impl Agent {
         let told = plane.set_interfaces(plan, &names);
         let failed = |e| format!("the tables do not know the interfaces: {e:#}");
         self.note("interface-classes", told.err().map(failed));
+    }
+
+    /// Tells the tables which tagged frames are judged on a device of their own.
+    fn tell_vlans(&mut self, links: &[Link]) {
+        let Some(plane) = self.plane.as_mut() else {
+            return;
+        };
+        let told = plane.set_vlans(links);
+        let failed =
+            |e| format!("tagged frames are judged on the parents of VLAN devices, too: {e:#}");
+        self.note("vlans", told.err().map(failed));
     }
 
     /// A named interface that is not there is guarded as soon as it comes.

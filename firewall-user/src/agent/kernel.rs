@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use firewall_common::config::{
-    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, ServiceKey,
+    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, ServiceKey, VlanKey,
 };
 use firewall_common::session::State;
 use firewall_common::verdict::Decision;
@@ -14,7 +14,7 @@ use ipnet::IpNet;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Timeouts};
-use super::net::{Local, LocalKind};
+use super::net::{Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
@@ -209,6 +209,16 @@ impl Plane for Kernel {
             came_by: question.came_by,
             ..trial
         })?)
+    }
+
+    fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()> {
+        let up = links.iter().filter(|link| link.up);
+        let vlans = up.filter_map(|link| {
+            let Vlan { parent, tag } = link.vlan?;
+            let tag = tag.word();
+            Some((VlanKey { parent, tag }, link.index))
+        });
+        Ok(self.0.set_vlans(&vlans.collect())?)
     }
 
     /// Single addresses only: of a whole prefix that is delivered here the packet path asks the routing.

@@ -11,7 +11,7 @@ use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
 
 use super::config::{FailsafeRule, SessionConfig};
-use super::net::Local;
+use super::net::{Link, Local};
 use super::revision::Identity;
 use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -148,6 +148,8 @@ pub trait Plane: Send {
     fn ring(&self) -> anyhow::Result<Option<Ring>>;
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
+    /// Tells which VLAN devices are set up.
+    fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
     /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.

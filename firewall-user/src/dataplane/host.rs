@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use aya::Pod;
 use firewall_common::addr::Addr;
-use firewall_common::config::{LocalEntry, MAX_FAILSAFE, ServiceKey, Settings};
+use firewall_common::config::{LocalEntry, MAX_FAILSAFE, ServiceKey, Settings, VlanKey};
 
 use super::error::{Error, Result};
 use super::maps::{Maps, ONLY};
@@ -40,6 +40,11 @@ pub(super) fn set_locals(maps: &Maps, locals: &[(Addr, u32)]) -> Result<()> {
         .iter()
         .map(|(a, kind)| (*a, LocalEntry { kind: *kind }));
     hold(&maps.locals, &entries.collect())
+}
+
+/// Tells which VLAN devices are set up: where, by which tag, and their indexes.
+pub(super) fn set_vlans(maps: &Maps, vlans: &BTreeMap<VlanKey, u32>) -> Result<()> {
+    hold(&maps.vlans, vlans)
 }
 
 /// Tells the host's timeouts; the mark and the number of failsafe rules stay.

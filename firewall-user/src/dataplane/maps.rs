@@ -10,7 +10,7 @@ use aya::maps::{ArrayOfMaps, Map, MapData};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
-    LocalEntry, Name, PolicyInfo, RuleCount, SLOTS, Settings,
+    LocalEntry, Name, PolicyInfo, RuleCount, SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
@@ -38,6 +38,7 @@ pub(super) struct Maps {
     pub addresses: Inner,
     pub interfaces: Table<InterfaceKey, InterfaceEntry>,
     pub guarded: Table<u32, u32>,
+    pub vlans: Table<VlanKey, u32>,
     pub locals: Table<Addr, LocalEntry>,
     pub failsafe_addresses: Table<AddressKey, u64>,
     pub failsafe_services: Table<ServiceKeyPrefix, [u32; 2]>,
@@ -69,6 +70,7 @@ impl Maps {
             addresses: Inner::open(at, "ADDRESSES")?,
             interfaces: Table::open(at, "INTERFACES")?,
             guarded: Table::open(at, "GUARDED")?,
+            vlans: Table::open(at, "VLANS")?,
             locals: Table::open(at, "LOCALS")?,
             failsafe_addresses: Table::open(at, "FAILSAFE_ADDRESSES")?,
             failsafe_services: Table::open(at, "FAILSAFE_SERVICES")?,

@@ -18,7 +18,7 @@ use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
-use firewall_common::source::Slice;
+use firewall_common::source::{Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
 use ipnet::IpNet;
@@ -61,6 +61,7 @@ pub struct MemoryTables {
     /// Which slot is in force, and until when it waits to be confirmed.
     pub active: Active,
     names: BTreeMap<u32, String>,
+    vlans: BTreeSet<(u32, u32)>,
     locals: HashMap<Addr, u32>,
     routes: Prefixes<Route>,
     guarded: BTreeSet<u32>,
@@ -80,6 +81,7 @@ impl Default for MemoryTables {
             slots: BTreeMap::new(),
             active: Active::default(),
             names: BTreeMap::new(),
+            vlans: BTreeSet::new(),
             locals: HashMap::new(),
             routes: Prefixes::default(),
             guarded: BTreeSet::new(),
@@ -119,6 +121,11 @@ impl MemoryTables {
         tables.load(1, compiled, 1);
         tables.activate(1);
         tables
+    }
+
+    /// A VLAN device is set up on an interface for a tag.
+    pub fn add_vlan(&mut self, parent: u32, tag: Tag) {
+        self.vlans.insert((parent, tag.word()));
     }
 
     /// Fills a slot.

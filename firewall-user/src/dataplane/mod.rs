@@ -33,7 +33,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings};
+use firewall_common::config::{
+    Generation, InterfaceKey, Name, RuleCount, SLOTS, Settings, VlanKey,
+};
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
@@ -429,6 +431,14 @@ impl Dataplane {
             }
         }
         Ok(())
+    }
+
+    /// Tells which VLAN devices are set up: where, by which tag, and their indexes.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn set_vlans(&mut self, vlans: &BTreeMap<VlanKey, u32>) -> Result<()> {
+        host::set_vlans(&self.maps, vlans)
     }
 
     /// Tells which addresses are this machine's: each with `LOCAL_UNICAST` or `LOCAL_BROADCAST`.

@@ -7,7 +7,7 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{
     AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
     InterfaceKey, LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount,
-    SESSION_COUNTERS, SLOTS, Settings,
+    SESSION_COUNTERS, SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
@@ -98,6 +98,7 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, u32>("ADDRESSES", ArrayOfMaps, slots),
         shape::<InterfaceKey, InterfaceEntry>("INTERFACES", Hash, 16_384),
         shape::<u32, u32>("GUARDED", Hash, 4096),
+        shape::<VlanKey, u32>("VLANS", Hash, 8192),
         shape::<Addr, LocalEntry>("LOCALS", Hash, 65_536),
         shape::<AddressKey, u64>("FAILSAFE_ADDRESSES", LpmTrie, 4096),
         shape::<ServiceKeyPrefix, u64>("FAILSAFE_SERVICES", LpmTrie, 4096),

@@ -10,6 +10,7 @@ use std::net::IpAddr;
 
 use firewall_common::flow::Hook;
 use firewall_common::reason::Reason;
+use firewall_common::source::Tag;
 use firewall_common::verdict::Verdict;
 
 /// A way to run a case.
@@ -144,8 +145,8 @@ pub enum Step {
         hook: Hook,
         /// The frame.
         frame: Vec<u8>,
-        /// The ethertype of a VLAN tag beside the frame.
-        tag: Option<u16>,
+        /// A VLAN tag beside the frame.
+        tag: Option<Tag>,
         /// What must happen.
         expect: Expect,
     },
@@ -209,9 +210,9 @@ impl Step {
 
     /// A VLAN tag beside the frame.
     #[must_use]
-    pub fn tagged(mut self, ethertype: u16) -> Self {
+    pub fn tagged(mut self, protocol: u16, control: u16) -> Self {
         if let Self::Packet { tag, .. } = &mut self {
-            *tag = Some(ethertype);
+            *tag = Some(Tag { protocol, control });
         }
         self
     }

@@ -42,7 +42,7 @@ pub(super) const CASES: &[Case] = &[
         let shut = syn((f.stranger, 40001), (f.host, 23));
         vec![
             arrives(shut.frame(), RuleDeny)
-                .tagged(0x8100)
+                .tagged(0x8100, 7)
                 .by("inbound/telnet"),
         ]
     })
@@ -56,6 +56,60 @@ pub(super) const CASES: &[Case] = &[
         let packet = syn((f.host, 40001), (f.stranger, 23)).tag(0x8100, 0);
         vec![leaves(packet.sent(), DefaultAllow).zone("internet")]
     }),
+    // eth0.100, a service VLAN 200 and eth0.300 exist; whatever is in their frames is judged there.
+    Case::new("a-tag-of-a-vlan-device-is-handed-up", WEB, |f| {
+        let open = |vid| syn((f.stranger, 40000), (f.host, 443)).tag(0x8100, vid);
+        let shut = syn((f.stranger, 40001), (f.host, 23)).tag(0x8100, 0x6000 | 100);
+        let out = syn((f.host, 40001), (f.stranger, 23)).tag(0x8100, 100);
+        let mut cut = open(100).frame();
+        cut.truncate(34);
+        vec![
+            arrives(open(100).frame(), HandedUp),
+            arrives(shut.frame(), HandedUp),
+            arrives(cut, HandedUp),
+            leaves(out.sent(), HandedUp),
+            arrives(open(101).frame(), RuleAllow).by("inbound/web"),
+        ]
+    }),
+    Case::new("the-ethertype-of-the-tag-is-part-of-its-name", WEB, |f| {
+        let shut = |kind, vid| {
+            syn((f.stranger, 40001), (f.host, 23))
+                .tag(kind, vid)
+                .frame()
+        };
+        vec![
+            arrives(shut(0x88a8, 200), HandedUp),
+            arrives(shut(0x8100, 200), RuleDeny).by("inbound/telnet"),
+            arrives(shut(0x88a8, 100), RuleDeny).by("inbound/telnet"),
+        ]
+    }),
+    Case::new("behind-a-priority-tag-is-a-vlan", WEB, |f| {
+        let shut = || syn((f.stranger, 40001), (f.host, 23));
+        let twice = shut().tag(0x8100, 0).tag(0x8100, 0xe000).tag(0x8100, 300);
+        let other = shut().tag(0x8100, 5).tag(0x8100, 100);
+        vec![
+            arrives(shut().tag(0x8100, 0).tag(0x8100, 100).frame(), HandedUp),
+            arrives(twice.frame(), HandedUp),
+            arrives(other.frame(), RuleDeny).by("inbound/telnet"),
+        ]
+    }),
+    Case::new("a-tag-of-a-vlan-device-beside-the-frame", WEB, |f| {
+        let shut = || syn((f.stranger, 40001), (f.host, 23));
+        vec![
+            arrives(shut().frame(), HandedUp).tagged(0x8100, 0xa000 | 100),
+            leaves(syn((f.host, 40001), (f.stranger, 23)).sent(), HandedUp).tagged(0x88a8, 200),
+            arrives(shut().tag(0x8100, 300).frame(), HandedUp).tagged(0x8100, 0),
+            arrives(shut().tag(0x8100, 300).frame(), RuleDeny)
+                .tagged(0x8100, 9)
+                .by("inbound/telnet"),
+        ]
+    })
+    .without(&[
+        (Way::TestRun, LeftOut::TagInMetadata),
+        (Way::XdpTestRun, LeftOut::TagInMetadata),
+        (Way::Wire, LeftOut::TagInMetadata),
+        (Way::XdpWire, LeftOut::TagInMetadata),
+    ]),
     Case::new("a-tag-and-nothing-behind", WEB, |_| {
         vec![arrives(
             ethernet(HOST_MAC, PEER_MAC, 0x8100, &[0]),

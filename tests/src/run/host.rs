@@ -6,14 +6,14 @@ use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::reason::Reason;
 use firewall_common::reply::{Reply, build};
-use firewall_common::source::{BareSlice, PacketSource, Slice};
+use firewall_common::source::{BareSlice, PacketSource, Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Verdict;
 use firewall_common::zone::ZONES;
 use firewall_user::dataplane::memory::MemoryTables;
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
-use super::{Bench, Packets, Rules, Seen, Zones, rule_names};
+use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans};
 
 const ETH0: u32 = 2;
 const ETH1: u32 = 3;
@@ -36,6 +36,9 @@ impl Default for HostBench {
         tables.name_interface(ETH0, "eth0");
         tables.name_interface(ETH1, "eth1");
         tables.guard(ETH0);
+        for (protocol, control) in vlans() {
+            tables.add_vlan(ETH0, Tag { protocol, control });
+        }
         for own in ["10.77.0.1", "fd77::1", "10.78.0.1", "fd78::1"] {
             tables.add_local(own.parse().expect("an address"));
         }
@@ -88,7 +91,7 @@ impl Bench for HostBench {
         Ok(())
     }
 
-    fn send(&mut self, hook: Hook, frame: &[u8], tag: Option<u16>) -> Result<Seen> {
+    fn send(&mut self, hook: Hook, frame: &[u8], tag: Option<Tag>) -> Result<Seen> {
         self.now += SECOND / 1000;
         let mut at = At {
             now: self.now,

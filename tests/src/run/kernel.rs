@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use firewall_common::addr::Addr;
-use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST};
+use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST, VlanKey};
 use firewall_common::flow::Hook;
+use firewall_common::source::Tag;
 use firewall_user::dataplane::memory::mapped;
 use firewall_user::dataplane::{Dataplane, Fate, Info, Options, PacketCount, Trial, clock};
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
 use super::wire::{Taps, World, network_part};
-use super::{Bench, Packets, Rules, Seen, Zones, rule_names};
+use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans};
 use crate::case::{Case, Family, Step, Way};
 use crate::net::{RunDir, wait_until};
 
@@ -70,6 +71,7 @@ impl KernelBench {
         let plane = world.host().run(|| -> Result<_> {
             let mut plane = Dataplane::open(&options)?;
             plane.set_locals(&locals())?;
+            plane.set_vlans(&on(world.near.ifindex))?;
             if way.wire() {
                 plane.attach("eth0")?;
             }
@@ -170,6 +172,15 @@ impl KernelBench {
     }
 }
 
+/// The VLAN devices of all cases, on `eth0`. Only the table knows them: the frames go to no device here.
+fn on(parent: u32) -> BTreeMap<VlanKey, u32> {
+    let key = |(protocol, control)| VlanKey {
+        parent,
+        tag: Tag { protocol, control }.word(),
+    };
+    vlans().into_iter().map(|vlan| (key(vlan), 1)).collect()
+}
+
 fn locals() -> Vec<(Addr, u32)> {
     let of = |text: &str, kind| (mapped(text.parse().expect("an address")), kind);
     let own = ["10.77.0.1", "fd77::1", "10.78.0.1", "fd78::1"];
@@ -193,7 +204,7 @@ impl Bench for KernelBench {
         Ok(())
     }
 
-    fn send(&mut self, hook: Hook, frame: &[u8], _tag: Option<u16>) -> Result<Seen> {
+    fn send(&mut self, hook: Hook, frame: &[u8], _tag: Option<Tag>) -> Result<Seen> {
         if self.taps.is_some() {
             self.send_really(hook, frame)
         } else {

@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use firewall_common::flow::Hook;
+use firewall_common::source::Tag;
 use firewall_common::verdict::Verdict;
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 use firewall_user::policy::{HostContext, compile};
@@ -38,7 +39,7 @@ pub trait Bench {
     /// Puts a policy in force.
     fn apply(&mut self, compiled: &Compiled) -> Result<()>;
     /// Sends one packet.
-    fn send(&mut self, hook: Hook, frame: &[u8], tag: Option<u16>) -> Result<Seen>;
+    fn send(&mut self, hook: Hook, frame: &[u8], tag: Option<Tag>) -> Result<Seen>;
     /// Lets time pass.
     fn wait(&mut self, seconds: u64) -> Result<()>;
     /// The packet counters, zero ones left out.
@@ -47,6 +48,12 @@ pub trait Bench {
     fn rules(&mut self, numbers: &Numbers) -> Result<Rules>;
     /// The two clocks that policies are compiled by.
     fn clock(&self) -> Clock;
+}
+
+/// The VLAN devices that the host of every case has on `eth0`: ethertype and VID of the tag.
+#[must_use]
+pub fn vlans() -> [(u16, u16); 3] {
+    [(0x8100, 100), (0x88a8, 200), (0x8100, 300)]
 }
 
 /// Zone names by number.

@@ -191,6 +191,7 @@ mod tests {
             kind: kind.map(str::to_owned),
             master,
             hardware: libc::ARPHRD_ETHER,
+            vlan: None,
             loopback: name == "lo",
             up: true,
         }

@@ -1,8 +1,11 @@
 //! The machine's interfaces.
 
 use anyhow::Context;
+use firewall_common::source::Tag;
 use futures::TryStreamExt;
-use rtnetlink::packet_route::link::{InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
+use rtnetlink::packet_route::link::{
+    InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
+};
 
 /// An interface as far as guarding it is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,10 +20,21 @@ pub struct Link {
     pub master: Option<u32>,
     /// The type of its hardware: `ARPHRD_…` of linux/if_arp.h.
     pub hardware: u16,
+    /// What a VLAN device takes from the device below it.
+    pub vlan: Option<Vlan>,
     /// A loopback device.
     pub loopback: bool,
     /// Administratively up.
     pub up: bool,
+}
+
+/// The frames of a VLAN device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Vlan {
+    /// Index of the device below, in this network namespace.
+    pub parent: u32,
+    /// Their tag.
+    pub tag: Tag,
 }
 
 /// All interfaces of this network namespace, by index.
@@ -48,16 +62,48 @@ impl From<&LinkMessage> for Link {
             up: flags.contains(LinkFlags::Up),
             ..Self::default()
         };
+        let mut below = None;
+        let mut elsewhere = false;
         for attribute in &message.attributes {
             match attribute {
                 LinkAttribute::IfName(name) => link.name.clone_from(name),
                 LinkAttribute::Controller(master) if *master != 0 => link.master = Some(*master),
                 LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
+                LinkAttribute::Link(index) => below = Some(*index),
+                LinkAttribute::LinkNetNsId(_) => elsewhere = true,
                 _ => {}
             }
         }
+        // The device below may be in another namespace, where its index means another.
+        if let (Some(parent), false, Some(tag)) = (below, elsewhere, tag(message)) {
+            link.vlan = Some(Vlan { parent, tag });
+        }
         link
     }
+}
+
+/// The tag of a VLAN device.
+fn tag(message: &LinkMessage) -> Option<Tag> {
+    let infos = message.attributes.iter().find_map(|a| match a {
+        LinkAttribute::LinkInfo(infos) => Some(infos),
+        _ => None,
+    })?;
+    let data = infos.iter().find_map(|info| match info {
+        LinkInfo::Data(InfoData::Vlan(data)) => Some(data),
+        _ => None,
+    })?;
+    let mut tag = Tag {
+        protocol: 0x8100,
+        control: 0,
+    };
+    for info in data {
+        match info {
+            InfoVlan::Id(id) => tag.control = *id,
+            InfoVlan::Protocol(VlanProtocol::Ieee8021Ad) => tag.protocol = 0x88a8,
+            _ => {}
+        }
+    }
+    Some(tag)
 }
 
 fn kind(infos: &[LinkInfo]) -> Option<String> {

@@ -8,7 +8,7 @@ mod locals;
 
 pub use connected::connected;
 pub use events::{Changed, watch};
-pub use links::{Link, links};
+pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
 
 use crate::policy::hosts::Connected;

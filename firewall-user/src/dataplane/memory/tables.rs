@@ -106,6 +106,10 @@ impl<'t> Tables for &'t MemoryTables {
         self.guarded.contains(&interface)
     }
 
+    fn vlan(self, parent: u32, tag: u32) -> bool {
+        self.vlans.contains(&(parent, tag))
+    }
+
     fn failsafe_address(self, address: &Addr) -> u64 {
         let holds = |(prefix, _): &&(ipnet::IpNet, u64)| {
             let (key, length) = super::mapped_net(*prefix);
