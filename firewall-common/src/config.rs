@@ -19,6 +19,10 @@ pub const LAYOUT_VERSION: u32 = 2;
 /// Slots are numbered from 1; 0 means that no policy was ever applied.
 pub const SLOTS: u32 = 4;
 
+/// Places for the tables of generations, numbered from 1: more than slots, so that a table is never written in the
+/// place of one that a slot's head still names.
+pub const PLACES: u32 = 8;
+
 /// Rules of one generation in use, each policy's default counted as one.
 pub const MAX_RULES: u32 = 131_072;
 

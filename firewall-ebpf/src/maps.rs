@@ -5,8 +5,8 @@ use aya_ebpf::macros::btf_map;
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
-    InterfaceKey, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount, SESSION_COUNTERS,
-    SLOTS, Settings, VlanKey,
+    InterfaceKey, LocalEntry, Name, PACKET_COUNTERS, PLACES, PolicyInfo, RuleCount,
+    SESSION_COUNTERS, SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
@@ -19,6 +19,8 @@ use firewall_common::zone::ZONES;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
 const SLOT_PLACES: usize = SLOTS as usize + 1;
+/// Places of tables; place 0 is never filled.
+const TABLE_PLACES: usize = PLACES as usize + 1;
 /// An inner array may have any size (`BPF_F_INNER_MAP`), and is filled through a mapping
 /// (`BPF_F_MMAPABLE`), which also puts its first value at the beginning of a page, and so each line at the
 /// beginning of a line of the processor's cache.
@@ -44,13 +46,13 @@ pub(crate) static GENERATIONS: Array<Generation, SLOT_PLACES> = Array::new();
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
 /// Trees over rules, by place; a generation's head names its place.
 #[btf_map]
-pub(crate) static TREES: ArrayOfMaps<Lines, SLOT_PLACES> = ArrayOfMaps::new();
+pub(crate) static TREES: ArrayOfMaps<Lines, TABLE_PLACES> = ArrayOfMaps::new();
 /// Ordered lists, by the place of their trees.
 #[btf_map]
-pub(crate) static RULES: ArrayOfMaps<Rules, SLOT_PLACES> = ArrayOfMaps::new();
+pub(crate) static RULES: ArrayOfMaps<Rules, TABLE_PLACES> = ArrayOfMaps::new();
 /// What is known of addresses, by place; a generation's head names its place.
 #[btf_map]
-pub(crate) static ADDRESSES: ArrayOfMaps<Lines, SLOT_PLACES> = ArrayOfMaps::new();
+pub(crate) static ADDRESSES: ArrayOfMaps<Lines, TABLE_PLACES> = ArrayOfMaps::new();
 /// Interfaces by slot and index.
 #[btf_map]
 pub(crate) static INTERFACES: HashMap<InterfaceKey, InterfaceEntry, 16_384> = HashMap::new();

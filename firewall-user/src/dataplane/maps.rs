@@ -10,7 +10,7 @@ use aya::maps::{ArrayOfMaps, Map, MapData};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
-    LocalEntry, Name, PolicyInfo, RuleCount, SLOTS, Settings, VlanKey,
+    LocalEntry, Name, PLACES, PolicyInfo, RuleCount, Settings, VlanKey,
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
@@ -173,6 +173,14 @@ impl Inner {
         self.set(place, table.map())
     }
 
+    /// Lets go of the tables in places that are not among those used, so that their memory is free again.
+    pub(super) fn keep(&mut self, used: &[u32]) {
+        for place in (1..=PLACES).filter(|place| !used.contains(place)) {
+            let _was_empty = raw::delete(self.numbers.map().fd().as_fd(), &place);
+            let _was_not_there = std::fs::remove_file(self.pin(place));
+        }
+    }
+
     /// Makes the page of counters or names in a place, where it is missing.
     fn make_page(&mut self, place: u32, make: impl FnOnce() -> Result<MapData>) -> Result<()> {
         if self.get(place).is_some() {
@@ -222,10 +230,10 @@ impl Maps {
 /// kernel takes such a one's place only for tables that have it too, which those we fill have not.
 pub(super) fn make_slots(paths: &Paths) -> Result<()> {
     let lines = |name| move || Ok(new_array::<Line>(name, 1, INNER | MMAPABLE)?.into_map());
-    let slots = SLOTS + 1;
-    make_outer(paths, "TREES", slots, lines("TREES"))?;
-    make_outer(paths, "ADDRESSES", slots, lines("ADDRESSES"))?;
-    make_outer(paths, "RULES", slots, || {
+    let places = PLACES + 1;
+    make_outer(paths, "TREES", places, lines("TREES"))?;
+    make_outer(paths, "ADDRESSES", places, lines("ADDRESSES"))?;
+    make_outer(paths, "RULES", places, || {
         Ok(new_array::<Rule>("RULES", 1, INNER | MMAPABLE)?.into_map())
     })?;
     make_outer(paths, "RULE_COUNTS", COUNTER_PAGES, new_counters)?;

@@ -6,7 +6,7 @@ use aya::maps::{MapInfo, MapType};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
-    InterfaceKey, LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PolicyInfo, RuleCount,
+    InterfaceKey, LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PLACES, PolicyInfo, RuleCount,
     SESSION_COUNTERS, SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
@@ -93,9 +93,9 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, Active>("ACTIVE", Array, 1),
         shape::<u32, Generation>("GENERATIONS", Array, slots),
         shape::<u32, Settings>("SETTINGS", Array, 1),
-        shape::<u32, u32>("TREES", ArrayOfMaps, slots),
-        shape::<u32, u32>("RULES", ArrayOfMaps, slots),
-        shape::<u32, u32>("ADDRESSES", ArrayOfMaps, slots),
+        shape::<u32, u32>("TREES", ArrayOfMaps, PLACES + 1),
+        shape::<u32, u32>("RULES", ArrayOfMaps, PLACES + 1),
+        shape::<u32, u32>("ADDRESSES", ArrayOfMaps, PLACES + 1),
         shape::<InterfaceKey, InterfaceEntry>("INTERFACES", Hash, 16_384),
         shape::<u32, u32>("GUARDED", Hash, 4096),
         shape::<VlanKey, u32>("VLANS", Hash, 8192),

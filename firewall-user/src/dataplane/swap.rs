@@ -5,10 +5,10 @@
 //! new head names the same place.
 //!
 //! Who may still read what is written here? A packet reads [`Active::slot`] once, and uses that
-//! slot for as long as it is judged. The slot and the places chosen here have not been in force since the swap
-//! before the last at least; and putting a table into its place waits until all packets have been
-//! judged that were under way then. The plain arrays are written only after that. So nobody reads what
-//! is written here until the flip, and a packet sees all of one generation or all of another.
+//! slot for as long as it is judged. Tables go into places that no slot's head names, so no packet can come there;
+//! and putting one into its place waits until all packets have been judged that were under way then. The plain
+//! arrays, the slot's head among them, are written only after that, and the slot is not in force. So nobody reads
+//! what is written here until the flip, and a packet sees all of one generation or all of another.
 //!
 //! If the agent dies anywhere before the flip, the policy in force was not touched; the half-filled slot
 //! is filled again by the next swap. The flip writes one element of an array of which only the lowest
@@ -20,7 +20,7 @@ use std::time::Duration;
 use aya::Pod;
 use firewall_common::config::{
     Active, COUNTER_PAGE, FIRST_RULE_COUNTER, Generation, InterfaceEntry, InterfaceKey, MAX_RULES,
-    Name, PolicyInfo, RULE_COUNTERS, SLOTS,
+    Name, PLACES, PolicyInfo, RULE_COUNTERS, SLOTS,
 };
 
 use super::deadman;
@@ -128,29 +128,33 @@ fn next_epoch(maps: &Maps) -> Result<u32> {
     Ok(last.unwrap_or(0).wrapping_add(1).max(1))
 }
 
-/// Fills the tables that differ from those in force, each in a place of its own that no kept generation names.
+/// Fills the tables that differ from those in force, each in a place of its own that no slot's head names.
 /// The head that names them all.
 fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<Generation> {
-    let mut kept = Vec::new();
-    for slot in [active.slot, active.candidate, active.fallback] {
-        if slot != 0 {
-            kept.push(maps.generations.need(&slot)?);
-        }
-    }
-    let now = kept
-        .first()
-        .filter(|_| active.slot != 0)
-        .copied()
-        .unwrap_or_default();
-    let places = |of: fn(&Generation) -> u32| {
-        let used: Vec<u32> = kept.iter().map(of).collect();
-        (of(&now), free(&used))
-    };
-    let trees = hold(&mut maps.trees, places(|head| head.trees), &compiled.trees)?;
-    let list = hold(&mut maps.rules, places(|head| head.list), &compiled.rules)?;
+    let heads = maps.generations.list()?;
+    let now = heads
+        .iter()
+        .find(|(slot, _)| *slot == active.slot && *slot != 0);
+    let now = now.map_or_else(Generation::default, |(_, head)| *head);
+    let named =
+        |of: fn(&Generation) -> u32| heads.iter().map(|(_, head)| of(head)).collect::<Vec<_>>();
+    let trees = hold(
+        &mut maps.trees,
+        now.trees,
+        &named(|head| head.trees),
+        &compiled.trees,
+    )?;
+    let list = hold(
+        &mut maps.rules,
+        now.list,
+        &named(|head| head.list),
+        &compiled.rules,
+    )?;
+    let addresses = named(|head| head.addresses);
     let addresses = hold(
         &mut maps.addresses,
-        places(|head| head.addresses),
+        now.addresses,
+        &addresses,
         &compiled.addresses,
     )?;
     if (trees, list, addresses) == (now.trees, now.list, now.addresses) {
@@ -165,22 +169,23 @@ fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<G
     })
 }
 
-/// The place that holds these values: the one in force, if it does, else a new table in a free one.
+/// The place that holds these values: the one in force, if it does, else a new table in a place that no head
+/// names. What is in other such places goes: its slot has been filled again since, which waits for every packet that
+/// was judged by it.
 fn hold<V: Pod + PartialEq>(
     tables: &mut Inner,
-    (now, free): (u32, u32),
+    now: u32,
+    named: &[u32],
     values: &[V],
 ) -> Result<u32> {
     if now != 0 && tables.holds(now, values) {
         return Ok(now);
     }
+    tables.keep(named);
+    let free = (1..=PLACES).find(|place| !named.contains(place));
+    let free = free.ok_or(Error::Missing("a place for a table"))?;
     tables.fill(free, values)?;
     Ok(free)
-}
-
-/// A place that is not among those used.
-fn free(used: &[u32]) -> u32 {
-    (1..=SLOTS).find(|place| !used.contains(place)).unwrap_or(1)
 }
 
 /// The key of a prefix: its length in bits, then its bytes.
