@@ -213,9 +213,31 @@ pub struct Settings {
     pub failsafe: u32,
     /// Mark of packets that Ringwall itself sends (answers of `reject`); drawn at load.
     pub mark: u32,
+    /// What becomes of strays.
+    pub strays: Strays,
     /// Zero.
-    pub reserved: [u64; 3],
+    pub reserved: u64,
 }
+
+/// What becomes of a stray that the list gives `no-session`.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Strays {
+    /// Nanoseconds since boot until when routed strays are taken up as sessions, since enforcement has
+    /// just begun.
+    pub midstream_until: u64,
+    /// [`STRAY_DROP`], [`STRAY_RESET`] or [`STRAY_PASS`].
+    pub mode: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// [`Strays::mode`]: dropped silently.
+pub const STRAY_DROP: u32 = 0;
+/// [`Strays::mode`]: dropped, and answered with a reset.
+pub const STRAY_RESET: u32 = 1;
+/// [`Strays::mode`]: taken up as a session where the list would let it open one.
+pub const STRAY_PASS: u32 = 2;
 
 /// Seconds of silence after which a session is over, by [`crate::session::State`]: as nf_conntrack has them.
 const TIMEOUTS: [u64; 16] = [
@@ -228,7 +250,8 @@ impl Default for Settings {
             timeouts: TIMEOUTS.map(|seconds| seconds * 1_000_000_000),
             failsafe: 0,
             mark: 0,
-            reserved: [0; 3],
+            strays: Strays::default(),
+            reserved: 0,
         }
     }
 }

@@ -43,6 +43,18 @@ pub enum Side {
     High = 1,
 }
 
+impl Side {
+    /// The one across.
+    #[inline(always)]
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Low => Self::High,
+            Self::High => Self::Low,
+        }
+    }
+}
+
 /// One direction of a conversation, from who sends to who is addressed.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]

@@ -10,7 +10,9 @@ use crate::verdict::Decision;
 /// machine's own addresses need a table, see [`crate::judge::false_source`].
 #[inline(always)]
 pub(crate) fn framing(at: &At, packet: &Packet) -> Option<Decision> {
-    if packet.family == 0 || matches!(at.hook, Hook::Egress) {
+    // What leaves and came in by another device was judged at none, or it would have passed before this.
+    let own = matches!(at.hook, Hook::Egress) && at.came_by == 0;
+    if packet.family == 0 || own {
         return None;
     }
     let (source, destination) = (&packet.tuple.source, &packet.tuple.destination);

@@ -87,7 +87,7 @@ pub fn false_source<T: Tables>(tables: T, hook: Hook, source: &Addr) -> Option<R
 }
 
 /// What the list says of a packet without a session, and whether it opens one. The answer it was read
-/// from is left in `scratch`.
+/// from is left in `scratch`. Nothing is counted yet.
 #[inline(always)]
 pub fn judge<T: Tables>(
     tables: T,
@@ -109,14 +109,20 @@ pub fn judge<T: Tables>(
         if !matches!(decision.reason, Reason::NoSession) {
             decision.rule = rule.counter;
             scratch.happened.log = rule.log;
-            let (packets, bytes) = (scratch.question.packets, scratch.question.bytes);
-            tables.hit(rule.counter, packets, bytes, scratch.question.now);
         }
     }
     let opens = matches!(scratch.packet.role, Role::Opens);
     decision.answer = opens && matches!(decision.verdict, Verdict::Rejected);
     let session = opens && opens_session(head, &decision);
     (decision, session)
+}
+
+/// Counts for the rule that decided in the end.
+#[inline(always)]
+pub(crate) fn charge<T: Tables>(tables: T, at: &At, decision: &Decision) {
+    if decision.rule != 0 {
+        tables.hit(decision.rule, at.packets, at.bytes, at.now);
+    }
 }
 
 /// What a session remembers of the answer that let it in.
@@ -167,7 +173,7 @@ const fn fallback(head: &Generation, course: u8) -> Fallback {
 }
 
 #[inline(always)]
-fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decision {
+pub(crate) fn of_opening(head: &Generation, question: &Question, answer: &Answer) -> Decision {
     if let Some(rule) = answer.rule() {
         return Decision::plain(reason_of(Action::from_number(rule.action), rule.flags));
     }

@@ -35,6 +35,7 @@ mod related;
 pub mod reply;
 pub mod session;
 pub mod source;
+mod stray;
 pub mod tables;
 #[cfg(feature = "user")]
 mod user;

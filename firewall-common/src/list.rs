@@ -8,6 +8,7 @@ use crate::pipeline::{At, Scratch};
 use crate::reason::{Outcome, Reason};
 use crate::session::end::Cause;
 use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET};
+use crate::stray::{Fate, stray};
 use crate::tables::{Put, Tables};
 use crate::verdict::{Decision, Verdict};
 
@@ -24,19 +25,32 @@ pub(crate) fn list<T: Tables>(
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
-    let decision = Decision {
-        answer: decision.answer && answerable(scratch),
-        ..decision
+    let (decision, by_opener) = match stray(tables, at, head, scratch, decision) {
+        Fate::TakenUp {
+            decision,
+            by_opener,
+        } => {
+            judge::charge(tables, at, &decision);
+            (decision, Some(by_opener))
+        }
+        Fate::Stays(decision) => {
+            judge::charge(tables, at, &decision);
+            let decision = Decision {
+                answer: decision.answer && answerable(scratch),
+                ..decision
+            };
+            if !opens {
+                return decision;
+            }
+            (decision, None)
+        }
     };
-    if !opens {
-        return decision;
-    }
     if scratch.occupied {
         scratch.ended = scratch.entry;
     }
     scratch.entry = Entry::default();
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
-    match open(tables, at, &decision, scratch) {
+    match open(tables, at, &decision, by_opener, scratch) {
         Put::There | Put::Already => decision,
         Put::Full => Decision {
             verdict: Verdict::Dropped,
@@ -54,7 +68,13 @@ fn answerable(scratch: &Scratch) -> bool {
 }
 
 #[inline(always)]
-fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratch) -> Put {
+fn open<T: Tables>(
+    tables: T,
+    at: &At,
+    decision: &Decision,
+    midstream: Option<bool>,
+    scratch: &mut Scratch,
+) -> Put {
     let Scratch {
         packet,
         tuple,
@@ -67,8 +87,14 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
         ..
     } = scratch;
     packet.session_tuple(tuple);
-    let side = tuple.key(key);
-    session::begin(packet, &mut entry.track);
+    let sender = tuple.key(key);
+    let by_opener = midstream.unwrap_or(true);
+    let side = if by_opener { sender } else { sender.other() };
+    if midstream.is_some() {
+        session::begin_midstream(packet, by_opener, &mut entry.track);
+    } else {
+        session::begin(packet, &mut entry.track);
+    }
     if !matches!(decision.reason.outcome(), Outcome::Pass) {
         entry.track.flags |= MONITORED;
     }
@@ -87,8 +113,9 @@ fn open<T: Tables>(tables: T, at: &At, decision: &Decision, scratch: &mut Scratc
     }
     entry.source_zone = decision.source_zone.0;
     entry.destination_zone = decision.destination_zone.0;
-    entry.counts[0].packets = u64::from(at.packets);
-    entry.counts[0].bytes = u64::from(at.bytes);
+    let count = &mut entry.counts[usize::from(!by_opener) & 1];
+    count.packets = u64::from(at.packets);
+    count.bytes = u64::from(at.bytes);
     // What is left of an older session with this key (expired, or closing and opened anew) goes first.
     // Where nothing was found nothing is closed: another CPU may have opened the session since.
     if *occupied {

@@ -115,6 +115,7 @@ pub fn decide<S: PacketSource, T: Tables>(
     }
     scratch.packet = Packet::default();
     let parsed = parse::parse(source, &mut scratch.packet);
+    at.packets = cut_into(source.segment_size(), at, &scratch.packet);
     at.bytes += wire_overhead(at.packets, &scratch.packet);
     if let Some(decision) = handed_up(tables, at, &scratch.packet) {
         count(tables, at, &decision);
@@ -137,6 +138,16 @@ pub fn decide<S: PacketSource, T: Tables>(
     };
     count(tables, at, &decision);
     decision
+}
+
+/// Packets on the wire, where only the size of their payloads is known.
+#[inline(always)]
+fn cut_into(size: u32, at: &At, packet: &Packet) -> u32 {
+    let payload = packet.length.saturating_sub(packet.payload);
+    match (payload + size).saturating_sub(1).checked_div(size) {
+        Some(pieces) if pieces > 1 => pieces,
+        _ => at.packets,
+    }
 }
 
 /// A large segment is cut up on the wire, and each piece has headers of its own.

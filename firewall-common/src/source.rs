@@ -82,6 +82,13 @@ pub trait PacketSource {
     /// Packets on the wire that this one stands for, at least 1.
     fn segments(&self) -> u32;
 
+    /// Bytes of payload in each of those packets, where the driver or a guest gave them and left it to others to
+    /// count the packets; else 0.
+    #[inline(always)]
+    fn segment_size(&self) -> u32 {
+        0
+    }
+
     /// The ethertype of a packet without an Ethernet header, as tunnels have them; `None` where the frame
     /// begins with that header. For Ethernet the compiler knows the answer, so it costs nothing there.
     #[inline(always)]

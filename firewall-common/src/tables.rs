@@ -2,7 +2,7 @@
 //! fuzzers and `explain`, plain collections.
 
 use crate::addr::Addr;
-use crate::config::{Generation, InterfaceEntry, ServiceKey};
+use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
@@ -72,6 +72,8 @@ pub trait Tables: Copy {
     fn generation(self, slot: u32) -> Option<Self::Head>;
     /// Nanoseconds of silence after which a session in a state is over.
     fn timeout(self, state: u8) -> u64;
+    /// What becomes of strays.
+    fn strays(self) -> Strays;
     /// Does this host have failsafe rules?
     fn has_failsafe(self) -> bool;
 
@@ -106,6 +108,8 @@ pub trait Tables: Copy {
     fn read(self, handle: Self::Handle, entry: &mut Entry);
     /// Writes back what a packet changed.
     fn write(self, handle: Self::Handle, track: &Track, last_seen: u64);
+    /// Writes back where an adopted session was found to be: its zones and interfaces.
+    fn place(self, handle: Self::Handle, entry: &Entry);
     /// Writes back a new judgement.
     fn permit(self, handle: Self::Handle, permit: &Permit);
     /// Adds to the counts of one direction; exact under concurrency.

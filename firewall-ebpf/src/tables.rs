@@ -7,7 +7,7 @@ use core::ffi::c_void;
 use core::ptr::{addr_of, addr_of_mut, from_mut, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, VlanKey,
+    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, Strays, VlanKey,
     has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
@@ -152,6 +152,13 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
+    fn strays(self) -> Strays {
+        SETTINGS
+            .get(0)
+            .map_or(Strays::default(), |settings| settings.strays)
+    }
+
+    #[inline(always)]
     fn has_failsafe(self) -> bool {
         SETTINGS
             .get(0)
@@ -246,6 +253,20 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         unsafe {
             (*handle.0).track.take(track);
             (*handle.0).last_seen = last_seen;
+        }
+    }
+
+    #[inline(always)]
+    fn place(self, handle: Handle, entry: &Entry) {
+        if DRY {
+            return;
+        }
+        // SAFETY: as above. Two CPUs that judge an adopted session first write what is true of it by either.
+        unsafe {
+            (*handle.0).source_zone = entry.source_zone;
+            (*handle.0).destination_zone = entry.destination_zone;
+            (*handle.0).interface_in = entry.interface_in;
+            (*handle.0).interface_out = entry.interface_out;
         }
     }
 

@@ -8,11 +8,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use ringwall_tests::case::packet::{syn, udp};
+use ringwall_tests::case::packet::{flag, syn, tcp, udp};
 use ringwall_tests::case::{Case, Family, Step, families};
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{self, Echo, Seen};
-use ringwall_tests::net::{Host, Netns, Pump, Tun};
+use ringwall_tests::net::{Host, Netns, Pump, Tun, wait_until};
 use ringwall_tests::run::host::HostBench;
 use ringwall_tests::scenario::{Door, PATIENCE, SHORT, allow, policy, rule};
 use ringwall_tests::{cases, run};
@@ -206,6 +206,37 @@ fn without_its_link_header_a_packet_is_judged_the_same() {
         }
     }
     assert!(tried > 150, "{tried} cases");
+}
+
+#[test]
+fn a_large_segment_counts_as_what_it_is_cut_into() {
+    need_root!();
+    let near = Netns::new("host").unwrap();
+    let tun = Tun::with_offloads(&near, "tun0", &HERE).unwrap();
+    let host = Host::start(&near, &["tun0"], "").unwrap();
+    let ran = host
+        .apply(&policy(1, &[rule("no", "deny", "tcp/443")]))
+        .unwrap();
+    assert!(ran.ok(), "{ran:?}");
+    let mut bytes = 0;
+    for v6 in [false, true] {
+        let ends = (pair(there(v6, 4000)), pair(here(v6, 443)));
+        let mut segment = tcp(ends.0, ends.1, flag::ACK, 1, 1);
+        segment.body.extend([7; 2500]);
+        tun.send_large(&segment.frame()[14..], 1000, v6).unwrap();
+        bytes += 2500 + 3 * if v6 { 60 } else { 40 };
+    }
+    let counted = wait_until(PATIENCE, || {
+        let rows = host.json(&["policy", "show"]).unwrap();
+        let row = rows
+            .as_array()?
+            .iter()
+            .find(|row| row["id"] == "in/no")?
+            .clone();
+        (row["packets"].as_u64()? >= 6).then_some(row)
+    });
+    let row = counted.expect("three packets in each family");
+    assert_eq!((&row["packets"], &row["bytes"]), (&6.into(), &bytes.into()));
 }
 
 fn pair(at: SocketAddr) -> (IpAddr, u16) {

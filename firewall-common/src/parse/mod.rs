@@ -41,6 +41,8 @@ fn transport<S: PacketSource>(source: &S, packet: &mut Packet) -> Result<(), Rea
         protocol::UDP => udp::parse(source, packet),
         protocol::SCTP | protocol::DCCP | protocol::UDPLITE => ports::parse(source, packet),
         protocol::ICMP | protocol::ICMPV6 if packet.is_icmp() => icmp::parse(source, packet),
+        // ICMP belongs to IPv4 and ICMPv6 to IPv6 (RFC 792, RFC 4443 section 1): no host takes it from the other.
+        protocol::ICMP | protocol::ICMPV6 => Err(Reason::Malformed),
         _ => {
             packet.payload = packet.l4;
             Ok(())

@@ -99,10 +99,33 @@ pub struct Window {
     pub max_window: u32,
     /// Window scale (RFC 7323); not followed yet.
     pub scale: u8,
-    /// Zero.
+    /// [`UNKNOWN`] or 0.
     pub flags: u8,
     /// Zero.
     pub pad: u16,
+}
+
+/// Set in [`Window::flags`]: nothing is known of this side yet, since the session began before it was seen.
+/// Its first packet says where it stands; until then any number is right.
+pub const UNKNOWN: u8 = 1;
+
+impl Window {
+    /// Of a side that was not seen yet.
+    pub const WIDE_OPEN: Self = Self {
+        end: 0,
+        acknowledged: 0,
+        max_window: 0,
+        scale: 0,
+        flags: UNKNOWN,
+        pad: 0,
+    };
+
+    /// Was this side not seen yet?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_unknown(&self) -> bool {
+        self.flags & UNKNOWN != 0
+    }
 }
 
 /// The part of a session that its packets change. Two CPUs that step at once leave the later one's windows,
@@ -187,7 +210,17 @@ pub const QUIET: u8 = 64;
 
 const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
 
+/// [`Permit::epoch`] of a session that was adopted, and that no policy has judged yet: no generation has it.
+pub const ADOPTED_EPOCH: u32 = 0;
+
 impl Entry {
+    /// Was it adopted, and has no policy allowed it yet?
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_adopted(&self) -> bool {
+        self.permit.epoch == ADOPTED_EPOCH
+    }
+
     /// Is `side` the one that opened the session?
     #[inline(always)]
     #[must_use]
@@ -333,6 +366,15 @@ pub fn begin(packet: &Packet, track: &mut Track) {
     track.state = state as u8;
     if matches!(state, State::SynSent) {
         tcp::begin(packet, track);
+    }
+}
+
+/// The track of a session that is taken up in its middle.
+#[inline(always)]
+pub fn begin_midstream(packet: &Packet, from_opener: bool, track: &mut Track) {
+    begin(packet, track);
+    if packet.tuple.protocol == protocol::TCP {
+        tcp::begin_midstream(packet, from_opener, track);
     }
 }
 

@@ -8,7 +8,7 @@ use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
 use crate::session::end::Cause;
-use crate::session::{self, Entry, Step};
+use crate::session::{self, Entry, MONITORED, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -50,12 +50,26 @@ pub(crate) fn sessions<T: Tables>(
     }
     let mut reason = Reason::Session;
     if stale(head, entry, at.now) {
+        let adopted = entry.is_adopted();
+        if adopted && from_opener {
+            crossed(entry, at.interface);
+        }
         key.tuple(entry.opener_side(), tuple);
         judge::ask_again(tuple, entry, at.now, question);
         lookup(tables, at.slot, head, question, search);
         reason = anew(tables, head, handle, at.now, &search.answer, entry);
+        if adopted {
+            entry.source_zone = search.answer.source_zone.0;
+            entry.destination_zone = search.answer.destination_zone.0;
+            tables.place(handle, entry);
+            if matches!(reason, Reason::Session) {
+                reason = Reason::Adopted;
+            } else {
+                entry.track.flags |= MONITORED;
+            }
+        }
         // In monitor mode the session goes on, so that it can be judged again.
-        if !matches!(reason, Reason::Session) && !monitors(head) {
+        if !matches!(reason, Reason::Session | Reason::Adopted) && !monitors(head) {
             if tables.close(key) {
                 *ended = *entry;
                 happened.closed = Cause::of_refusal(reason) as u8;
@@ -72,6 +86,17 @@ pub(crate) fn sessions<T: Tables>(
         tables.account(handle, !from_opener, at.packets, at.bytes);
     }
     Some(in_session(reason, entry))
+}
+
+/// Where the opener's packets of an adopted session really come or go: routing may be asymmetric, and the agent
+/// could only ask for the way back.
+#[inline(always)]
+fn crossed(entry: &mut Entry, interface: u32) {
+    match entry.course() {
+        Course::Inbound => entry.interface_in = interface,
+        Course::Outbound => entry.interface_out = interface,
+        Course::Routed => {}
+    }
 }
 
 /// Must the session be judged anew: another policy is in force, or its rule has expired?

@@ -31,8 +31,43 @@ pub(super) fn begin(packet: &Packet, track: &mut Track) {
     track.seen[0] = packet.tcp_flags;
 }
 
+/// How far behind a segment's own sequence number its receiver may still be: what was in flight before.
+const BEHIND: u32 = 1 << 24;
+
+/// A segment from the middle. It is not more than half-open: until both sides have been seen it has the short
+/// timeout, and a sender alone cannot make a verified session of it.
+#[inline(always)]
+pub(super) fn begin_midstream(packet: &Packet, from_opener: bool, track: &mut Track) {
+    track.windows = [Window::WIDE_OPEN; 2];
+    track.state = State::SynReceived as u8;
+    track.seen = [0; 2];
+    let side = usize::from(!from_opener) & 1;
+    track.seen[side] = packet.tcp_flags;
+    let fin = packet.tcp_flags & FIN != 0;
+    if from_opener {
+        advance(&mut track.windows[0], packet);
+        track.flags |= if fin { FIN_OPENER } else { 0 };
+    } else {
+        speaks(&mut track.windows[1], packet);
+        track.flags |= REPLIED | if fin { FIN_RESPONDER } else { 0 };
+    }
+}
+
+/// A segment of the responder before the handshake is complete. What it acknowledges is kept out: in this
+/// state the place holds the number that the opener must go beyond.
+#[inline(always)]
+fn speaks(window: &mut Window, packet: &Packet) {
+    if window.is_unknown() {
+        window.acknowledged = packet.sequence.wrapping_sub(BEHIND);
+    }
+    let acknowledged = window.acknowledged;
+    advance(window, packet);
+    window.acknowledged = acknowledged;
+}
+
 #[inline(always)]
 fn note_syn(window: &mut Window, packet: &Packet) {
+    window.flags = 0;
     window.end = end_of(packet);
     window.acknowledged = packet.sequence;
     window.max_window = u32::from(packet.window);
@@ -80,9 +115,9 @@ fn responder_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
     let flags = packet.tcp_flags;
     let opener = track.windows[0];
     // With data in the SYN (RFC 7413) any part of it may be acknowledged.
-    let acknowledges = flags & ACK != 0
-        && after(packet.acknowledgement, opener.acknowledged)
+    let within = after(packet.acknowledgement, opener.acknowledged)
         && !after(packet.acknowledgement, opener.end);
+    let acknowledges = flags & ACK != 0 && (within || opener.is_unknown());
     if flags & RST != 0 {
         if acknowledges {
             track.state = State::Close as u8;
@@ -114,8 +149,13 @@ fn in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) -> Ste
         return Step::Live;
     }
     let acknowledges = flags & ACK != 0
+        && !peer.is_unknown()
         && after(packet.acknowledgement, peer.acknowledged)
         && !after(packet.acknowledgement, peer.end);
+    if from_opener && peer.is_unknown() {
+        advance(&mut track.windows[0], packet);
+        return Step::Live;
+    }
     if from_opener && acknowledges {
         track.state = State::Established as u8;
         return established(track, from_opener, packet);
@@ -124,7 +164,7 @@ fn in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) -> Ste
     if from_opener {
         Step::Idle
     } else {
-        advance(&mut track.windows[1], packet);
+        speaks(&mut track.windows[1], packet);
         Step::Live
     }
 }
@@ -163,9 +203,10 @@ fn established(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
 #[inline(always)]
 fn advance(window: &mut Window, packet: &Packet) {
     let end = end_of(packet);
-    if after(end, window.end) {
+    if window.is_unknown() || after(end, window.end) {
         window.end = end;
     }
+    window.flags = 0;
     if packet.tcp_flags & ACK != 0 {
         window.acknowledged = packet.acknowledgement;
     }
@@ -181,7 +222,8 @@ fn advance(window: &mut Window, packet: &Packet) {
 fn reset(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     let sender = track.windows[usize::from(!from_opener) & 1];
     let receiver = track.windows[usize::from(from_opener) & 1];
-    if packet.sequence == sender.end || packet.sequence == receiver.acknowledged {
+    let next = packet.sequence == sender.end && !sender.is_unknown();
+    if next || (packet.sequence == receiver.acknowledged && !receiver.is_unknown()) {
         track.state = State::Close as u8;
     }
     Step::Idle

@@ -116,3 +116,94 @@ fn of_two_cpus_neither_loses_what_the_other_saw() {
     assert_eq!(table.state(), State::FinWait);
     assert!(table.flags & FIN_OPENER != 0);
 }
+
+#[test]
+fn an_answer_sent_again_does_not_stand_in_the_way_of_its_acknowledgement() {
+    let mut track = Track::default();
+    open(&segment(SYN, 0x9000_0000, 0, 0), &mut track);
+    let answer = segment(SYN | ACK, 5000, 0x9000_0001, 0);
+    assert_eq!(step(&mut track, false, &answer), Step::Live);
+    assert_eq!(step(&mut track, false, &answer), Step::Live);
+    let last = segment(ACK, 0x9000_0001, 5001, 0);
+    assert_eq!(step(&mut track, true, &last), Step::Live);
+    assert_eq!(track.state(), State::Established);
+}
+
+/// A session taken up by a segment of its opener or its responder.
+fn midstream(from_opener: bool, packet: &Packet) -> Track {
+    let mut track = Track::default();
+    begin_midstream(packet, from_opener, &mut track);
+    assert_eq!(track.state(), State::SynReceived);
+    track
+}
+
+#[test]
+fn one_sender_alone_makes_no_verified_session_of_a_stray() {
+    let mut track = midstream(true, &segment(ACK, 7000, 90_000, 10));
+    for number in 0..5 {
+        let more = segment(ACK, 7010 + number * 10, 90_000, 10);
+        assert_eq!(step(&mut track, true, &more), Step::Live);
+        assert!(!track.is_verified());
+    }
+    assert_eq!(
+        step(&mut track, false, &segment(ACK, 90_000, 7060, 100)),
+        Step::Live
+    );
+    let guess = segment(ACK, 7060, 0x8000_0000, 0);
+    assert_eq!(step(&mut track, true, &guess), Step::Idle);
+    assert!(!track.is_verified());
+    assert_eq!(
+        step(&mut track, true, &segment(ACK, 7060, 90_100, 0)),
+        Step::Live
+    );
+    assert_eq!(track.state(), State::Established);
+}
+
+#[test]
+fn a_session_taken_up_by_its_responder_waits_for_the_opener() {
+    let mut track = midstream(false, &segment(ACK, u32::MAX - 10, 7000, 100));
+    assert!(!track.is_verified() && track.flags & REPLIED != 0);
+    // What was in flight before is acknowledged first.
+    let behind = segment(ACK, 7000, u32::MAX - 10, 0);
+    assert_eq!(step(&mut track, true, &behind), Step::Live);
+    assert!(track.is_verified());
+}
+
+#[test]
+fn an_adopted_session_takes_its_numbers_from_its_first_segments() {
+    let mut track = Track {
+        windows: [Window::WIDE_OPEN; 2],
+        state: State::Established as u8,
+        flags: REPLIED,
+        ..Track::default()
+    };
+    // No number is known that a reset could be believed by.
+    assert_eq!(step(&mut track, true, &segment(RST, 0, 0, 0)), Step::Idle);
+    assert_eq!(track.state(), State::Established);
+    step(&mut track, true, &segment(ACK, 0xf000_0000, 1, 50));
+    assert_eq!(track.windows[0].end, 0xf000_0032);
+    step(&mut track, false, &segment(RST, 1, 0, 0));
+    assert_eq!(track.state(), State::Close);
+}
+
+#[test]
+fn handshakes_that_were_under_way_when_they_were_adopted_are_completed() {
+    let adopted = |state: State| Track {
+        windows: [Window::WIDE_OPEN; 2],
+        state: state as u8,
+        ..Track::default()
+    };
+    let mut track = adopted(State::SynSent);
+    step(&mut track, false, &segment(SYN | ACK, 5000, 1001, 0));
+    step(&mut track, true, &segment(ACK, 1001, 5001, 0));
+    assert_eq!(track.state(), State::Established);
+
+    let mut track = adopted(State::SynReceived);
+    assert_eq!(
+        step(&mut track, true, &segment(ACK, 1001, 5001, 8)),
+        Step::Live
+    );
+    step(&mut track, false, &segment(ACK, 5001, 1009, 0));
+    step(&mut track, true, &segment(ACK, 1009, 5001, 8));
+    assert_eq!(track.state(), State::Established);
+}

@@ -105,6 +105,15 @@ impl PacketSource for Buffer {
             segments => segments,
         }
     }
+
+    /// Guests and tunnels hand over large segments uncounted (`SKB_GSO_DODGY`).
+    #[inline(always)]
+    fn segment_size(&self) -> u32 {
+        match field!(self, gso_segs) {
+            0 => field!(self, gso_size),
+            _ => 0,
+        }
+    }
 }
 
 /// A socket buffer of a device without an Ethernet header. Offsets count from the network header, which the
@@ -158,6 +167,11 @@ impl PacketSource for Bare {
     #[inline(always)]
     fn segments(&self) -> u32 {
         self.0.segments()
+    }
+
+    #[inline(always)]
+    fn segment_size(&self) -> u32 {
+        self.0.segment_size()
     }
 
     #[inline(always)]

@@ -16,6 +16,9 @@ use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::diff;
 use firewall_common::config::GENERATION_MONITOR;
 
+/// Sessions that end, shown to people one by one.
+const SHOWN: usize = 20;
+
 /// What becomes of the policy in force when another enters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Next {
@@ -71,6 +74,11 @@ impl Agent {
         let compiled = self
             .compile(&candidate.checked, &mut numbers)
             .map_err(|problem| self.refuse(candidate, problem))?;
+        if !candidate.errand.allow.lockout
+            && let Some(text) = self.lockout(&compiled, &candidate.checked.policy)
+        {
+            return Err(self.refuse(candidate, Problem::new(exit::NO, text)));
+        }
         let mut reply = self.reply(candidate, &compiled);
         if candidate.errand.dry_run {
             return Ok(reply);
@@ -78,6 +86,7 @@ impl Agent {
         let mut record = self.record_of(&candidate.checked, &candidate.errand);
         record.downgrade = downgrade;
         record.before = self.history.in_force().map(|record| record.id);
+        self.adopted = 0;
         let within = candidate.errand.within;
         record.confirm_by = within.and_then(|within| record.at.checked_add(within).ok());
         let before = self.in_force().cloned();
@@ -99,6 +108,7 @@ impl Agent {
         } else {
             self.tally.applied += 1;
         }
+        self.say_adopted(&mut reply);
         // It was read a while ago, since it was proved after that.
         self.follow_links();
         Ok(reply)
@@ -185,7 +195,14 @@ impl Agent {
         within: Option<Duration>,
     ) -> anyhow::Result<()> {
         let names = self.interface_names();
-        self.plane()?.apply(compiled, identity, &names, within)
+        let begins = self.plane()?.in_force()?.is_none();
+        if !begins {
+            return self.plane()?.apply(compiled, identity, &names, within);
+        }
+        let interfaces = self.begin_enforcement()?;
+        let applied = self.plane()?.apply(compiled, identity, &names, within);
+        self.enforcement_begun(&interfaces)?;
+        applied
     }
 
     /// The tables hold another policy: interfaces that a detach let go are guarded again.
@@ -265,7 +282,7 @@ impl Agent {
             revision: Some(identity.revision),
             previous: Some(identity.revision),
             digest: Some(identity.digest),
-            sessions_cut: 0,
+            ..Applied::default()
         };
         ApplyReply {
             applied,
@@ -276,7 +293,8 @@ impl Agent {
 
     pub(super) fn reply(&mut self, candidate: &Candidate, compiled: &Compiled) -> ApplyReply {
         let identity = candidate.identity();
-        let sessions_cut = self.sessions_cut(compiled);
+        let cut = self.sessions_cut(compiled);
+        let sessions_cut = cut.total;
         let mut lines = self.changes(&identity, compiled);
         lines.extend(match candidate.checked.warnings.len() {
             0 => None,
@@ -288,6 +306,14 @@ impl Agent {
         } else {
             "applied"
         };
+        lines.extend(
+            cut.lines
+                .iter()
+                .take(SHOWN)
+                .map(|line| format!("  not allowed any more: {line}")),
+        );
+        let left = sessions_cut.saturating_sub(SHOWN as u64);
+        lines.extend((left > 0).then(|| format!("  and {left} more: see `-o json`")));
         let ends = match sessions_cut {
             0 => String::new(),
             1 => "; 1 live session is not allowed any more".to_owned(),
@@ -302,6 +328,8 @@ impl Agent {
             previous: self.previous(),
             digest: Some(identity.digest),
             sessions_cut,
+            not_allowed: cut.lines,
+            adopted: 0,
         };
         ApplyReply {
             applied,

@@ -151,7 +151,7 @@ impl Problem {
             revision: candidate.map(|c| c.revision),
             digest: candidate.map(|c| c.digest.clone()),
             previous,
-            sessions_cut: 0,
+            ..Applied::default()
         }));
         self
     }

@@ -98,6 +98,10 @@ pub enum Stray {
     /// Dropped silently.
     #[default]
     Drop,
+    /// Dropped, and answered with a reset.
+    Reset,
+    /// Taken up as a session where the list would let it open one.
+    Pass,
 }
 
 /// `sessions.timeouts`: how long a silent session lives.

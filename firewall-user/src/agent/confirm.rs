@@ -250,7 +250,7 @@ fn reply(record: &Record, outcome: &str, previous: Option<u64>) -> ApplyReply {
         revision: Some(record.identity.revision),
         digest: Some(record.identity.digest.clone()),
         previous,
-        sessions_cut: 0,
+        ..Applied::default()
     };
     ApplyReply {
         applied,

@@ -1,4 +1,4 @@
-//! Live sessions that a policy about to come would not allow.
+//! Live sessions that a policy about to come would not allow, and connections that it would not adopt.
 
 use firewall_common::config::GENERATION_MONITOR;
 use firewall_common::flow::Tuple;
@@ -10,26 +10,52 @@ use firewall_common::tables::Tables as _;
 use super::clock::boot_now;
 use super::plane::Live;
 use super::state::Agent;
+use crate::api::types::CutLine;
 use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::Compiled;
+use crate::policy::services::protocol_word;
+use crate::sessions::{address, direction};
+
+/// Shown one by one; the rest is a number.
+const SHOWN: usize = 1000;
+
+/// What ends.
+#[derive(Debug, Default)]
+pub(super) struct Cut {
+    /// How many.
+    pub(super) total: u64,
+    /// The first of them.
+    pub(super) lines: Vec<CutLine>,
+}
 
 impl Agent {
-    /// How many live sessions a policy does not allow, judged as the packet path will at their next packet.
-    pub(super) fn sessions_cut(&mut self, compiled: &Compiled) -> u64 {
+    /// The live sessions, and where none are known yet the connections to be adopted, that a policy does not
+    /// allow: judged as the packet path will at their next packet.
+    pub(super) fn sessions_cut(&self, compiled: &Compiled) -> Cut {
         if compiled.head.flags & GENERATION_MONITOR != 0 {
-            return 0;
+            return Cut::default();
         }
         let names = self.interface_names();
-        let Some(Ok(sessions)) = self.plane.as_ref().map(|plane| plane.sessions()) else {
-            return 0;
-        };
-        count(compiled, &names, &sessions, boot_now())
+        let sessions = self.sessions_to_judge();
+        refused(compiled, &names, &sessions, boot_now())
+    }
+
+    fn sessions_to_judge(&self) -> Vec<Live> {
+        let plane = self.plane.as_ref();
+        let held = plane.filter(|plane| plane.in_force().is_ok_and(|held| held.is_some()));
+        if let Some(plane) = held {
+            return plane.sessions().unwrap_or_default();
+        }
+        let living = self.living(&self.to_be_guarded()).unwrap_or_default();
+        let now = boot_now();
+        living.iter().map(|one| one.session(now)).collect()
     }
 }
 
-fn count(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u64) -> u64 {
+fn refused(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u64) -> Cut {
+    let mut cut = Cut::default();
     if sessions.is_empty() {
-        return 0;
+        return cut;
     }
     let mut tables = MemoryTables::with(compiled);
     for (index, name) in names {
@@ -40,17 +66,19 @@ fn count(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u
         let state = live.entry.track.state();
         matches!(state, State::TimeWait | State::Close)
     };
-    let refused = sessions
-        .iter()
-        .filter(|live| !closed(live))
-        .filter(|live| refuses(&tables, live, now));
-    refused.count() as u64
+    for live in sessions.iter().filter(|live| !closed(live)) {
+        if let Some(line) = refuses(&tables, compiled, live, now) {
+            cut.total += 1;
+            if cut.lines.len() < SHOWN {
+                cut.lines.push(line);
+            }
+        }
+    }
+    cut
 }
 
-fn refuses(tables: &MemoryTables, live: &Live, now: u64) -> bool {
-    let Some(head) = tables.generation(tables.active()) else {
-        return false;
-    };
+fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) -> Option<CutLine> {
+    let head = tables.generation(tables.active())?;
     let mut tuple = Tuple::default();
     let entry: &Entry = &live.entry;
     opener_tuple(&live.key, entry, &mut tuple);
@@ -58,5 +86,21 @@ fn refuses(tables: &MemoryTables, live: &Live, now: u64) -> bool {
     judge::ask_again(&tuple, entry, now, &mut question);
     let mut search = Search::default();
     lookup(tables, tables.active(), head, &question, &mut search);
-    judge::again(head, &search.answer, entry, now).is_err()
+    let answer = &search.answer;
+    judge::again(head, answer, entry, now).err()?;
+    let rule = answer.rule().map(|rule| rule.counter);
+    let listed = compiled.listing.iter();
+    let rule = listed
+        .filter(|listed| Some(listed.counter) == rule)
+        .map(|listed| listed.id.clone())
+        .next();
+    Some(CutLine {
+        protocol: protocol_word(tuple.protocol),
+        source: address(tuple.source).to_string(),
+        source_port: tuple.source_port,
+        destination: address(tuple.destination).to_string(),
+        destination_port: tuple.destination_port,
+        direction: direction(entry.course()).to_owned(),
+        rule,
+    })
 }

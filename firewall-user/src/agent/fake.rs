@@ -9,7 +9,7 @@ use firewall_common::config::{GENERATION_MONITOR, RuleCount};
 use firewall_common::verdict::Decision;
 
 use super::clock::boot_now;
-use super::config::{FailsafeRule, SessionConfig};
+use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
@@ -149,6 +149,15 @@ impl Plane for Fake {
 
     fn sessions(&self) -> anyhow::Result<Vec<Live>> {
         Ok(self.pins().sessions.clone())
+    }
+
+    fn adopt(&mut self, sessions: &[Live], _replace: bool) -> anyhow::Result<usize> {
+        self.pins().sessions.extend_from_slice(sessions);
+        Ok(sessions.len())
+    }
+
+    fn set_strays(&mut self, _mode: Option<Stray>, _until: Option<u64>) -> anyhow::Result<()> {
+        Ok(())
     }
 
     fn capacity(&self) -> Capacity {

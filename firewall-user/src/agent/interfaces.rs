@@ -80,12 +80,22 @@ impl Agent {
         let kept = there.iter().any(|attached| attached.index == link.index);
         let known = kept && before.is_some();
         let before = before.and_then(|line| line.unguarded_ms);
+        let begins = !kept && self.enforces();
+        // Packets that come before the sessions are there are lost, and sent again. An interface that has just
+        // come must not stay unguarded for that long.
+        if begins && since.is_none() {
+            self.adopt(&[link.index], false);
+        }
         let attached = match self.plane.as_mut() {
             Some(plane) => plane.attach(link.index, &link.name),
             None => return line(link, "not-guarded", "enforcement was ended"),
         };
         match attached {
             Ok(attached) => {
+                if begins {
+                    self.adopt(&[link.index], false);
+                    self.take_up_routed();
+                }
                 let unguarded_ms = match kept {
                     true => before,
                     false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),

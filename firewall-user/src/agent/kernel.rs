@@ -6,21 +6,23 @@ use std::time::Duration;
 
 use anyhow::Context;
 use firewall_common::config::{
-    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, ServiceKey, VlanKey,
+    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, STRAY_DROP, STRAY_PASS,
+    STRAY_RESET, ServiceKey, VlanKey,
 };
 use firewall_common::session::State;
 use firewall_common::verdict::Decision;
 use ipnet::IpNet;
 
 use super::clock::boot_now;
-use super::config::{FailsafeRule, SessionConfig, Timeouts};
+use super::config::{FailsafeRule, SessionConfig, Stray, Timeouts};
 use super::net::{Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
 use crate::dataplane::{
-    Dataplane, Error, EventCounts, Failsafe, Info, Options, Ring, SessionCounts, Swept, Trial,
+    Dataplane, Error, EventCounts, Failsafe, Info, Options, Ring, Session, SessionCounts, Swept,
+    Trial,
 };
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -175,6 +177,24 @@ impl Plane for Kernel {
         Ok(unique.into_values().collect())
     }
 
+    fn adopt(&mut self, sessions: &[Live], replace: bool) -> anyhow::Result<usize> {
+        let sessions = sessions.iter().map(|live| Session {
+            key: live.key,
+            entry: live.entry,
+            table: live.table,
+        });
+        Ok(self.0.adopt(&sessions.collect::<Vec<_>>(), replace)?)
+    }
+
+    fn set_strays(&mut self, mode: Option<Stray>, until: Option<u64>) -> anyhow::Result<()> {
+        let mode = mode.map(|mode| match mode {
+            Stray::Drop => STRAY_DROP,
+            Stray::Reset => STRAY_RESET,
+            Stray::Pass => STRAY_PASS,
+        });
+        Ok(self.0.set_strays(mode, until)?)
+    }
+
     fn capacity(&self) -> Capacity {
         let sizes = self.0.table_sizes().ok();
         sizes.map_or_else(Capacity::default, |sizes| Capacity {
@@ -249,6 +269,7 @@ impl Plane for Kernel {
 
     fn set_host(&mut self, sessions: &SessionConfig, rules: &[FailsafeRule]) -> anyhow::Result<()> {
         self.0.set_timeouts(timeouts(&sessions.timeouts))?;
+        self.set_strays(Some(sessions.stray), None)?;
         Ok(self.0.set_failsafe(&failsafe(rules))?)
     }
 }

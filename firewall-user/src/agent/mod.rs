@@ -1,5 +1,6 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
+mod adopt;
 mod announce;
 pub mod apply;
 pub mod candidate;
@@ -15,6 +16,7 @@ pub mod interfaces;
 pub mod kernel;
 mod lists;
 pub mod lock;
+mod lockout;
 pub mod net;
 pub mod notify;
 pub mod owner;

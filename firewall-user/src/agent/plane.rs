@@ -10,7 +10,7 @@ use firewall_common::session::Entry;
 use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
 
-use super::config::{FailsafeRule, SessionConfig};
+use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Link, Local};
 use super::revision::Identity;
 use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
@@ -134,6 +134,12 @@ pub trait Plane: Send {
     fn rule_counts(&self) -> anyhow::Result<BTreeMap<u32, RuleCount>>;
     /// All sessions.
     fn sessions(&self) -> anyhow::Result<Vec<Live>>;
+    /// Puts sessions that live already into the tables; how many found a place. With `replace` what is
+    /// there gives way.
+    fn adopt(&mut self, sessions: &[Live], replace: bool) -> anyhow::Result<usize>;
+    /// What becomes of strays, and until when routed ones are taken up, in nanoseconds since boot; what is not
+    /// given stays.
+    fn set_strays(&mut self, mode: Option<Stray>, until: Option<u64>) -> anyhow::Result<()>;
     /// Table sizes.
     fn capacity(&self) -> Capacity;
     /// Removes sessions that are over.

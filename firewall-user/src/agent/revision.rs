@@ -36,6 +36,8 @@ pub struct Allow {
     pub rename: bool,
     /// `--again`.
     pub again: bool,
+    /// `--allow-lockout`.
+    pub lockout: bool,
 }
 
 /// The candidate may come into force, or is there already.
@@ -161,6 +163,7 @@ mod tests {
         older: false,
         rename: false,
         again: false,
+        lockout: false,
     };
     const OLDER: Allow = Allow {
         older: true,

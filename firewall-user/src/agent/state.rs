@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::config::{AgentConfig, Late};
 use super::history::{History, Record};
 use super::net::guard::Wishes;
-use super::net::{Link, Local};
+use super::net::{self, Link, Local, Socket};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
@@ -119,6 +119,9 @@ pub struct Tally {
 /// Opens the data plane, reusing what is pinned.
 pub type Opener = Box<dyn Fn(&Settings) -> anyhow::Result<Box<dyn Plane>> + Send>;
 
+/// Lists sockets, each with the interface that leads to its far end.
+pub(super) type Sockets = Box<dyn Fn() -> anyhow::Result<Vec<(Socket, Option<u32>)>> + Send>;
+
 /// All that the agent holds.
 pub struct Agent {
     /// What it was told.
@@ -134,6 +137,10 @@ pub struct Agent {
     pub current: Option<Current>,
     /// The policy before it, while it waits to be confirmed.
     pub(super) fallback: Option<Current>,
+    /// Connections adopted by the last change.
+    pub(super) adopted: u64,
+    /// Lists sockets, each with the interface that leads to its far end.
+    pub(super) sockets: Sockets,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
@@ -164,6 +171,8 @@ impl Agent {
             numbers,
             current: None,
             fallback: None,
+            adopted: 0,
+            sockets: Box::new(net::living),
             links: Vec::new(),
             interfaces: Vec::new(),
             early: None,
@@ -204,6 +213,8 @@ impl Agent {
             current: None,
             early: None,
             fallback: None,
+            adopted: 0,
+            sockets: Box::new(net::living),
             locals: Vec::new(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),

@@ -75,7 +75,7 @@ async fn not_for_this_host(owner: &Owner, candidate: &Candidate) -> Result<Apply
         revision: Some(identity.revision),
         digest: Some(identity.digest),
         previous,
-        sessions_cut: 0,
+        ..Applied::default()
     };
     let lines = vec![line];
     Ok(ApplyReply {

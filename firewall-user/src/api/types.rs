@@ -212,6 +212,48 @@ pub struct Applied {
     pub previous: Option<u64>,
     /// Live sessions that it does not allow.
     pub sessions_cut: u64,
+    /// The first thousand of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub not_allowed: Vec<CutLine>,
+    /// Connections that were open before enforcement began and go on as sessions.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub adopted: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+/// A live session that a policy does not allow.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CutLine {
+    /// Its protocol.
+    pub protocol: String,
+    /// The opener.
+    pub source: String,
+    /// The opener's port.
+    pub source_port: u16,
+    /// The other end.
+    pub destination: String,
+    /// The other end's port.
+    pub destination_port: u16,
+    /// `inbound`, `outbound` or `routed`.
+    pub direction: String,
+    /// The rule that refuses it; `null` where none decides.
+    pub rule: Option<String>,
+}
+
+impl std::fmt::Display for CutLine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let end = |address: &str, port: u16| match address.contains(':') {
+            true => format!("[{address}]:{port}"),
+            false => format!("{address}:{port}"),
+        };
+        let source = end(&self.source, self.source_port);
+        let destination = end(&self.destination, self.destination_port);
+        let rule = self.rule.as_deref().unwrap_or("unmatched");
+        write!(f, "{} {source} -> {destination} ({rule})", self.protocol)
+    }
 }
 
 /// What came of an apply, and what to tell a person about it.

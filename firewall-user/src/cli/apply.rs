@@ -50,8 +50,8 @@ pub(super) struct Apply {
     /// Go back by itself unless `ringwall confirm` comes in time: 60s, 5m; at most a day.
     #[arg(long, value_name = "TIME", value_parser = within)]
     confirm_within: Option<Duration>,
-    /// Take a policy that locks this session out (not there yet).
-    #[arg(long, hide = true)]
+    /// Take a policy that cuts an established SSH session, or one from a management zone.
+    #[arg(long)]
     allow_lockout: bool,
     #[command(flatten)]
     output: OutputArgs,
@@ -59,7 +59,6 @@ pub(super) struct Apply {
 
 impl Apply {
     pub(super) fn go(self, context: &Context) -> Done {
-        self.refuse_what_is_to_come()?;
         let request = self.request().inspect_err(|problem| {
             let _ = self.machine(context, &refused(problem));
         })?;
@@ -68,19 +67,6 @@ impl Apply {
             Ok(reply) if reply.pending.is_some() => wait::go(context, reply, self.output.output),
             reply => answer(context, reply, self.output.output),
         }
-    }
-
-    /// A word of the contract whose effect does not exist yet is refused by name.
-    fn refuse_what_is_to_come(&self) -> Result<(), Problem> {
-        let word = if self.allow_lockout {
-            "--allow-lockout"
-        } else {
-            return Ok(());
-        };
-        let text = format!(
-            "{word} does not work yet: nothing was applied; leave it out, and keep a way back open (`ringwall rollback`, or a `failsafe` in the agent file)"
-        );
-        Err(Problem::new(exit::INPUT, text))
     }
 
     fn request(&self) -> Result<ApplyRequest, Problem> {
@@ -104,6 +90,7 @@ impl Apply {
                 older: self.allow_older,
                 rename: self.allow_rename,
                 again: self.again,
+                lockout: self.allow_lockout,
             },
             dry_run: self.dry_run,
             confirm_within_ms: self

@@ -4,6 +4,7 @@
 //! the policy enforcing; [`Dataplane::open`] takes it over again without a gap, and only
 //! [`Dataplane::detach_all`] ends it.
 
+mod adopt;
 mod attach;
 mod bpffs;
 pub mod clock;
@@ -529,6 +530,24 @@ impl Dataplane {
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
         sessions::expire(&self.maps, now)
+    }
+
+    /// Puts sessions that live already into the tables; how many found a place. With `replace` what is there
+    /// gives way, else it stays.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn adopt(&mut self, sessions: &[Session], replace: bool) -> Result<usize> {
+        adopt::adopt(&self.maps, sessions, replace)
+    }
+
+    /// Tells what becomes of strays: a mode (`STRAY_…`), and until when routed ones are taken up, in
+    /// nanoseconds since boot. What is not given stays.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn set_strays(&mut self, mode: Option<u32>, midstream_until: Option<u64>) -> Result<()> {
+        adopt::set_strays(&self.maps, mode, midstream_until)
     }
 
     /// Ends a session; says whether there was one.

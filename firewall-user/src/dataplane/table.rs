@@ -99,6 +99,13 @@ impl<K: Pod, V: Pod> Table<K, V> {
         }
     }
 
+    /// Sets a value if there is a place for it, and with `replace` also where the key is there; says whether.
+    pub(super) fn offer(&self, key: &K, value: &V, replace: bool) -> Result<bool> {
+        let flags = if replace { 0 } else { NEW };
+        let outcome = raw::update(self.fd(), key, value, flags);
+        super::adopt::placed(outcome).map_err(self.error())
+    }
+
     /// Sets a value unless the key is there; says whether it was not. Where the table is full, it is not set.
     pub(super) fn put_new(&self, key: &K, value: &V) -> Result<bool> {
         match raw::update(self.fd(), key, value, NEW) {

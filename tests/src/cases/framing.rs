@@ -3,7 +3,7 @@
 use firewall_common::reason::Reason::*;
 
 use super::policies::WEB;
-use crate::case::packet::{ack, flag, icmp, ping, raw, syn, tcp, udp};
+use crate::case::packet::{ack, flag, icmp, ping, syn, tcp, udp};
 use crate::case::{Case, arrives, leaves};
 
 /// The cases.
@@ -204,11 +204,6 @@ pub(super) const CASES: &[Case] = &[
             syn((source, 40000), (f.host, 443)).frame(),
             Martian,
         )]
-    })
-    .v4(),
-    Case::new("icmpv6-inside-ipv4-is-just-a-protocol", WEB, |f| {
-        let body = vec![128, 0, 0, 0, 0, 1, 0, 1];
-        vec![arrives(raw(f.stranger, f.host, 58, body).frame(), NoPolicy).zone("internet")]
     })
     .v4(),
     Case::new("neighbour-discovery-from-beyond-the-link", WEB, |f| {

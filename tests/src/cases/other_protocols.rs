@@ -31,6 +31,18 @@ pub(super) const CASES: &[Case] = &[
             arrives(raw(f.stranger, f.host, 47, body).frame(), Session),
         ]
     }),
+    Case::new("icmp-of-the-other-family", WEB, |f| {
+        let number = if f.v6 { 1 } else { 58 };
+        let kind = if f.v6 { 8 } else { 128 };
+        let body = vec![kind, 0, 0, 0, 0, 1, 0, 1];
+        vec![
+            arrives(
+                raw(f.stranger, f.host, number, body.clone()).frame(),
+                Malformed,
+            ),
+            leaves(raw(f.host, f.stranger, number, body).sent(), Malformed),
+        ]
+    }),
     Case::new("a-protocol-that-nothing-names", WEB, |f| {
         vec![arrives(raw(f.stranger, f.host, 50, vec![0; 16]).frame(), NoPolicy).zone("internet")]
     }),

@@ -136,9 +136,9 @@ pub(super) fn remove_dir(dir: &Path) {
 /// Removes the lock that a killed agent left: it is by network namespace, and that goes, too.
 pub fn remove_locks(pid: u32) {
     let pid = pid.to_string();
-    let locks = names("/run/ringwall").filter(|n| n.starts_with("pins-"));
+    let locks = names("/run/ringwall").filter(|n| n.starts_with("netns-"));
     for path in locks.map(|n| Path::new("/run/ringwall").join(n)) {
-        if std::fs::read_to_string(&path).is_ok_and(|text| text.trim() == pid) {
+        if std::fs::read_to_string(&path).is_ok_and(|text| text.lines().next() == Some(&pid)) {
             let _ = std::fs::remove_file(path);
         }
     }

@@ -3,6 +3,7 @@
 
 mod counters;
 mod doors;
+mod pairs;
 mod policy;
 mod random;
 mod scene;
@@ -11,6 +12,7 @@ mod worker;
 
 pub use counters::{Counters, metric};
 pub use doors::{Door, Traced};
+pub use pairs::{Pair, pairs};
 pub use policy::{allow, policy, rule};
 pub use random::Random;
 pub use scene::{PATIENCE, SHORT, Scene, at_lan, at_wan};

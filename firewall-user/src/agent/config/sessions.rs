@@ -67,11 +67,10 @@ pub(super) fn size(fields: &Fields<'_>, key: &str, default: u32, report: &mut Re
 }
 
 fn stray(node: &Node, report: &mut Report<'_>) -> Stray {
-    match walk::text(node, "`drop` for `stray`", report) {
+    match walk::text(node, "`drop`, `reset` or `pass` for `stray`", report) {
         Some("drop") | None => {}
-        Some(word @ ("reset" | "pass")) => {
-            walk::not_yet(node.span, &format!("stray: {word}"), report)
-        }
+        Some("reset") => return Stray::Reset,
+        Some("pass") => return Stray::Pass,
         Some(word) => {
             let message = format!("`{word}` is nothing to do with a stray packet");
             let help = walk::suggestion(word, ["drop", "reset", "pass"]);

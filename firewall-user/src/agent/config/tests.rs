@@ -75,7 +75,6 @@ const FAULTS: &[(&str, usize, usize, &str)] = &[
     ("history: {}", 1, 1, "`history` is not supported"),
     ("sessions: {reserve: 5}", 1, 12, "`reserve` is not supported"),
     ("sessions: {half_open_per_source: 5}", 1, 12, "not supported"),
-    ("sessions: {stray: reset}", 1, 19, "`stray: reset` is not supported"),
     ("sessions: {stray: accept}", 1, 19, "`accept`"),
     ("sessions: {max: 0}", 1, 17, "at least 1"),
     ("sessions: {max: 99999999999}", 1, 17, "whole number"),

@@ -5,11 +5,15 @@ mod events;
 pub mod guard;
 mod links;
 mod locals;
+mod sockets;
+mod way;
 
 pub use connected::connected;
 pub use events::{Changed, watch};
 pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
+pub use sockets::{Socket, Standing, sockets};
+pub use way::Ways;
 
 use crate::policy::hosts::Connected;
 
@@ -21,6 +25,17 @@ pub fn links_now() -> anyhow::Result<Vec<Link>> {
 /// The networks on the links of all interfaces, for who has no event loop.
 pub fn connected_now() -> anyhow::Result<Connected> {
     now(async { connected(&links().await?).await })
+}
+
+/// The sockets of this network namespace, those of connections with the interface that leads to their far end.
+pub fn living() -> anyhow::Result<Vec<(Socket, Option<u32>)>> {
+    let mut ways = Ways::new()?;
+    let mut way = |socket: Socket| {
+        let connected = socket.far.port() != 0;
+        let index = connected.then(|| ways.interface(socket.local.ip(), socket.far.ip()));
+        (socket, index.flatten())
+    };
+    Ok(sockets()?.into_iter().map(&mut way).collect())
 }
 
 fn now<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {

@@ -1,7 +1,7 @@
 //! The door for packets.
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{Generation, InterfaceEntry, RuleCount, ServiceKey};
+use firewall_common::config::{Generation, InterfaceEntry, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
@@ -54,6 +54,10 @@ impl<'t> Tables for &'t MemoryTables {
     fn timeout(self, state: u8) -> u64 {
         let timeout = self.settings.timeouts.get(usize::from(state));
         timeout.copied().unwrap_or(0)
+    }
+
+    fn strays(self) -> Strays {
+        self.settings.strays
     }
 
     fn has_failsafe(self) -> bool {
@@ -144,6 +148,15 @@ impl<'t> Tables for &'t MemoryTables {
         self.change(handle, |entry| {
             entry.track.take(track);
             entry.last_seen = last_seen;
+        });
+    }
+
+    fn place(self, handle: Handle, entry: &Entry) {
+        self.change(handle, |found| {
+            found.source_zone = entry.source_zone;
+            found.destination_zone = entry.destination_zone;
+            found.interface_in = entry.interface_in;
+            found.interface_out = entry.interface_out;
         });
     }
 

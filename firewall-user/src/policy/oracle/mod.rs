@@ -133,11 +133,12 @@ impl<'p> Oracle<'p> {
 
     /// "What cannot be parsed, lies about itself or is spoofed is dropped with its reason."
     fn framing(&self, parsed: &Parsed, way: &Way) -> Option<Reason> {
-        if !way.arrives() {
+        // What is only routed arrived somewhere too, though with an address of ours where it is masqueraded.
+        if !way.arrives() && !way.is_routed() {
             return None;
         }
         let (source, destination) = (parsed.source, parsed.destination);
-        if source.is_loopback() || self.world.is_own(source) {
+        if source.is_loopback() || (way.arrives() && self.world.is_own(source)) {
             return Some(Reason::SpoofedSource);
         }
         let unspecified = match source {
@@ -153,7 +154,7 @@ impl<'p> Oracle<'p> {
         if (unspecified && !excused) || never {
             return Some(Reason::Martian);
         }
-        let broadcast = self.world.is_broadcast(source);
+        let broadcast = way.arrives() && self.world.is_broadcast(source);
         broadcast.then_some(Reason::Martian)
     }
 

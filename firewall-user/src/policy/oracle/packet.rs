@@ -136,6 +136,8 @@ fn transport(
         }
         1 if !v6 => icmp(&mut parsed, rest)?,
         58 if v6 => icmp(&mut parsed, rest)?,
+        // "impossible values": no host takes the other family's.
+        1 | 58 => return Err(Reason::Malformed),
         _ => {}
     }
     if let Part::Error = parsed.part {

@@ -1,0 +1,244 @@
+//! The guard against locking oneself out: no policy comes into force that would cut an established SSH session to
+//! this host, or one from a management zone, or that would refuse a new one from the same place.
+
+use std::collections::{BTreeSet, HashSet};
+use std::net::SocketAddr;
+
+use firewall_common::config::GENERATION_MONITOR;
+use firewall_common::flow::Hook;
+use firewall_common::packet::protocol;
+use firewall_common::parse::tcp::SYN;
+use firewall_common::verdict::Decision;
+use firewall_common::zone::ZoneId;
+
+use super::adopt::Living;
+use super::clock::boot_now;
+use super::config::FailsafeRule;
+use super::net::{LocalKind, Standing};
+use super::state::Agent;
+use crate::dataplane::memory::MemoryTables;
+use crate::policy::compile::service_prefixes;
+use crate::policy::compiled::Compiled;
+use crate::policy::frame::{Concrete, SEQUENCE};
+use crate::policy::model::Policy;
+
+/// The port of SSH (RFC 4253 section 4.1).
+const SSH: u16 = 22;
+/// A port that a new connection may well come from.
+const ANOTHER: u16 = 50_022;
+/// Processes that hold SSH's sockets; OpenSSH 9.8 gives each session a process of its own.
+const SERVERS: [&str; 3] = ["sshd", "sshd-session", "dropbear"];
+/// Shown in a refusal.
+const SHOWN: usize = 10;
+
+/// A policy in memory, with what this host adds to it.
+struct Trial<'a> {
+    tables: MemoryTables,
+    compiled: &'a Compiled,
+    policy: Option<&'a Policy>,
+}
+
+impl Agent {
+    /// Why a policy would lock out who administers this host now; `None` where it would not.
+    pub(super) fn lockout(&self, compiled: &Compiled, policy: &Policy) -> Option<String> {
+        if compiled.head.flags & GENERATION_MONITOR != 0 {
+            return None;
+        }
+        let mut living = self.all_living().ok()?;
+        let guarded = self.to_be_guarded();
+        let crosses = |one: &Living| one.interface.is_none_or(|index| guarded.contains(&index));
+        living.retain(|one| {
+            let socket = &one.socket;
+            let tcp = socket.protocol == protocol::TCP && one.inbound;
+            tcp && socket.standing == Standing::Established && crosses(one)
+        });
+        if living.is_empty() {
+            return None;
+        }
+        let candidate = self.trial(compiled, Some(policy));
+        let now = self.in_force().filter(|_| self.enforces());
+        let now = now.map(|now| self.trial(&now.compiled, now.policy.as_ref()));
+        let held = ssh_inodes();
+        let mut told = BTreeSet::new();
+        for one in &living {
+            let first = candidate.open(one, one.socket.far.port());
+            let managed = is_ssh(one, &held)
+                || candidate.manages(&first)
+                || now
+                    .as_ref()
+                    .is_some_and(|now| now.manages(&now.open(one, one.socket.far.port())));
+            if managed {
+                told.extend(candidate.against(one, &first));
+            }
+        }
+        refusal(&told)
+    }
+
+    /// Is a policy in force, by the tables?
+    pub(super) fn enforces(&self) -> bool {
+        let plane = self.plane.as_ref();
+        plane.is_some_and(|plane| plane.in_force().is_ok_and(|held| held.is_some()))
+    }
+
+    fn trial<'a>(&self, compiled: &'a Compiled, policy: Option<&'a Policy>) -> Trial<'a> {
+        let mut tables = MemoryTables::with(compiled);
+        for (index, name) in self.interface_names() {
+            tables.name_interface(index, &name);
+        }
+        for local in self.locals() {
+            match local.kind {
+                LocalKind::Unicast => tables.add_local(local.net.addr()),
+                LocalKind::Broadcast => tables.add_broadcast(local.net.addr()),
+            }
+        }
+        for rule in &self.settings.config.failsafe {
+            tables.add_failsafe(&rule.sources, &failsafe_services(rule));
+        }
+        Trial {
+            tables,
+            compiled,
+            policy,
+        }
+    }
+}
+
+impl Trial<'_> {
+    /// How an opening of this connection from a port would be judged.
+    fn open(&self, one: &Living, port: u16) -> Decision {
+        let socket = &one.socket;
+        let packet = Concrete {
+            source: socket.far.ip(),
+            destination: socket.local.ip(),
+            source_port: port,
+            destination_port: socket.local.port(),
+            protocol: protocol::TCP,
+            icmp: (0, 0),
+            tcp_flags: SYN,
+            tcp_numbers: (SEQUENCE, 0),
+            hop_limit: 64,
+            payload: Vec::new(),
+        };
+        self.tables.forget();
+        let interface = one.interface.unwrap_or(0);
+        self.tables
+            .decide(&packet.frame(), Hook::Ingress, interface, 0, boot_now())
+    }
+
+    /// Does it come from a management zone?
+    fn manages(&self, decision: &Decision) -> bool {
+        let name = self.zone(decision.source_zone);
+        let zones = self.policy.map(|policy| policy.zones.as_slice());
+        let mut zones = zones.unwrap_or_default().iter();
+        zones.any(|zone| zone.management && Some(zone.name.as_str()) == name)
+    }
+
+    fn zone(&self, id: ZoneId) -> Option<&str> {
+        let mut zones = self.compiled.zones.iter();
+        zones
+            .find(|(zone, _)| *zone == id)
+            .map(|(_, name)| name.as_str())
+    }
+
+    /// What it does to who is connected, in words.
+    fn against(&self, one: &Living, first: &Decision) -> Option<String> {
+        let (far, local) = (one.socket.far, one.socket.local);
+        if !first.passes() {
+            let why = self.why(first);
+            return Some(format!("cuts the connection tcp {far} -> {local} ({why})"));
+        }
+        let new = self.open(one, ANOTHER);
+        if new.passes() {
+            return None;
+        }
+        let (why, anew) = (self.why(&new), SocketAddr::new(far.ip(), ANOTHER));
+        Some(format!(
+            "refuses a new connection from the same place, tcp {anew} -> {local} ({why})"
+        ))
+    }
+
+    fn why(&self, decision: &Decision) -> String {
+        let mut listing = self.compiled.listing.iter();
+        let listed = listing.find(|listed| listed.counter == decision.rule && decision.rule != 0);
+        match listed {
+            Some(listed) => format!("rule {}", listed.id),
+            None => decision.reason.word().to_owned(),
+        }
+    }
+}
+
+fn refusal(told: &BTreeSet<String>) -> Option<String> {
+    if told.is_empty() {
+        return None;
+    }
+    let mut text =
+        "refused, since it would lock out who administers this host now; the policy:".to_owned();
+    for line in told.iter().take(SHOWN) {
+        text.push_str("\n  ");
+        text.push_str(line);
+    }
+    if told.len() > SHOWN {
+        text.push_str(&format!("\n  and so {} more", told.len() - SHOWN));
+    }
+    text.push_str("\nlet them in by a rule, or by a failsafe in the agent file; or say --allow-lockout if it is meant");
+    Some(text)
+}
+
+/// A session of SSH: by its port, or by the process that holds it or listens for it.
+fn is_ssh(one: &Living, held: &HashSet<u32>) -> bool {
+    let inodes = [Some(one.socket.inode), one.listener];
+    let by_process = inodes
+        .into_iter()
+        .flatten()
+        .any(|inode| inode != 0 && held.contains(&inode));
+    one.socket.local.port() == SSH || by_process
+}
+
+/// Inodes of the sockets that SSH servers hold. Processes that end meanwhile, or that cannot be looked into, hold
+/// none.
+fn ssh_inodes() -> HashSet<u32> {
+    let mut inodes = HashSet::new();
+    for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let path = entry.path();
+        let comm = std::fs::read_to_string(path.join("comm")).unwrap_or_default();
+        if !SERVERS.contains(&comm.trim_end()) {
+            continue;
+        }
+        let files = std::fs::read_dir(path.join("fd"))
+            .into_iter()
+            .flatten()
+            .flatten();
+        inodes
+            .extend(files.filter_map(|file| socket_inode(&std::fs::read_link(file.path()).ok()?)));
+    }
+    inodes
+}
+
+/// Of `socket:[4711]`.
+fn socket_inode(link: &std::path::Path) -> Option<u32> {
+    let text = link.to_str()?.strip_prefix("socket:[")?;
+    text.strip_suffix(']')?.parse().ok()
+}
+
+/// A rule's services as keys with their lengths in bits. A rule that names none means all.
+fn failsafe_services(rule: &FailsafeRule) -> Vec<(u32, [u8; 4])> {
+    if rule.services.is_empty() {
+        return vec![(0, [0; 4])];
+    }
+    let prefixes = rule.services.iter().flat_map(service_prefixes);
+    prefixes
+        .map(|(key, length)| (length, key.to_be_bytes()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inodes_are_read_from_links() {
+        let of = |text: &str| socket_inode(std::path::Path::new(text));
+        assert_eq!(of("socket:[4711]"), Some(4711));
+        assert_eq!(of("pipe:[4711]"), None);
+        assert_eq!(of("/dev/null"), None);
+    }
+}
