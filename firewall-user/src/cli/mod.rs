@@ -5,6 +5,7 @@ mod apply;
 mod completions;
 mod confirm;
 mod detach;
+mod doctor;
 mod history;
 mod interfaces;
 mod man;
@@ -78,6 +79,7 @@ enum Command {
     Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
 }
@@ -119,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Doctor(doctor) => doctor.go(&context),
         Command::Completions(completions) => completions.go(&context),
         Command::Man(man) => man.go(&context),
     };

@@ -18,10 +18,10 @@ interfaces apart; without `in IF` there is a line for each interface that makes 
 /// Ask about zones.
 #[derive(Debug, Subcommand)]
 pub(super) enum Zone {
-    /// Ask which zone an address is in.
     Of(Of),
 }
 
+/// Ask which zone an address is in.
 #[derive(Debug, Args)]
 #[command(long_about = LONG)]
 pub(super) struct Of {

@@ -33,6 +33,14 @@ pub(super) fn ensure(directory: &Path) -> Result<()> {
     fs::set_permissions(directory, Permissions::from_mode(PRIVATE)).map_err(failed)
 }
 
+/// Is a path on a bpffs?
+///
+/// # Errors
+/// It cannot be looked at.
+pub fn is_bpffs(path: &Path) -> io::Result<bool> {
+    Ok(kind(path)? == MAGIC)
+}
+
 fn kind(path: &Path) -> io::Result<u64> {
     Ok(u64::from_ne_bytes(statfs(path)?.f_type.to_ne_bytes()))
 }

@@ -25,17 +25,28 @@ pub struct Kernel {
 /// # Errors
 /// Why it cannot run Ringwall.
 pub fn check() -> Result<Kernel> {
-    let release = rustix::system::uname()
-        .release()
-        .to_string_lossy()
-        .into_owned();
-    let kernel = of_release(&release)?;
+    let kernel = of_release(&release())?;
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
         let message =
             "it was built without CONFIG_DEBUG_INFO_BTF (/sys/kernel/btf/vmlinux is missing)";
         return Err(Error::Unsupported(message.to_owned()));
     }
     Ok(kernel)
+}
+
+/// The running kernel's release, as `uname -r` says it.
+#[must_use]
+pub fn release() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
+/// Major and minor number of a release that can run Ringwall.
+///
+/// # Errors
+/// It is too old.
+pub fn version(release: &str) -> Result<(u32, u32)> {
+    of_release(release).map(|kernel| kernel.version)
 }
 
 fn of_release(release: &str) -> Result<Kernel> {

@@ -168,3 +168,15 @@ fn limits_are_those_of_the_tables() {
     let head = "| what | how many |\n| --- | --- |\n".to_owned();
     generated("docs/packet-path.md", "limits", &(head + &rows.concat()));
 }
+
+#[test]
+fn checks_are_those_of_the_doctor() {
+    let rows = firewall_user::diagnose::doctor::CHECKS.iter();
+    let rows = rows.map(|(id, what)| format!("| `{id}` | {what} |\n"));
+    let head = "| check | what it looks at |\n| --- | --- |\n".to_owned();
+    generated(
+        "docs/doctor.md",
+        "checks",
+        &(head + &rows.collect::<String>()),
+    );
+}

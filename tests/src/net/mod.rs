@@ -7,6 +7,7 @@
 mod cgroup;
 mod clean;
 mod dirs;
+mod foreign;
 mod host;
 mod icmp;
 mod lab;
@@ -16,10 +17,12 @@ mod process;
 pub mod sock;
 mod tun;
 mod veth;
+pub mod xdp;
 
 pub use cgroup::{make_cgroup, remove_cgroup};
 pub use clean::{remove_locks, sweep_dead, sweep_own};
 pub use dirs::RunDir;
+pub use foreign::{Foreign, Seat};
 pub use host::{Host, METRICS, binary};
 pub use lab::Lab;
 pub use netns::Netns;

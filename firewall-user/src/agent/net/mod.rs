@@ -1,13 +1,16 @@
 //! What the kernel says of links and addresses, now and at every change.
 
+mod beside;
 mod connected;
 mod events;
 pub mod guard;
+pub mod hook;
 mod links;
 mod locals;
 mod sockets;
 mod way;
 
+pub use beside::{Filter, Xdp};
 pub use connected::connected;
 pub use events::{Changed, watch};
 pub use links::{Link, Vlan, links};
@@ -25,6 +28,26 @@ pub fn links_now() -> anyhow::Result<Vec<Link>> {
 /// The networks on the links of all interfaces, for who has no event loop.
 pub fn connected_now() -> anyhow::Result<Connected> {
     now(async { connected(&links().await?).await })
+}
+
+/// Addresses that are delivered here, for who has no event loop.
+pub fn locals_now() -> anyhow::Result<Vec<Local>> {
+    now(locals())
+}
+
+/// Programs at XDP, for who has no event loop.
+pub fn xdp_now() -> anyhow::Result<Vec<Xdp>> {
+    now(beside::xdp())
+}
+
+/// Filters in clsact qdiscs, for who has no event loop.
+pub fn filters_now(links: &[Link]) -> anyhow::Result<Vec<Filter>> {
+    now(beside::filters(links))
+}
+
+/// The addresses that no route leads to, for who has no event loop.
+pub fn unrouted_now(addresses: &[std::net::IpAddr]) -> anyhow::Result<Vec<std::net::IpAddr>> {
+    now(beside::unrouted(addresses))
 }
 
 /// The sockets of this network namespace, those of connections with the interface that leads to their far end.
