@@ -5,7 +5,7 @@
 
 use crate::reason::REASONS;
 use crate::session::end::CAUSES;
-use crate::zone::{INTERFACE_CLASSES, ZONES};
+use crate::zone::ZONES;
 
 /// Version of all layouts in the pinned tables; part of the pin directory's name.
 ///
@@ -19,14 +19,21 @@ pub const LAYOUT_VERSION: u32 = 2;
 /// Slots are numbered from 1; 0 means that no policy was ever applied.
 pub const SLOTS: u32 = 4;
 
-/// Rules of one generation, each policy's default counted as one.
-pub const MAX_RULES: u32 = 1024;
+/// Places for the tables of generations, numbered from 1: more than slots, so that a table is never written in the
+/// place of one that a slot's head still names.
+pub const PLACES: u32 = 8;
 
-/// Words of 64 rules in a [`Vector`].
-pub const VECTOR_WORDS: usize = MAX_RULES as usize / 64;
+/// Rules of one generation in use, each policy's default counted as one.
+pub const MAX_RULES: u32 = 131_072;
+
+/// Counters and names of rules are in pages of so many, which are made when a policy first needs them.
+pub const COUNTER_PAGE: u32 = 4096;
+
+/// Pages of counters that there may be.
+pub const COUNTER_PAGES: u32 = 64;
 
 /// Rule counters: numbers below [`FIRST_RULE_COUNTER`] are fixed, those of rules are given out by the agent.
-pub const RULE_COUNTERS: u32 = 4096;
+pub const RULE_COUNTERS: u32 = COUNTER_PAGE * COUNTER_PAGES;
 
 /// Counter number of failsafe rule 1; at most [`MAX_FAILSAFE`] follow.
 pub const FIRST_FAILSAFE_COUNTER: u32 = 32;
@@ -105,10 +112,12 @@ impl Fallback {
 
 /// Set in [`Generation::flags`]: `mode: monitor` on the whole policy.
 pub const GENERATION_MONITOR: u32 = 1;
-/// Set in [`Generation::flags`]: some rule names source ports.
-pub const GENERATION_SOURCE_PORTS: u32 = 2;
+/// Set in [`Generation::flags`]: addresses differ, by zone or by set.
+pub const GENERATION_ADDRESSES: u32 = 2;
 /// Set in [`Generation::flags`]: some rule names interfaces.
 pub const GENERATION_INTERFACES: u32 = 4;
+/// Set in [`Generation::flags`]: some rule only monitors, and is counted.
+pub const GENERATION_COUNTS: u32 = 8;
 
 /// The head of a generation.
 #[repr(C)]
@@ -125,36 +134,20 @@ pub struct Generation {
     pub essentials: u32,
     /// [`Fallback`] by [`crate::zone::Course`].
     pub unmatched: [u8; 4],
-    /// Vector of source zone 0; that of zone `z` is `z` further on.
-    pub source_zones: u32,
-    /// Vector of destination zone 0; that of zone `z` is `z` further on.
-    pub destination_zones: u32,
-    /// Vector of a service that no rule names: rules without `services`.
-    pub any_service: u32,
-    /// Vector of a source port that no rule names, and of packets without ports.
-    pub any_source_port: u32,
-    /// Vector of an interface that no rule names.
-    pub any_interface: u32,
-    /// Address entry where the table of addresses has none (it always has: both families' /0 are in it).
-    pub default_address: AddressEntry,
+    /// Place of its trees.
+    pub trees: u32,
+    /// Place of its rules.
+    pub list: u32,
+    /// Place of what is known of addresses.
+    pub addresses: u32,
+    /// Among the lines of the trees: the record of the first kind of interfaces.
+    pub interface_records: u32,
+    /// Lines of the record of one kind of interfaces.
+    pub interface_stride: u32,
     /// `metadata.revision`.
     pub revision: u64,
     /// Zero.
-    pub reserved: [u64; 4],
-}
-
-/// What is known of an address: which rules name it as source and as destination, and its zone by
-/// class of interface.
-#[repr(C)]
-#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
-pub struct AddressEntry {
-    /// Vector of rules that it may be the source of.
-    pub source: u32,
-    /// Vector of rules that it may be the destination of.
-    pub destination: u32,
-    /// Zone number by class of interface.
-    pub zones: [u8; INTERFACE_CLASSES],
+    pub reserved: [u64; 7],
 }
 
 /// Key of the service table, for longest-prefix match: protocol, kind, and the port in network byte order
@@ -165,29 +158,6 @@ pub type ServiceKey = [u8; 4];
 pub const KIND_DESTINATION: u8 = 0;
 /// [`ServiceKey`] kind: source port (the protocol byte is 0 there).
 pub const KIND_SOURCE: u8 = 1;
-
-/// A set of rules, one bit each: bit `i % 64` of word `i / 64` is rule `i` of the ordered list.
-#[repr(C)]
-#[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Vector {
-    /// The bits.
-    pub words: [u64; VECTOR_WORDS],
-}
-
-impl Default for Vector {
-    fn default() -> Self {
-        Self {
-            words: [0; VECTOR_WORDS],
-        }
-    }
-}
-
-/// The vector that holds every rule; looking it up can be left out.
-pub const VECTOR_ALL: u32 = 0;
-
-/// Vectors of one generation.
-pub const MAX_VECTORS: u32 = 65_536;
 
 /// Key of the table of interfaces.
 #[repr(C)]
@@ -214,10 +184,10 @@ pub struct VlanKey {
 #[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct InterfaceEntry {
-    /// Class for zones, below [`INTERFACE_CLASSES`]; 0 is the class of interfaces that no zone names.
+    /// Class for zones, below [`crate::zone::INTERFACE_CLASSES`]; 0 is the class of interfaces that no zone names.
     pub class: u32,
-    /// Vector of rules that hold on it.
-    pub vector: u32,
+    /// Kind for rules: interfaces of one kind are named by the same rules.
+    pub kind: u32,
 }
 
 /// What the routing tables say of one of this machine's addresses.
@@ -411,9 +381,7 @@ pub struct PolicyInfo {
 }
 
 const _: () = assert!(size_of::<Active>() == 64);
-const _: () = assert!(size_of::<AddressEntry>() == 24);
 const _: () = assert!(size_of::<Generation>() == 104);
-const _: () = assert!(size_of::<Vector>() == 128);
 const _: () = assert!(size_of::<Settings>() == 160);
 const _: () = assert!(size_of::<PolicyInfo>() == 176);
 const _: () = assert!(PACKET_COUNTERS == 32_768);

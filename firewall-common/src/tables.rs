@@ -2,8 +2,9 @@
 //! fuzzers and `explain`, plain collections.
 
 use crate::addr::Addr;
-use crate::config::{AddressEntry, Generation, InterfaceEntry, ServiceKey, Strays};
+use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
+use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Entry, Permit, Track};
 
@@ -62,8 +63,8 @@ pub trait Tables: Copy {
     /// Borrows the head of a generation.
     type Head: core::ops::Deref<Target = Generation> + Copy;
 
-    /// Borrows what is known of an address; copied it would fill the kernel's stack.
-    type Found: core::ops::Deref<Target = AddressEntry> + Copy;
+    /// Borrows a line of a classifier.
+    type Line: core::ops::Deref<Target = Line> + Copy;
 
     /// The slot of the generation in force at `now`; 0 where none is.
     fn slot(self, now: u64) -> u32;
@@ -76,16 +77,14 @@ pub trait Tables: Copy {
     /// Does this host have failsafe rules?
     fn has_failsafe(self) -> bool;
 
-    /// Longest-prefix match of an address.
-    fn address(self, slot: u32, address: &Addr) -> Option<Self::Found>;
-    /// Longest-prefix match of a service.
-    fn service(self, slot: u32, key: ServiceKey) -> Option<u32>;
     /// What the generation knows of an interface.
     fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry>;
-    /// A word of a vector; 0 (no rule) for one that does not exist.
-    fn vector_word(self, slot: u32, vector: u32, word: u32) -> u64;
-    /// A rule of the ordered list.
-    fn rule(self, slot: u32, index: u32) -> Option<Rule>;
+    /// A line of the trees over rules at a place.
+    fn tree_line(self, place: u32, index: u32) -> Option<Self::Line>;
+    /// A line of what is known of addresses at a place.
+    fn address_line(self, place: u32, index: u32) -> Option<Self::Line>;
+    /// A rule of the ordered list at a place.
+    fn rule(self, place: u32, index: u32) -> Option<Rule>;
     /// Does `work` until it is done, at most `limit` steps.
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W);
 
@@ -100,7 +99,7 @@ pub trait Tables: Copy {
     fn vlan(self, parent: u32, tag: u32) -> bool;
     /// Failsafe rules (bit `i` is rule `i + 1`) that name an address.
     fn failsafe_address(self, address: &Addr) -> u64;
-    /// Failsafe rules that name a service; the key is as for [`Self::service`].
+    /// Failsafe rules that name a service.
     fn failsafe_service(self, key: ServiceKey) -> u64;
 
     /// The entry of a session, in either table.

@@ -2,12 +2,13 @@
 
 use crate::addr::Addr;
 use crate::config::{
-    Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, Settings, Vector, VlanKey,
+    Active, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name, PolicyInfo,
+    RuleCount, Settings, VlanKey,
 };
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
+use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Carry, Entry};
 
@@ -22,18 +23,17 @@ macro_rules! pod {
 pod!(
     Active,
     Addr,
-    AddressEntry,
     Count,
     Generation,
     InterfaceEntry,
     InterfaceKey,
+    Line,
     VlanKey,
     LocalEntry,
     Name,
     PolicyInfo,
     RuleCount,
     Settings,
-    Vector,
     FlowKey,
     FragmentKey,
     Rule,

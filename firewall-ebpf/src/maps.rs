@@ -4,13 +4,14 @@ use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCp
 use aya_ebpf::macros::btf_map;
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    AGENT_COUNTERS, Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey,
-    LocalEntry, MAX_RULES, Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount,
-    SESSION_COUNTERS, SLOTS, Settings, Vector, VlanKey,
+    AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
+    InterfaceKey, LocalEntry, Name, PACKET_COUNTERS, PLACES, PolicyInfo, RuleCount,
+    SESSION_COUNTERS, SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::{At, Scratch};
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::{Carry, Entry};
@@ -18,7 +19,8 @@ use firewall_common::zone::ZONES;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
 const SLOT_PLACES: usize = SLOTS as usize + 1;
-const RULE_PLACES: usize = SLOT_PLACES * MAX_RULES as usize;
+/// Places of tables; place 0 is never filled.
+const TABLE_PLACES: usize = PLACES as usize + 1;
 /// What a decision works with. All of it is here and not on the stack, of which the kernel gives 512 bytes
 /// to a whole chain of calls.
 #[repr(C)]
@@ -29,15 +31,19 @@ pub(crate) struct Room {
     pub(crate) scratch: Scratch,
 }
 
-/// An inner array may have any size (`BPF_F_INNER_MAP`).
-const INNER: usize = 0x1000;
+/// An inner array may have any size (`BPF_F_INNER_MAP`), and is filled through a mapping
+/// (`BPF_F_MMAPABLE`), which also puts its first value at the beginning of a page, and so each line at the
+/// beginning of a line of the processor's cache.
+const INNER: usize = 0x1000 | 0x400;
 
-/// A slot's vectors.
-pub(crate) type Vectors = Array<Vector, 1, INNER>;
-/// A slot's prefixes.
-pub(crate) type Addresses = LpmTrie<[u8; 16], AddressEntry, 1>;
-/// A slot's services.
-pub(crate) type Services = LpmTrie<[u8; 4], u32, 1>;
+/// A classifier's lines.
+pub(crate) type Lines = Array<Line, 1, INNER>;
+/// An ordered list.
+pub(crate) type Rules = Array<Rule, 1, INNER>;
+/// A page of counters.
+pub(crate) type CounterPage = PerCpuArray<RuleCount, { COUNTER_PAGE as usize }>;
+/// A page of names.
+type NamePage = Array<Name, { COUNTER_PAGE as usize }, 0x400>;
 
 /// Which generation is in force: the one word that a swap changes.
 #[btf_map]
@@ -48,18 +54,15 @@ pub(crate) static GENERATIONS: Array<Generation, SLOT_PLACES> = Array::new();
 /// The host's own settings.
 #[btf_map]
 pub(crate) static SETTINGS: Array<Settings, 1> = Array::new();
-/// Ordered lists: rule `i` of slot `s` is at `s * MAX_RULES + i`.
+/// Trees over rules, by place; a generation's head names its place.
 #[btf_map]
-pub(crate) static RULES: Array<Rule, RULE_PLACES> = Array::new();
-/// Vectors by slot.
+pub(crate) static TREES: ArrayOfMaps<Lines, TABLE_PLACES> = ArrayOfMaps::new();
+/// Ordered lists, by the place of their trees.
 #[btf_map]
-pub(crate) static VECTORS: ArrayOfMaps<Vectors, SLOT_PLACES> = ArrayOfMaps::new();
-/// Prefixes by slot.
+pub(crate) static RULES: ArrayOfMaps<Rules, TABLE_PLACES> = ArrayOfMaps::new();
+/// What is known of addresses, by place; a generation's head names its place.
 #[btf_map]
-pub(crate) static ADDRESSES: ArrayOfMaps<Addresses, SLOT_PLACES> = ArrayOfMaps::new();
-/// Services by slot.
-#[btf_map]
-pub(crate) static SERVICES: ArrayOfMaps<Services, SLOT_PLACES> = ArrayOfMaps::new();
+pub(crate) static ADDRESSES: ArrayOfMaps<Lines, TABLE_PLACES> = ArrayOfMaps::new();
 /// Interfaces by slot and index.
 #[btf_map]
 pub(crate) static INTERFACES: HashMap<InterfaceKey, InterfaceEntry, 16_384> = HashMap::new();
@@ -91,10 +94,10 @@ pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, u64, 16_384> = LruHashMap::
 /// Packets by verdict, hook, zone and reason.
 #[btf_map]
 pub(crate) static PACKETS: PerCpuArray<Count, { PACKET_COUNTERS as usize }> = PerCpuArray::new();
-/// Packets by rule.
+/// Packets by rule, in pages.
 #[btf_map]
-pub(crate) static RULE_COUNTS: PerCpuArray<RuleCount, { RULE_COUNTERS as usize }> =
-    PerCpuArray::new();
+pub(crate) static RULE_COUNTS: ArrayOfMaps<CounterPage, { COUNTER_PAGES as usize }> =
+    ArrayOfMaps::new();
 /// Sessions opened and ended.
 #[btf_map]
 pub(crate) static SESSION_COUNTS: PerCpuArray<u64, { SESSION_COUNTERS as usize }> =
@@ -125,9 +128,9 @@ pub(crate) static ANSWERS: LruHashMap<Addr, u64, 8192> = LruHashMap::new();
 #[btf_map]
 static CARRIED_PACKETS: HashMap<u32, Count, { PACKET_COUNTERS as usize }, NO_PREALLOC> =
     HashMap::new();
-/// The same by rule.
+/// The same by rule; layout 1 had as many counters as a page has.
 #[btf_map]
-static CARRIED_RULES: HashMap<u32, RuleCount, { RULE_COUNTERS as usize }, NO_PREALLOC> =
+static CARRIED_RULES: HashMap<u32, RuleCount, { COUNTER_PAGE as usize }, NO_PREALLOC> =
     HashMap::new();
 /// The session that `ringwall_carry` is to see to.
 #[btf_map]
@@ -138,9 +141,9 @@ static HOME: Array<u64, 1> = Array::new();
 /// What the agent counts, so that it outlives the agent; never read or written here.
 #[btf_map]
 static AGENT_COUNTS: Array<u64, { AGENT_COUNTERS as usize }> = Array::new();
-/// Names of rules by counter; for people, never read here.
+/// Names of rules by counter, in pages; for people, never read here.
 #[btf_map]
-static RULE_NAMES: Array<Name, { RULE_COUNTERS as usize }> = Array::new();
+static RULE_NAMES: ArrayOfMaps<NamePage, { COUNTER_PAGES as usize }> = ArrayOfMaps::new();
 /// Names of zones by number; for people, never read here.
 #[btf_map]
 static ZONE_NAMES: Array<Name, ZONES> = Array::new();

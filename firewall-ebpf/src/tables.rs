@@ -4,13 +4,14 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::generated as h;
 use core::ffi::c_void;
-use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
+use core::ptr::{addr_of, addr_of_mut, from_mut, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    AddressEntry, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, ServiceKey, Strays,
-    VECTOR_WORDS, VlanKey, has_passed,
+    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, Strays, VlanKey,
+    has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
@@ -18,8 +19,7 @@ use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 use crate::atomics;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
-    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SERVICES, SESSIONS, SETTINGS,
-    VECTORS, VLANS,
+    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
 };
 use crate::route;
 use crate::source::Context;
@@ -69,20 +69,6 @@ fn half_open(key: &FlowKey) -> Option<(Handle, Table)> {
 // return values between a program's functions.
 
 #[inline(never)]
-fn find_address(slot: u32, address: &Addr) -> *const AddressEntry {
-    let key = Key::new(128, address.to_bytes());
-    let entry = ADDRESSES.get(slot).and_then(|trie| trie.get(&key));
-    entry.map_or(null(), from_ref)
-}
-
-#[inline(never)]
-fn find_service(slot: u32, key: u32) -> *const u32 {
-    let key = Key::new(32, key.to_ne_bytes());
-    let vector = SERVICES.get(slot).and_then(|trie| trie.get(&key));
-    vector.map_or(null(), from_ref)
-}
-
-#[inline(never)]
 fn find_interface(slot: u32, index: u32) -> *const InterfaceEntry {
     let key = InterfaceKey { slot, index };
     INTERFACES.get_ptr(key).unwrap_or(null())
@@ -105,6 +91,12 @@ fn find_failsafe_service(key: u32) -> u64 {
     halves.map_or(0, |[low, high]| u64::from(*low) | u64::from(*high) << 32)
 }
 
+/// This CPU's counter of a rule.
+#[inline(always)]
+fn rule_count(counter: u32) -> Option<*mut RuleCount> {
+    RULE_COUNTS.get_value_ptr_mut(counter / COUNTER_PAGE, &(counter % COUNTER_PAGE))
+}
+
 /// What a step of `bpf_loop` needs: it must be on the stack, so it is no more than two pointers.
 struct Call<W, T> {
     work: *mut W,
@@ -124,7 +116,7 @@ extern "C" fn step<W: Work<T>, T: Tables>(_index: u64, call: *mut c_void) -> i64
 impl<const DRY: bool> Tables for MapTables<DRY> {
     type Handle = Handle;
     type Head = &'static Generation;
-    type Found = &'static AddressEntry;
+    type Line = &'static Line;
 
     #[inline(always)]
     fn slot(self, now: u64) -> u32 {
@@ -174,33 +166,24 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn address(self, slot: u32, address: &Addr) -> Option<Self::Found> {
-        // SAFETY: points to a value in a trie that is filled before it is put into its place, and then
-        // never changed; it lives as long as the program runs.
-        unsafe { find_address(slot, address).as_ref() }
-    }
-
-    #[inline(always)]
-    fn service(self, slot: u32, key: ServiceKey) -> Option<u32> {
-        // SAFETY: as in `address`.
-        unsafe { find_service(slot, u32::from_ne_bytes(key)).as_ref() }.copied()
-    }
-
-    #[inline(always)]
     fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry> {
         // SAFETY: entries are written by the agent only, whole, and copied out at once.
         unsafe { find_interface(slot, index).as_ref() }.copied()
     }
 
     #[inline(always)]
-    fn vector_word(self, slot: u32, vector: u32, word: u32) -> u64 {
-        let words = VECTORS.get_value(slot, &vector);
-        words.map_or(0, |vector| vector.words[word as usize & (VECTOR_WORDS - 1)])
+    fn tree_line(self, place: u32, index: u32) -> Option<Self::Line> {
+        TREES.get_value(place, &index)
     }
 
     #[inline(always)]
-    fn rule(self, slot: u32, index: u32) -> Option<Rule> {
-        RULES.get(slot * MAX_RULES + index).copied()
+    fn address_line(self, place: u32, index: u32) -> Option<Self::Line> {
+        ADDRESSES.get_value(place, &index)
+    }
+
+    #[inline(always)]
+    fn rule(self, place: u32, index: u32) -> Option<Rule> {
+        RULES.get_value(place, &index).copied()
     }
 
     #[inline(always)]
@@ -368,7 +351,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         if DRY {
             return;
         }
-        if let Some(count) = RULE_COUNTS.get_ptr_mut(counter) {
+        if let Some(count) = rule_count(counter) {
             // SAFETY: this CPU's value of that type.
             let count = unsafe { &mut *count };
             count.packets += u64::from(packets);
@@ -382,7 +365,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         if DRY {
             return;
         }
-        if let Some(count) = RULE_COUNTS.get_ptr_mut(counter) {
+        if let Some(count) = rule_count(counter) {
             // SAFETY: this CPU's value of that type.
             let count = unsafe { &mut *count };
             count.would_packets += u64::from(packets);

@@ -8,6 +8,7 @@
 pub mod bpf;
 pub mod case;
 pub mod cases;
+pub mod classbench;
 pub mod earlier;
 pub mod machine;
 pub mod net;

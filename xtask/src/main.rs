@@ -1,7 +1,8 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | kernels | package`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | kernels | package`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -39,6 +40,8 @@ enum Task {
     Test(test::Args),
     /// Three namespaces, the real agent, real packets, about a minute
     Demo(demo::Args),
+    /// What a packet, a look-up and an apply cost: a table, and a record in `bench/runs`
+    Bench(bench::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
     /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
@@ -58,6 +61,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Package(args) => package::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),

@@ -1,4 +1,4 @@
-//! A rule as the kernel sees it: what it does, once the vectors say that it matches.
+//! A rule as the kernel sees it: what it does, once an entry of a leaf says that it matches.
 
 /// What a rule does.
 #[repr(u8)]
@@ -49,8 +49,8 @@ pub struct Rule {
     pub pad: u16,
     /// `log`: one record in so many, 1 for all; 0: the rule says nothing of it.
     pub log: u32,
-    /// Zero.
-    pub spare: u32,
+    /// Its place in the ordered list: of two rules that match, the one with the lower place decides.
+    pub order: u32,
     /// Room for limits.
     pub reserved: u64,
 }

@@ -5,6 +5,7 @@ use firewall_common::flow::Tuple;
 use firewall_common::judge;
 use firewall_common::policy::lookup::{Question, Search, lookup};
 use firewall_common::session::{Entry, State, opener_tuple};
+use firewall_common::tables::Tables as _;
 
 use super::clock::boot_now;
 use super::plane::Live;
@@ -79,21 +80,16 @@ fn refused(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now:
 }
 
 fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) -> Option<CutLine> {
+    let head = tables.generation(tables.active())?;
     let mut tuple = Tuple::default();
     let entry: &Entry = &live.entry;
     opener_tuple(&live.key, entry, &mut tuple);
     let mut question = Question::default();
     judge::ask_again(&tuple, entry, now, &mut question);
     let mut search = Search::default();
-    lookup(
-        tables,
-        tables.active(),
-        &compiled.head,
-        &question,
-        &mut search,
-    );
+    lookup(tables, tables.active(), head, &question, &mut search);
     let answer = &search.answer;
-    judge::again(&compiled.head, answer, entry, now).err()?;
+    judge::again(head, answer, entry, now).err()?;
     let rule = answer.rule().map(|rule| rule.counter);
     let listed = compiled.listing.iter();
     let rule = listed

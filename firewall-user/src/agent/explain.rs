@@ -32,7 +32,7 @@ impl Agent {
             return Err(Problem::new(exit::NO, text));
         };
         let spec = packet::parse(text, &policy.zones).map_err(|error| input(error.to_string()))?;
-        let space = Space::new(&current.compiled);
+        let space = Space::new(policy, &current.compiled);
         let mut chosen = explain::choose(policy, &space, &spec).map_err(input)?;
         self.as_here(&mut chosen)?;
         let plan = &current.compiled.interfaces;

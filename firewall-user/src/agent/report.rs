@@ -51,6 +51,7 @@ impl Agent {
         let policy = in_force.map(|held| PolicyLine {
             outcome: outcome.to_owned(),
             confirm_by: waits.map(|waits| wall(waits.deadline)),
+            cost: self.in_force().map(|current| current.compiled.cost),
             applied: seconds(since(&held)),
             name: held.identity.name,
             revision: held.identity.revision,

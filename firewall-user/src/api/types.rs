@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::revision::Allow;
+use crate::policy::compiled::Cost;
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -43,6 +44,9 @@ pub struct PolicyLine {
     /// Until when it waits, RFC 3339.
     #[serde(default)]
     pub confirm_by: Option<String>,
+    /// What it costs in the kernel; `null` where the tables were read without an agent.
+    #[serde(default)]
+    pub cost: Option<Cost>,
 }
 
 /// An interface.

@@ -57,6 +57,7 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
             policy.name, policy.revision, policy.applied
         ));
         lines.push(format!("digest    {}", policy.digest));
+        lines.extend(policy.cost.map(|cost| format!("cost      {cost}")));
         lines.extend(policy.confirm_by.as_ref().map(|by| {
             format!("PENDING   until {by}: goes back by itself without `ringwall confirm`")
         }));

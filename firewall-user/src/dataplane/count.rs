@@ -80,13 +80,15 @@ fn place_of(place: u32, count: Count) -> Option<PacketCount> {
 /// Rule counters that are not zero, by number, with what the tables before these had counted.
 pub(super) fn rules(maps: &Maps) -> Result<Vec<(u32, RuleCount)>> {
     let mut all: BTreeMap<u32, RuleCount> = maps.carried_rules.list()?.into_iter().collect();
-    maps.rule_counts.list(|number, cpus| {
-        let sum = sum_rules(cpus);
-        if sum.packets != 0 || sum.would_packets != 0 {
-            let count = all.entry(number).or_default();
-            *count = sum_rules(&[*count, sum]);
-        }
-    })?;
+    for (first, page) in maps.counter_pages()? {
+        page.list(|place, cpus| {
+            let sum = sum_rules(cpus);
+            if sum.packets != 0 || sum.would_packets != 0 {
+                let count = all.entry(first + place).or_default();
+                *count = sum_rules(&[*count, sum]);
+            }
+        })?;
+    }
     Ok(all.into_iter().collect())
 }
 

@@ -24,9 +24,8 @@ pub struct Failsafe {
 
 /// Makes a table hold exactly `wanted`. What is new comes first, so that what stays is never missing.
 fn hold<K: Pod + Ord, V: Pod>(table: &Table<K, V>, wanted: &BTreeMap<K, V>) -> Result<()> {
-    for (key, value) in wanted {
-        table.set(key, value)?;
-    }
+    let (keys, values): (Vec<K>, Vec<V>) = wanted.iter().unzip();
+    table.fill(&keys, &values)?;
     for (key, _) in table.list()? {
         if !wanted.contains_key(&key) {
             table.delete(&key)?;

@@ -1,17 +1,20 @@
 //! The tables, opened from their pins.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use aya::Pod;
 use aya::maps::{ArrayOfMaps, Map, MapData};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Active, AddressEntry, Count, Generation, InterfaceEntry, InterfaceKey, LocalEntry, Name,
-    PolicyInfo, RuleCount, SLOTS, Settings, Vector, VlanKey,
+    Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
+    LocalEntry, Name, PLACES, PolicyInfo, RuleCount, Settings, VlanKey,
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
 
@@ -19,6 +22,7 @@ use super::error::{Error, Result};
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
 use super::raw;
 use super::table::{Counters, Table};
+use super::window::Window;
 
 /// The only key of tables with one place.
 pub(super) const ONLY: u32 = 0;
@@ -29,10 +33,9 @@ pub(super) struct Maps {
     pub active: Table<u32, Active>,
     pub generations: Table<u32, Generation>,
     pub settings: Table<u32, Settings>,
-    pub rules: Table<u32, Rule>,
-    pub vectors: Slots,
-    pub addresses: Slots,
-    pub services: Slots,
+    pub trees: Inner,
+    pub rules: Inner,
+    pub addresses: Inner,
     pub interfaces: Table<InterfaceKey, InterfaceEntry>,
     pub guarded: Table<u32, u32>,
     pub vlans: Table<VlanKey, u32>,
@@ -42,14 +45,14 @@ pub(super) struct Maps {
     pub sessions: Table<FlowKey, Entry>,
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
-    pub rule_counts: Counters<RuleCount>,
+    pub rule_counts: Inner,
     pub carried_packets: Table<u32, Count>,
     pub carried_rules: Table<u32, RuleCount>,
     pub home: Table<u32, u64>,
     pub session_counts: Counters<u64>,
     pub event_counts: Counters<EventCount>,
     pub agent_counts: Table<u32, u64>,
-    pub rule_names: Table<u32, Name>,
+    pub rule_names: Inner,
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
 }
@@ -62,10 +65,9 @@ impl Maps {
             active: Table::open(at, "ACTIVE")?,
             generations: Table::open(at, "GENERATIONS")?,
             settings: Table::open(at, "SETTINGS")?,
-            rules: Table::open(at, "RULES")?,
-            vectors: Slots::open(at, "VECTORS")?,
-            addresses: Slots::open(at, "ADDRESSES")?,
-            services: Slots::open(at, "SERVICES")?,
+            trees: Inner::open(at, "TREES")?,
+            rules: Inner::open(at, "RULES")?,
+            addresses: Inner::open(at, "ADDRESSES")?,
             interfaces: Table::open(at, "INTERFACES")?,
             guarded: Table::open(at, "GUARDED")?,
             vlans: Table::open(at, "VLANS")?,
@@ -75,31 +77,33 @@ impl Maps {
             sessions: Table::open(at, "SESSIONS")?,
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
-            rule_counts: Counters::open(at, "RULE_COUNTS")?,
+            rule_counts: Inner::open(at, "RULE_COUNTS")?,
             carried_packets: Table::open(at, "CARRIED_PACKETS")?,
             carried_rules: Table::open(at, "CARRIED_RULES")?,
             home: Table::open(at, "HOME")?,
             session_counts: Counters::open(at, "SESSION_COUNTS")?,
             event_counts: Counters::open(at, "EVENT_COUNTS")?,
             agent_counts: Table::open(at, "AGENT_COUNTS")?,
-            rule_names: Table::open(at, "RULE_NAMES")?,
+            rule_names: Inner::open(at, "RULE_NAMES")?,
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
         })
     }
 }
 
-/// A table of tables, by slot.
+/// A table of tables, by place. Each table in it has a pin of its own beside the outer one's: to open one by its
+/// number would take CAP_SYS_ADMIN, which the agent has no other need for.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Inner {
     outer: ArrayOfMaps<MapData, MapData>,
     /// The same, as a look-up sees it: numbers of tables.
     numbers: Table<u32, u32>,
+    directory: PathBuf,
     name: &'static str,
 }
 
-impl Slots {
-    fn open(directory: &std::path::Path, name: &'static str) -> Result<Self> {
+impl Inner {
+    fn open(directory: &Path, name: &'static str) -> Result<Self> {
         let failed = |error| Error::Table(name, io::Error::other(error));
         let map = MapData::from_pin(directory.join(name)).map_err(failed)?;
         let map = Map::from_map_data(map).map_err(failed)?;
@@ -107,23 +111,116 @@ impl Slots {
         Ok(Self {
             outer,
             numbers: Table::open(directory, name)?,
+            directory: directory.to_owned(),
             name,
         })
     }
 
-    /// Puts a table into a slot's place. Returns only after every packet that was under way when the
+    fn pin(&self, place: u32) -> PathBuf {
+        self.directory.join(format!("{}_{place}", self.name))
+    }
+
+    /// Puts a table into its place. Returns only after every packet that was under way when the
     /// place was set has been judged (the kernel waits a grace period for tables of tables).
-    pub(super) fn set<K: Pod, V: Pod>(&mut self, slot: u32, inner: &Table<K, V>) -> Result<()> {
+    ///
+    /// The pin is made first and counts only where it is that of the table in the place, so dying in between
+    /// leaves a place whose table is not known, which is then made anew.
+    fn set(&mut self, place: u32, inner: &MapData) -> Result<()> {
         let failed = |error| Error::Table(self.name, io::Error::other(error));
-        self.outer.set(slot, inner.map(), 0).map_err(failed)?;
-        // Opening it by its number would take CAP_SYS_ADMIN, which the agent has no other need for.
-        let found = self.numbers.get(&slot)?;
-        let wanted = inner.map().info().map_err(failed)?;
-        if found == Some(wanted.id()) {
+        let pin = self.pin(place);
+        let _was_not_there = std::fs::remove_file(&pin);
+        let pinned = inner.pin(&pin);
+        pinned.map_err(|error| Error::Table(self.name, io::Error::other(error)))?;
+        let wanted = inner.info().map_err(failed)?;
+        self.outer.set(place, inner, 0).map_err(failed)?;
+        if self.numbers.get(&place)? == Some(wanted.id()) {
             Ok(())
         } else {
             Err(Error::Differs(self.name))
         }
+    }
+
+    /// The table in a place, where there is one.
+    fn get(&self, place: u32) -> Option<MapData> {
+        let map = MapData::from_pin(self.pin(place)).ok()?;
+        let number = self.numbers.get(&place).ok()?;
+        (number == Some(map.info().ok()?.id())).then_some(map)
+    }
+
+    /// Does the table in a place hold exactly these values?
+    pub(super) fn holds<V: Pod + PartialEq>(&self, place: u32, values: &[V]) -> bool {
+        let look = || {
+            let table: Table<u32, V> = Table::from_map(self.get(place)?, self.name).ok()?;
+            if table.places().ok()? as usize != values.len() {
+                return None;
+            }
+            let window: Window<V> = Window::open(table.map().fd().as_fd(), values.len()).ok()?;
+            Some(window.values() == values)
+        };
+        look().unwrap_or(false)
+    }
+
+    /// Makes a table with these values, which are read back, and puts it into a place.
+    pub(super) fn fill<V: Pod + PartialEq>(&mut self, place: u32, values: &[V]) -> Result<()> {
+        let places = u32::try_from(values.len()).unwrap_or(u32::MAX).max(1);
+        let table: Table<u32, V> = new_array(self.name, places, INNER | MMAPABLE)?;
+        let failed = |error| Error::Table(self.name, error);
+        let mut window = Window::open(table.map().fd().as_fd(), places as usize).map_err(failed)?;
+        window.set_all(0, values);
+        if window.values().get(..values.len()) != Some(values) {
+            return Err(Error::Differs(self.name));
+        }
+        self.set(place, table.map())
+    }
+
+    /// Lets go of the tables in places that are not among those used, so that their memory is free again.
+    pub(super) fn keep(&mut self, used: &[u32]) {
+        for place in (1..=PLACES).filter(|place| !used.contains(place)) {
+            let _was_empty = raw::delete(self.numbers.map().fd().as_fd(), &place);
+            let _was_not_there = std::fs::remove_file(self.pin(place));
+        }
+    }
+
+    /// Makes the page of counters or names in a place, where it is missing.
+    fn make_page(&mut self, place: u32, make: impl FnOnce() -> Result<MapData>) -> Result<()> {
+        if self.get(place).is_some() {
+            return Ok(());
+        }
+        self.set(place, &make()?)
+    }
+}
+
+impl Maps {
+    /// Makes the pages that counters of these numbers and their names need. What is there is never changed, so
+    /// that nothing that was counted is lost.
+    pub(super) fn make_pages(&mut self, counters: impl Iterator<Item = u32>) -> Result<()> {
+        let pages: BTreeSet<u32> = counters.map(|counter| counter / COUNTER_PAGE).collect();
+        for page in pages {
+            self.rule_counts.make_page(page, new_counters)?;
+            self.rule_names.make_page(page, new_names)?;
+        }
+        Ok(())
+    }
+
+    /// Every page of counters, with the number of its first.
+    pub(super) fn counter_pages(&self) -> Result<Vec<(u32, Counters<RuleCount>)>> {
+        let pages = (0..COUNTER_PAGES).filter_map(|page| Some((page, self.rule_counts.get(page)?)));
+        pages
+            .map(|(page, map)| Ok((page * COUNTER_PAGE, Counters::from_map(map, "RULE_COUNTS")?)))
+            .collect()
+    }
+
+    /// The names in every page, with the number of its first.
+    pub(super) fn name_pages(&self) -> Result<Vec<(u32, Window<Name>)>> {
+        let pages = (0..COUNTER_PAGES).filter_map(|page| Some((page, self.rule_names.get(page)?)));
+        pages
+            .map(|(page, map)| {
+                let table: Table<u32, Name> = Table::from_map(map, "RULE_NAMES")?;
+                let window = Window::open(table.map().fd().as_fd(), COUNTER_PAGE as usize);
+                let window = window.map_err(|error| Error::Table("RULE_NAMES", error))?;
+                Ok((page * COUNTER_PAGE, window))
+            })
+            .collect()
     }
 }
 
@@ -132,22 +229,32 @@ impl Slots {
 /// Left to the loader they would be made after inner tables with type information, and up to Linux 6.2 the
 /// kernel takes such a one's place only for tables that have it too, which those we fill have not.
 pub(super) fn make_slots(paths: &Paths) -> Result<()> {
-    make_outer(paths, "VECTORS", || new_vectors(1))?;
-    make_outer(paths, "ADDRESSES", || new_addresses(1))?;
-    make_outer(paths, "SERVICES", || new_services(1))
+    let lines = |name| move || Ok(new_array::<Line>(name, 1, INNER | MMAPABLE)?.into_map());
+    let places = PLACES + 1;
+    make_outer(paths, "TREES", places, lines("TREES"))?;
+    make_outer(paths, "ADDRESSES", places, lines("ADDRESSES"))?;
+    make_outer(paths, "RULES", places, || {
+        Ok(new_array::<Rule>("RULES", 1, INNER | MMAPABLE)?.into_map())
+    })?;
+    make_outer(paths, "RULE_COUNTS", COUNTER_PAGES, new_counters)?;
+    make_outer(paths, "RULE_NAMES", COUNTER_PAGES, new_names)?;
+    // Essentials and failsafe rules are counted from the first packet on.
+    Inner::open(&paths.maps, "RULE_COUNTS")?.make_page(0, new_counters)?;
+    Inner::open(&paths.maps, "RULE_NAMES")?.make_page(0, new_names)
 }
 
-fn make_outer<K: Pod, V: Pod>(
+fn make_outer(
     paths: &Paths,
     name: &'static str,
-    inner: impl FnOnce() -> Result<Table<K, V>>,
+    places: u32,
+    inner: impl FnOnce() -> Result<MapData>,
 ) -> Result<()> {
     let pin = paths.maps.join(name);
     if pin.exists() {
         return Ok(());
     }
     let inner = inner()?;
-    let shape = raw::Shape::of_tables(SLOTS + 1, inner.map().fd().as_fd(), c"ring_slots");
+    let shape = raw::Shape::of_tables(places, inner.fd().as_fd(), c"ring_places");
     let outer: Table<u32, u32> = adopt(raw::create(shape), name)?;
     let pinned = outer.map().pin(pin);
     pinned.map_err(|error| Error::Table(name, io::Error::other(error)))
@@ -165,8 +272,9 @@ pub(super) fn grace() -> Result<()> {
 }
 
 const ARRAY: u32 = 2;
-const LPM_TRIE: u32 = 11;
-const NO_PREALLOC: u32 = 1;
+const PERCPU_ARRAY: u32 = 6;
+/// `BPF_F_MMAPABLE`: may be mapped into our memory.
+const MMAPABLE: u32 = 0x400;
 /// `BPF_F_INNER_MAP`: any number of places.
 const INNER: u32 = 0x1000;
 
@@ -176,22 +284,22 @@ fn adopt<K: Pod, V: Pod>(fd: io::Result<OwnedFd>, name: &'static str) -> Result<
     Table::from_map(map, name)
 }
 
-/// A new table of vectors.
-pub(super) fn new_vectors(places: u32) -> Result<Table<u32, Vector>> {
-    let size = size_of::<Vector>() as u32;
-    let shape = raw::Shape::new(ARRAY, 4, size, places, INNER, c"ring_vectors");
-    adopt(raw::create(shape), "VECTORS")
+/// A new array.
+fn new_array<V: Pod>(name: &'static str, places: u32, flags: u32) -> Result<Table<u32, V>> {
+    let size = size_of::<V>() as u32;
+    let shape = raw::Shape::new(ARRAY, 4, size, places, flags, c"ring_array");
+    adopt(raw::create(shape), name)
 }
 
-/// A new table of prefixes.
-pub(super) fn new_addresses(places: u32) -> Result<Table<AddressKey, AddressEntry>> {
-    let size = size_of::<AddressEntry>() as u32;
-    let shape = raw::Shape::new(LPM_TRIE, 20, size, places, NO_PREALLOC, c"ring_addresses");
-    adopt(raw::create(shape), "ADDRESSES")
+/// A new page of names.
+fn new_names() -> Result<MapData> {
+    Ok(new_array::<Name>("RULE_NAMES", COUNTER_PAGE, MMAPABLE)?.into_map())
 }
 
-/// A new table of services.
-pub(super) fn new_services(places: u32) -> Result<Table<ServiceKeyPrefix, u32>> {
-    let shape = raw::Shape::new(LPM_TRIE, 8, 4, places, NO_PREALLOC, c"ring_services");
-    adopt(raw::create(shape), "SERVICES")
+/// A new page of counters.
+fn new_counters() -> Result<MapData> {
+    let size = size_of::<RuleCount>() as u32;
+    let shape = raw::Shape::new(PERCPU_ARRAY, 4, size, COUNTER_PAGE, 0, c"ring_counters");
+    let table: Table<u32, RuleCount> = adopt(raw::create(shape), "RULE_COUNTS")?;
+    Ok(table.into_map())
 }

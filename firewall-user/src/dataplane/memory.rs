@@ -10,11 +10,12 @@ use std::net::IpAddr;
 
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    Active, AddressEntry, Count, FIRST_RULE_COUNTER, Generation, InterfaceEntry, LOCAL_BROADCAST,
-    LOCAL_UNICAST, RuleCount, Settings, Vector,
+    Active, Count, FIRST_RULE_COUNTER, Generation, InterfaceEntry, LOCAL_BROADCAST, LOCAL_UNICAST,
+    RuleCount, Settings,
 };
 use firewall_common::flow::{FlowKey, FragmentKey, Hook};
 use firewall_common::pipeline::{At, Scratch, decide};
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
 use firewall_common::source::{Slice, Tag};
@@ -30,9 +31,8 @@ use prefixes::Prefixes;
 struct Slot {
     head: Generation,
     rules: Vec<Rule>,
-    vectors: Vec<Vector>,
-    addresses: Prefixes<AddressEntry>,
-    services: Prefixes<u32>,
+    trees: Vec<Line>,
+    addresses: Vec<Line>,
     plan: InterfacePlan,
     interfaces: HashMap<u32, InterfaceEntry>,
 }
@@ -130,25 +130,19 @@ impl MemoryTables {
 
     /// Fills a slot.
     pub fn load(&mut self, slot: u32, compiled: &Compiled, epoch: u32) {
-        let addresses = compiled.addresses.iter().map(|(length, bytes, entry)| {
-            let key = u128::from_be_bytes(*bytes);
-            (key, *length, *entry)
-        });
-        let services = compiled.services.iter().map(|(length, key, vector)| {
-            let key = u128::from(u32::from_be_bytes(*key)) << 96;
-            (key, *length, *vector)
-        });
         let plan = compiled.interfaces.clone();
         let names = self.names.iter();
         let loaded = Slot {
             head: Generation {
                 epoch,
+                trees: slot,
+                list: slot,
+                addresses: slot,
                 ..compiled.head
             },
             rules: compiled.rules.clone(),
-            vectors: compiled.vectors.clone(),
-            addresses: addresses.collect(),
-            services: services.collect(),
+            trees: compiled.trees.clone(),
+            addresses: compiled.addresses.clone(),
             interfaces: names.map(|(i, name)| (*i, plan.entry(name))).collect(),
             plan,
         };

@@ -28,6 +28,7 @@ mod raw;
 mod sessions;
 mod swap;
 mod table;
+mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -369,12 +370,11 @@ impl Dataplane {
         interfaces: &[(String, u32)],
         within: Option<Duration>,
     ) -> Result<Applied> {
-        let entries = |plan: &InterfacePlan| {
-            let all = interfaces.iter();
-            all.map(|(name, index)| (plan.entry(name), *index))
-                .collect::<Vec<_>>()
-        };
-        let entries = entries(&compiled.interfaces);
+        let plan = compiled.interfaces.matcher();
+        let all = interfaces.iter();
+        let entries: Vec<_> = all
+            .map(|(name, index)| (plan.entry(name), *index))
+            .collect();
         let pause = self.options.before_flip;
         let flip = Flip { pause, within };
         swap::apply(&mut self.maps, compiled, info, &entries, flip)
@@ -434,7 +434,12 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn rule_names(&self) -> Result<BTreeMap<u32, String>> {
-        Ok(named(self.maps.rule_names.list()?))
+        let mut all = BTreeMap::new();
+        for (first, page) in self.maps.name_pages()? {
+            let names = (first..).zip(page.values().iter().copied());
+            all.extend(named(names.collect()));
+        }
+        Ok(all)
     }
 
     /// Names of zones by number.

@@ -5,13 +5,12 @@ use std::path::{Path, PathBuf};
 use aya::maps::{MapInfo, MapType};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    AGENT_COUNTERS, Active, Count, Generation, InterfaceEntry, InterfaceKey, LAYOUT_VERSION,
-    LocalEntry, MAX_RULES, Name, PACKET_COUNTERS, PolicyInfo, RULE_COUNTERS, RuleCount,
+    AGENT_COUNTERS, Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry,
+    InterfaceKey, LAYOUT_VERSION, LocalEntry, Name, PACKET_COUNTERS, PLACES, PolicyInfo, RuleCount,
     SESSION_COUNTERS, SLOTS, Settings, VlanKey,
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
-use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
 use firewall_common::zone::ZONES;
 
@@ -94,10 +93,9 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, Active>("ACTIVE", Array, 1),
         shape::<u32, Generation>("GENERATIONS", Array, slots),
         shape::<u32, Settings>("SETTINGS", Array, 1),
-        shape::<u32, Rule>("RULES", Array, slots * MAX_RULES),
-        shape::<u32, u32>("VECTORS", ArrayOfMaps, slots),
-        shape::<u32, u32>("ADDRESSES", ArrayOfMaps, slots),
-        shape::<u32, u32>("SERVICES", ArrayOfMaps, slots),
+        shape::<u32, u32>("TREES", ArrayOfMaps, PLACES + 1),
+        shape::<u32, u32>("RULES", ArrayOfMaps, PLACES + 1),
+        shape::<u32, u32>("ADDRESSES", ArrayOfMaps, PLACES + 1),
         shape::<InterfaceKey, InterfaceEntry>("INTERFACES", Hash, 16_384),
         shape::<u32, u32>("GUARDED", Hash, 4096),
         shape::<VlanKey, u32>("VLANS", Hash, 8192),
@@ -108,7 +106,7 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<FlowKey, Entry>("HALF_OPEN", Hash, options.half_open_max),
         shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
         shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
-        shape::<u32, RuleCount>("RULE_COUNTS", PerCpuArray, RULE_COUNTERS),
+        shape::<u32, u32>("RULE_COUNTS", ArrayOfMaps, COUNTER_PAGES),
         shape::<u32, u64>("SESSION_COUNTS", PerCpuArray, SESSION_COUNTERS),
         Shape {
             name: "EVENTS",
@@ -122,10 +120,10 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, u64>("AGENT_COUNTS", Array, AGENT_COUNTERS),
         shape::<u32, u64>("ANSWER_LIMIT", Array, 1),
         shape::<Addr, u64>("ANSWERS", LruHash, 8192),
+        shape::<u32, u32>("RULE_NAMES", ArrayOfMaps, COUNTER_PAGES),
         shape::<u32, Count>("CARRIED_PACKETS", Hash, PACKET_COUNTERS),
-        shape::<u32, RuleCount>("CARRIED_RULES", Hash, RULE_COUNTERS),
+        shape::<u32, RuleCount>("CARRIED_RULES", Hash, COUNTER_PAGE),
         shape::<u32, u64>("HOME", Array, 1),
-        shape::<u32, Name>("RULE_NAMES", Array, RULE_COUNTERS),
         shape::<u32, Name>("ZONE_NAMES", Array, ZONES as u32),
         shape::<u32, PolicyInfo>("POLICY_INFO", Array, slots),
     ]

@@ -1,6 +1,6 @@
 //! The calls of bpf(2) that aya has no function for: whole tables at once, a look-up that deletes, where a link
 //! sits, links of XDP and nothing else; and questions about devices that rustix has no function for.
-//! The only unsafe code of the agent.
+//! The only unsafe code of the agent, with `window`.
 //!
 //! All of them exist for all our kinds of tables since Linux 5.14, which is below the floor.
 

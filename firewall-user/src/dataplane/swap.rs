@@ -1,10 +1,14 @@
-//! A policy comes into force: the spare slot is filled and read back, then one word is changed.
+//! A policy comes into force: new tables are filled and read back, then one word is changed.
 //!
-//! Who may still read a slot while it is filled? A packet reads [`Active::slot`] once, and uses that
-//! slot for as long as it is judged. The slot chosen here has not been in force since the swap before
-//! the last at least; and putting its inner tables into their places waits until all packets have been
-//! judged that were under way then. The plain arrays are written only after that. So nobody reads what
-//! is written here until the flip, and a packet sees all of one generation or all of another.
+//! A generation is a head in a slot, and three tables in places of their own that the head names: trees, rules,
+//! what is known of addresses. A table that is what the generation in force already has is not made again: the
+//! new head names the same place.
+//!
+//! Who may still read what is written here? A packet reads [`Active::slot`] once, and uses that
+//! slot for as long as it is judged. Tables go into places that no slot's head names, so no packet can come there;
+//! and putting one into its place waits until all packets have been judged that were under way then. The plain
+//! arrays, the slot's head among them, are written only after that, and the slot is not in force. So nobody reads
+//! what is written here until the flip, and a packet sees all of one generation or all of another.
 //!
 //! If the agent dies anywhere before the flip, the policy in force was not touched; the half-filled slot
 //! is filled again by the next swap. The flip writes one element of an array of which only the lowest
@@ -15,14 +19,13 @@ use std::time::Duration;
 
 use aya::Pod;
 use firewall_common::config::{
-    Active, FIRST_RULE_COUNTER, Generation, InterfaceEntry, InterfaceKey, MAX_RULES, MAX_VECTORS,
-    Name, PolicyInfo, RULE_COUNTERS, SLOTS,
+    Active, COUNTER_PAGE, FIRST_RULE_COUNTER, Generation, InterfaceEntry, InterfaceKey, MAX_RULES,
+    Name, PLACES, PolicyInfo, RULE_COUNTERS, SLOTS,
 };
-use firewall_common::policy::rule::Rule;
 
 use super::deadman;
 use super::error::{Error, Result};
-use super::maps::{Maps, new_addresses, new_services, new_vectors};
+use super::maps::{Inner, Maps, grace};
 use super::pin::{AddressKey, ServiceKeyPrefix};
 use super::table::Table;
 use crate::policy::compiled::Compiled;
@@ -81,15 +84,12 @@ pub(super) fn apply(
     fits(compiled)?;
     let active = deadman::tidy(maps)?;
     let slot = spare(&active);
-    fill_inner(maps, slot, compiled)?;
-    fill_rules(maps, slot, &compiled.rules)?;
+    let head = fill_inner(maps, &active, compiled)?;
     fill_interfaces(maps, slot, interfaces)?;
+    maps.make_pages(compiled.listing.iter().map(|listed| listed.counter))?;
     fill_names(maps, slot, compiled, info)?;
     let epoch = next_epoch(maps)?;
-    let head = Generation {
-        epoch,
-        ..compiled.head
-    };
+    let head = Generation { epoch, ..head };
     write(&maps.generations, "GENERATIONS", &slot, &head)?;
     if let Some(pause) = flip.pause {
         std::thread::sleep(pause);
@@ -100,14 +100,9 @@ pub(super) fn apply(
 
 fn fits(compiled: &Compiled) -> Result<()> {
     let refuse = |what: String| Err(Error::TooLarge(what));
-    let (rules, vectors) = (compiled.rules.len(), compiled.vectors.len());
+    let rules = compiled.rules.len();
     if rules > MAX_RULES as usize || compiled.head.rules as usize != rules {
         return refuse(format!("{rules} rules, at most {MAX_RULES} have a place"));
-    }
-    if vectors > MAX_VECTORS as usize || vectors == 0 {
-        return refuse(format!(
-            "{vectors} vectors, at most {MAX_VECTORS} have a place"
-        ));
     }
     if let Some(listed) = compiled.listing.iter().find(|l| l.counter >= RULE_COUNTERS) {
         return refuse(format!("no counter is left for rule {}", listed.id));
@@ -133,41 +128,64 @@ fn next_epoch(maps: &Maps) -> Result<u32> {
     Ok(last.unwrap_or(0).wrapping_add(1).max(1))
 }
 
-/// Fills new tables, reads them back, and puts them into their places.
-fn fill_inner(maps: &mut Maps, slot: u32, compiled: &Compiled) -> Result<()> {
-    let vectors = new_vectors(compiled.vectors.len() as u32)?;
-    vectors.set_from(0, &compiled.vectors)?;
-    same(
-        &vectors,
-        "VECTORS",
-        (0..).zip(compiled.vectors.iter().copied()),
+/// Fills the tables that differ from those in force, each in a place of its own that no slot's head names.
+/// The head that names them all.
+fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<Generation> {
+    let heads = maps.generations.list()?;
+    let now = heads
+        .iter()
+        .find(|(slot, _)| *slot == active.slot && *slot != 0);
+    let now = now.map_or_else(Generation::default, |(_, head)| *head);
+    let named =
+        |of: fn(&Generation) -> u32| heads.iter().map(|(_, head)| of(head)).collect::<Vec<_>>();
+    let trees = hold(
+        &mut maps.trees,
+        now.trees,
+        &named(|head| head.trees),
+        &compiled.trees,
     )?;
-
-    let prefixes: Vec<(AddressKey, _)> = compiled
-        .addresses
-        .iter()
-        .map(|(length, address, entry)| (address_key(*length, address), *entry))
-        .collect();
-    let addresses = new_addresses(places(prefixes.len()))?;
-    fill(&addresses, &prefixes)?;
-    same(&addresses, "ADDRESSES", prefixes)?;
-
-    let prefixes: Vec<(ServiceKeyPrefix, u32)> = compiled
-        .services
-        .iter()
-        .map(|(length, key, vector)| (service_key(*length, *key), *vector))
-        .collect();
-    let services = new_services(places(prefixes.len()))?;
-    fill(&services, &prefixes)?;
-    same(&services, "SERVICES", prefixes)?;
-
-    maps.vectors.set(slot, &vectors)?;
-    maps.addresses.set(slot, &addresses)?;
-    maps.services.set(slot, &services)
+    let list = hold(
+        &mut maps.rules,
+        now.list,
+        &named(|head| head.list),
+        &compiled.rules,
+    )?;
+    let addresses = named(|head| head.addresses);
+    let addresses = hold(
+        &mut maps.addresses,
+        now.addresses,
+        &addresses,
+        &compiled.addresses,
+    )?;
+    if (trees, list, addresses) == (now.trees, now.list, now.addresses) {
+        // Nothing was put into a place, so nothing was waited for; see above.
+        grace()?;
+    }
+    Ok(Generation {
+        trees,
+        list,
+        addresses,
+        ..compiled.head
+    })
 }
 
-fn places(entries: usize) -> u32 {
-    u32::try_from(entries).unwrap_or(u32::MAX).max(1)
+/// The place that holds these values: the one in force, if it does, else a new table in a place that no head
+/// names. What is in other such places goes: its slot has been filled again since, which waits for every packet that
+/// was judged by it.
+fn hold<V: Pod + PartialEq>(
+    tables: &mut Inner,
+    now: u32,
+    named: &[u32],
+    values: &[V],
+) -> Result<u32> {
+    if now != 0 && tables.holds(now, values) {
+        return Ok(now);
+    }
+    tables.keep(named);
+    let free = (1..=PLACES).find(|place| !named.contains(place));
+    let free = free.ok_or(Error::Missing("a place for a table"))?;
+    tables.fill(free, values)?;
+    Ok(free)
 }
 
 /// The key of a prefix: its length in bits, then its bytes.
@@ -184,11 +202,6 @@ pub(super) fn service_key(length: u32, service: [u8; 4]) -> ServiceKeyPrefix {
     key[..4].copy_from_slice(&length.to_ne_bytes());
     key[4..].copy_from_slice(&service);
     key
-}
-
-fn fill<K: Pod, V: Pod>(table: &Table<K, V>, entries: &[(K, V)]) -> Result<()> {
-    let (keys, values): (Vec<K>, Vec<V>) = entries.iter().copied().unzip();
-    table.fill(&keys, &values)
 }
 
 /// Reads back.
@@ -215,12 +228,6 @@ fn write<K: Pod, V: Pod + PartialEq>(
     same(table, name, [(*key, *value)])
 }
 
-fn fill_rules(maps: &Maps, slot: u32, rules: &[Rule]) -> Result<()> {
-    let first = slot * MAX_RULES;
-    maps.rules.set_from(first, rules)?;
-    same(&maps.rules, "RULES", (first..).zip(rules.iter().copied()))
-}
-
 /// The slot's interfaces, and no others that an earlier policy in this slot knew.
 fn fill_interfaces(maps: &Maps, slot: u32, interfaces: &[(InterfaceEntry, u32)]) -> Result<()> {
     for (key, _) in maps.interfaces.list()? {
@@ -242,13 +249,25 @@ fn fill_interfaces(maps: &Maps, slot: u32, interfaces: &[(InterfaceEntry, u32)])
 /// generation has them, so these writes change nothing for the one in force.
 fn fill_names(maps: &Maps, slot: u32, compiled: &Compiled, info: &Info) -> Result<()> {
     let rules = compiled.listing.iter();
-    let rules: BTreeMap<u32, Name> = rules
+    let mut rules: BTreeMap<u32, &str> = rules
         .filter(|listed| listed.counter >= FIRST_RULE_COUNTER)
-        .map(|listed| (listed.counter, Name::new(&listed.id)))
+        .map(|listed| (listed.counter, listed.id.as_str()))
         .collect();
-    let rules: Vec<_> = rules.into_iter().collect();
-    fill(&maps.rule_names, &rules)?;
-    same(&maps.rule_names, "RULE_NAMES", rules)?;
+    for (first, mut page) in maps.name_pages()? {
+        let later = rules.split_off(&(first + COUNTER_PAGE));
+        for (counter, id) in std::mem::replace(&mut rules, later) {
+            let (place, name) = ((counter - first) as usize, Name::new(id));
+            if page.values().get(place) != Some(&name) {
+                page.set(place, &name);
+            }
+            if page.values().get(place) != Some(&name) {
+                return Err(Error::Differs("RULE_NAMES"));
+            }
+        }
+    }
+    if !rules.is_empty() {
+        return Err(Error::Missing("RULE_NAMES"));
+    }
     for (zone, name) in &compiled.zones {
         write(
             &maps.zone_names,

@@ -68,6 +68,11 @@ impl<K: Pod, V: Pod> Table<K, V> {
         &self.map
     }
 
+    /// The underlying map, without its types.
+    pub(super) fn into_map(self) -> MapData {
+        self.map
+    }
+
     /// The value of a key, if it is there.
     pub(super) fn get(&self, key: &K) -> Result<Option<V>> {
         raw::lookup(self.fd(), key).map_err(self.error())
@@ -143,14 +148,6 @@ impl<K: Pod, V: Pod> Table<K, V> {
     }
 }
 
-impl<V: Pod + PartialEq> Table<u32, V> {
-    /// Makes a table hold exactly `wanted`: sets those, and deletes nothing, since arrays are full always.
-    pub(super) fn set_from(&self, first: u32, wanted: &[V]) -> Result<()> {
-        let keys: Vec<u32> = (first..).take(wanted.len()).collect();
-        self.fill(&keys, wanted)
-    }
-}
-
 /// A per-CPU table of counters.
 #[derive(Debug)]
 pub(super) struct Counters<V> {
@@ -162,8 +159,14 @@ pub(super) struct Counters<V> {
 impl<V: Pod> Counters<V> {
     /// Opens a pin in `directory`.
     pub(super) fn open(directory: &Path, name: &'static str) -> Result<Self> {
+        let map = Table::<u32, V>::open(directory, name)?.into_map();
+        Self::from_map(map, name)
+    }
+
+    /// Takes a map over.
+    pub(super) fn from_map(map: MapData, name: &'static str) -> Result<Self> {
         // The size of a value of a per-CPU table is that of one CPU's.
-        let Table { map, .. } = Table::<u32, V>::open(directory, name)?;
+        let Table { map, .. } = Table::<u32, V>::from_map(map, name)?;
         Ok(Self {
             map,
             name,

@@ -51,6 +51,7 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
         policy: Some(PolicyLine {
             outcome: "in-force".to_owned(),
             confirm_by: None,
+            cost: None,
             name: "web".to_owned(),
             revision: 7,
             digest: "ab".to_owned(),

@@ -1,8 +1,10 @@
 //! A policy in its compiled form: what [`super::compile`] makes and what the data plane is filled with.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
-use firewall_common::config::{AddressEntry, Generation, InterfaceEntry, ServiceKey, Vector};
+use firewall_common::config::{Generation, InterfaceEntry};
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::zone::ZoneId;
 use globset::{Glob, GlobMatcher};
@@ -15,18 +17,50 @@ pub struct Compiled {
     pub head: Generation,
     /// The ordered list.
     pub rules: Vec<Rule>,
-    /// Vectors; number 0 holds every rule.
-    pub vectors: Vec<Vector>,
-    /// Prefixes: length in bits (of 128; IPv4 is mapped, so 96 more), the sixteen bytes, what is known.
-    pub addresses: Vec<(u32, [u8; 16], AddressEntry)>,
-    /// Services: length in bits (of 32), the key, the vector.
-    pub services: Vec<(u32, ServiceKey, u32)>,
+    /// Trees that lead to the rules that may match, see `docs/classifier.md`.
+    pub trees: Vec<Line>,
+    /// What is known of addresses, likewise.
+    pub addresses: Vec<Line>,
     /// Interfaces by pattern.
     pub interfaces: InterfacePlan,
     /// For listings: one entry per place of the ordered list, in order.
     pub listing: Vec<Listed>,
     /// Zone names by number, the built-in ones included.
     pub zones: Vec<(ZoneId, String)>,
+    /// What it costs in the kernel.
+    pub cost: Cost,
+}
+
+/// What a compiled policy costs: the most that a look-up may take, and memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Cost {
+    /// Trees that are asked for a packet, at most.
+    pub trees: u32,
+    /// Lines of 64 bytes that are visited on the way to a leaf, at most.
+    pub steps: u32,
+    /// Entries of a leaf, at most.
+    pub entries: u32,
+    /// Bytes of trees and rules.
+    pub bytes: u64,
+    /// Bytes of what is known of addresses.
+    pub address_bytes: u64,
+}
+
+impl fmt::Display for Cost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            trees,
+            steps,
+            entries,
+            ..
+        } = self;
+        let kib = |bytes: u64| bytes.div_ceil(1024);
+        let (rules, addresses) = (kib(self.bytes), kib(self.address_bytes));
+        write!(
+            f,
+            "a look-up asks {trees} trees, {steps} lines deep, with {entries} entries at most; {rules} KiB for rules, {addresses} KiB for addresses"
+        )
+    }
 }
 
 impl Compiled {
@@ -42,7 +76,7 @@ impl Compiled {
     }
 }
 
-/// How an interface's name decides its class and vector. Every combination of patterns that one name can
+/// How an interface's name decides its class and kind. Every combination of patterns that one name can
 /// match is worked out when the policy is compiled, so that interfaces may come later than the policy.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct InterfacePlan {

@@ -102,7 +102,7 @@ impl<'p> Judge<'p> {
             tables.add_route(net, route);
         }
         Self {
-            space: Space::new(compiled),
+            space: Space::new(policy, compiled),
             policy,
             tables,
         }

@@ -25,7 +25,7 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
     let Ok(compiled) = compile(policy, &mut Numbers::default(), clock) else {
         return Vec::new();
     };
-    let Some(seen) = look(&compiled, clock.boot) else {
+    let Some(seen) = look(policy, &compiled, clock.boot) else {
         return Vec::new();
     };
     let places = places(policy);
@@ -39,8 +39,8 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
 
 /// Indexes of the rules that decide about some packet; `None` where there is too much to look at.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn deciding(compiled: &Compiled, now: u64) -> Option<BTreeSet<u32>> {
-    let seen = (0..).zip(look(compiled, now)?);
+pub(crate) fn deciding(policy: &Policy, compiled: &Compiled, now: u64) -> Option<BTreeSet<u32>> {
+    let seen = (0..).zip(look(policy, compiled, now)?);
     Some(
         seen.filter(|(_, sight)| sight.decides)
             .map(|(index, _)| index)
@@ -82,13 +82,12 @@ fn effect(compiled: &Compiled, rule: Option<u32>, course: Course) -> Effect {
 }
 
 /// Looks at all pieces; `None` where there are too many.
-fn look(compiled: &Compiled, now: u64) -> Option<Vec<Sight>> {
-    let space = Space::new(compiled);
+fn look(policy: &Policy, compiled: &Compiled, now: u64) -> Option<Vec<Sight>> {
+    let space = Space::new(policy, compiled);
     let mask = space.deciding(now);
     let mut seen = vec![Sight::default(); compiled.rules.len()];
     for (index, sight) in (0u32..).zip(&mut seen) {
-        let word = mask.words.get(index as usize / 64).copied().unwrap_or(0);
-        sight.counts = word >> (index % 64) & 1 == 1;
+        sight.counts = mask.holds(index);
     }
     for course in [Course::Inbound, Course::Outbound, Course::Routed] {
         for destination in [Target::All, Target::Groups] {

@@ -273,7 +273,7 @@ pub struct Block {
 }
 
 /// Addresses a rule asks for: prefixes of all kinds of entries joined.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Addresses {
     /// Inline prefixes, addresses and ranges (split into prefixes).
     pub prefixes: Vec<IpNet>,

@@ -96,7 +96,7 @@ fn allows_denies_and_counts() {
         found.unwrap().1.packets
     };
     assert_eq!((packets(ALLOW), packets(DENY)), (2, 4));
-    assert_eq!(bench.plane.rule_names().unwrap()[&ALLOW], "test/rule-128");
+    assert_eq!(bench.plane.rule_names().unwrap()[&ALLOW], "in/web");
     let zones = bench.plane.zone_names().unwrap();
     assert_eq!(zones[&u32::from(PEOPLE.0)], "people");
     let counts = bench.plane.packet_counts().unwrap();

@@ -3,9 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use firewall_common::config::{
-    FIRST_RULE_COUNTER, MAX_FAILSAFE, MAX_RULES, MAX_VECTORS, RULE_COUNTERS, SLOTS,
-};
+use firewall_common::config::{FIRST_RULE_COUNTER, MAX_FAILSAFE, MAX_RULES, RULE_COUNTERS, SLOTS};
+use firewall_common::policy::line::{MAX_ENTRIES, MAX_LINES, MAX_TREES};
 use firewall_common::reason::{Outcome, Reason};
 use firewall_common::session::{Entry, STATES, State};
 use firewall_common::zone::{INTERFACE_CLASSES, ZONES, ZoneId};
@@ -158,10 +157,9 @@ fn limits_are_those_of_the_tables() {
             "classes of interfaces that zones tell apart",
             INTERFACE_CLASSES,
         ),
-        (
-            "different sets of rules that one address, port or zone can select",
-            MAX_VECTORS as usize,
-        ),
+        ("trees asked for a packet", MAX_TREES as usize),
+        ("comparisons on the way down a tree", 3 * MAX_LINES as usize),
+        ("entries of a leaf", MAX_ENTRIES as usize),
         ("failsafe rules of a host", MAX_FAILSAFE as usize),
         ("generations in the tables at a time", SLOTS as usize),
         ("bytes of a session's entry", size_of::<Entry>()),

@@ -15,12 +15,17 @@ impl Random {
         Self(seed | 1)
     }
 
+    /// Always the same.
+    pub const fn from_seed(seed: u64) -> Self {
+        Self(seed | 1)
+    }
+
     /// A number below `end`.
     pub fn below(&mut self, end: u64) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % end
+        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) % end
     }
 
     /// A time below `ms` milliseconds.

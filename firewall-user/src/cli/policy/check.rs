@@ -10,6 +10,7 @@ use super::super::{Context, Done};
 use super::read;
 use crate::agent::{candidate, clock};
 use crate::api::types::{Problem, exit};
+use crate::policy::compiled::Cost;
 use crate::policy::prove::{Outcome, ProofReport};
 use crate::policy::{self, Checked, Diagnostic};
 
@@ -54,6 +55,7 @@ struct Report {
     digest: Option<String>,
     for_this_host: Option<bool>,
     rules: Option<usize>,
+    cost: Option<Cost>,
     errors: serde_json::Value,
     warnings: Vec<Diagnostic>,
     #[serde(flatten)]
@@ -98,6 +100,7 @@ impl Check {
             digest: Some(policy.digest.clone()),
             for_this_host: Some(checked.for_this_host),
             rules: Some(compiled.listing.len()),
+            cost: Some(compiled.cost),
             errors: failed
                 .as_ref()
                 .map_or_else(|| serde_json::json!([]), |p| p.diagnostics.clone()),
@@ -156,6 +159,7 @@ fn summary(report: &Report) -> Vec<String> {
         count(assertions, Outcome::Passed),
         report.warnings.len()
     ));
+    lines.extend(report.cost.map(|cost| format!("cost: {cost}")));
     for test in report
         .proof
         .tests

@@ -1,10 +1,9 @@
 //! The door for packets.
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{
-    AddressEntry, Generation, InterfaceEntry, RuleCount, ServiceKey, Strays,
-};
+use firewall_common::config::{Generation, InterfaceEntry, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
@@ -42,7 +41,7 @@ fn service_bits(key: ServiceKey) -> u128 {
 impl<'t> Tables for &'t MemoryTables {
     type Handle = Handle;
     type Head = &'t Generation;
-    type Found = &'t AddressEntry;
+    type Line = &'t Line;
 
     fn slot(self, now: u64) -> u32 {
         self.active.deciding(now)
@@ -65,31 +64,20 @@ impl<'t> Tables for &'t MemoryTables {
         self.settings.failsafe != 0
     }
 
-    fn address(self, slot: u32, address: &Addr) -> Option<Self::Found> {
-        self.slots.get(&slot)?.addresses.longest(bits(address))
-    }
-
-    fn service(self, slot: u32, key: ServiceKey) -> Option<u32> {
-        self.slots
-            .get(&slot)?
-            .services
-            .longest(service_bits(key))
-            .copied()
-    }
-
     fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry> {
         self.slots.get(&slot)?.interfaces.get(&index).copied()
     }
 
-    fn vector_word(self, slot: u32, vector: u32, word: u32) -> u64 {
-        let slot = self.slots.get(&slot);
-        let vector = slot.and_then(|slot| slot.vectors.get(vector as usize));
-        let word = vector.and_then(|vector| vector.words.get(word as usize));
-        word.copied().unwrap_or(0)
+    fn tree_line(self, place: u32, index: u32) -> Option<Self::Line> {
+        self.slots.get(&place)?.trees.get(index as usize)
     }
 
-    fn rule(self, slot: u32, index: u32) -> Option<Rule> {
-        self.slots.get(&slot)?.rules.get(index as usize).copied()
+    fn address_line(self, place: u32, index: u32) -> Option<Self::Line> {
+        self.slots.get(&place)?.addresses.get(index as usize)
+    }
+
+    fn rule(self, place: u32, index: u32) -> Option<Rule> {
+        self.slots.get(&place)?.rules.get(index as usize).copied()
     }
 
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {

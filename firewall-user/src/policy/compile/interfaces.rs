@@ -1,14 +1,13 @@
 //! Interfaces: which combinations of names and globs there can be, and what each means.
 //!
-//! Zones tell interfaces apart by class, rules by vector. An interface may come up long after the policy
+//! Zones tell interfaces apart by class, rules by kind. An interface may come up long after the policy
 //! was applied, so every combination of patterns that one name can match is worked out beforehand.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use firewall_common::config::{InterfaceEntry, Vector};
+use firewall_common::config::InterfaceEntry;
 use firewall_common::zone::INTERFACE_CLASSES;
 
-use super::bits::{self, Vectors};
 use super::{CompileError, Place};
 use crate::policy::check::globs::could_meet;
 use crate::policy::compiled::{InterfacePlan, is_glob, pattern_matches};
@@ -24,6 +23,31 @@ pub(super) struct Plan {
     pub(super) table: InterfacePlan,
     /// The classes, by number.
     pub(super) classes: Vec<Class>,
+    /// The different lists of interfaces that rules name; the first has number 1.
+    pub(super) lists: BTreeMap<Vec<String>, u16>,
+    /// By kind: the numbers of the lists that name its interfaces. Kind 0 is that of names that nothing matches.
+    pub(super) kinds: Vec<BTreeSet<u16>>,
+}
+
+impl Plan {
+    /// Where no plan can be made: what was known when the policy was compiled, of interfaces that nothing matches.
+    pub(super) fn none(table: &InterfacePlan) -> Self {
+        Self {
+            table: table.clone(),
+            classes: vec![Class::default()],
+            lists: BTreeMap::new(),
+            kinds: vec![BTreeSet::new()],
+        }
+    }
+
+    /// The number of the list that a rule names; 0 where it names none.
+    pub(super) fn list_of(&self, place: &Place<'_>) -> u16 {
+        let named = place.rule.and_then(|rule| rule.interfaces.as_ref());
+        named
+            .and_then(|named| self.lists.get(named))
+            .copied()
+            .unwrap_or(0)
+    }
 }
 
 /// What zones make of an interface: zones by index into the policy's.
@@ -38,13 +62,11 @@ pub(super) struct Class {
 /// A combination: indexes of patterns, in order.
 type Combination = Vec<u32>;
 
-pub(super) fn plan(
-    policy: &Policy,
-    active: &[&Place<'_>],
-    vectors: &mut Vectors,
-) -> Result<Plan, CompileError> {
+pub(super) fn plan(policy: &Policy, active: &[&Place<'_>]) -> Result<Plan, CompileError> {
     let patterns = patterns(policy, active);
     let combinations = combinations(&patterns)?;
+    let lists = lists(active)?;
+    let mut kinds: Vec<BTreeSet<u16>> = Vec::new();
     let mut classes = vec![Class::default()];
     let mut entries = BTreeMap::new();
     for combination in combinations {
@@ -54,8 +76,9 @@ pub(super) fn plan(
             .map(String::as_str)
             .collect();
         let class = class(policy, &names, &mut classes) as u32;
-        let vector = vectors.number(rules_on(active, &names));
-        entries.insert(combination, InterfaceEntry { class, vector });
+        let naming = lists.iter().filter(|(list, _)| names_one(list, &names));
+        let kind = number(&mut kinds, naming.map(|(_, number)| *number).collect()) as u32;
+        entries.insert(combination, InterfaceEntry { class, kind });
     }
     if classes.len() > INTERFACE_CLASSES {
         return Err(too_many_classes(classes.len()));
@@ -66,7 +89,12 @@ pub(super) fn plan(
         entries,
         other,
     };
-    Ok(Plan { table, classes })
+    Ok(Plan {
+        table,
+        classes,
+        lists,
+        kinds,
+    })
 }
 
 /// All patterns that zones or rules name.
@@ -137,17 +165,30 @@ fn class(policy: &Policy, matching: &[&str], classes: &mut Vec<Class>) -> usize 
         included: naming(|zone| &zone.interfaces),
         linked: naming(|zone| &zone.connected),
     };
-    if let Some(class) = classes.iter().position(|known| *known == own) {
-        return class;
-    }
-    classes.push(own);
-    classes.len() - 1
+    number(classes, own)
 }
 
-/// The rules that hold on interfaces that match these patterns.
-fn rules_on(active: &[&Place<'_>], matching: &[&str]) -> Vector {
-    bits::of(active, |place| {
-        let named = place.rule.and_then(|rule| rule.interfaces.as_ref());
-        named.is_none_or(|patterns| names_one(patterns, matching))
-    })
+/// The place of a value among those known.
+fn number<T: PartialEq>(known: &mut Vec<T>, value: T) -> usize {
+    known
+        .iter()
+        .position(|other| *other == value)
+        .unwrap_or_else(|| {
+            known.push(value);
+            known.len() - 1
+        })
+}
+
+/// The different lists of interfaces that rules name, each with its number.
+fn lists(active: &[&Place<'_>]) -> Result<BTreeMap<Vec<String>, u16>, CompileError> {
+    let rules = active.iter().filter_map(|place| place.rule);
+    let named: BTreeSet<&Vec<String>> = rules.filter_map(|rule| rule.interfaces.as_ref()).collect();
+    if named.len() >= usize::from(u16::MAX) {
+        let message = format!(
+            "the rules name {} different lists of interfaces",
+            named.len()
+        );
+        return Err(CompileError::new(message, "use globs, or roles"));
+    }
+    Ok(named.into_iter().cloned().zip(1..).collect())
 }

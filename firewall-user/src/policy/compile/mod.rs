@@ -1,38 +1,40 @@
-//! From the model to tables: the ordered list, and for each field of a packet what it leaves of the list.
-//!
-//! Each field's table holds full answers: what is found for an address or a port is the vector of all
-//! rules that it does not rule out, so that the packet path looks up once and never adds up.
+//! From the model to tables: the ordered list, trees that lead from a packet to the rules that may match it, and
+//! what is known of addresses.
 
 mod addresses;
-mod bits;
+mod classifier;
+mod conditions;
+mod fields;
 mod interfaces;
 mod listing;
 mod mutation;
 mod numbers;
 mod order;
-mod services;
+mod prefixes;
+mod ranges;
 mod zones;
 
-pub use services::prefixes as service_prefixes;
-
+pub use classifier::Tuning;
+pub use fields::{Entry as AddressEntry, Fields, Rules};
 pub use mutation::Mutation;
 #[cfg(any(test, feature = "testing"))]
 #[doc(hidden)]
-pub use mutation::with as with_mutation;
+pub use mutation::{tuned, with as with_mutation};
 pub use order::{Place, places};
+pub use ranges::{ALL_SERVICES, Run, prefixes as service_prefixes, run as service_run};
 
 use firewall_common::config::{
-    Fallback, GENERATION_INTERFACES, GENERATION_MONITOR, GENERATION_SOURCE_PORTS, Generation,
-    MAX_RULES, MAX_VECTORS,
+    Fallback, GENERATION_ADDRESSES, GENERATION_COUNTS, GENERATION_INTERFACES, GENERATION_MONITOR,
+    Generation, MAX_RULES,
 };
 use firewall_common::essential::Essential;
+use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::{Action as Act, DEFAULT, MONITOR, Rule, STATELESS};
 use jiff::Timestamp;
 
-use super::compiled::{Clock, Compiled, Numbers};
+use super::compiled::{Clock, Compiled, Cost, Numbers};
 use super::diagnostic::Diagnostic;
 use super::model::{Action, Essentials, Mode, Policy, RoutedAction, Span};
-use bits::Vectors;
 
 /// Why a policy that is right in itself cannot be put into tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -85,34 +87,42 @@ pub fn compile(
         return Err(errors);
     }
     let active: Vec<&Place<'_>> = places.iter().filter(|p| p.index.is_some()).collect();
-    let mut vectors = Vectors::new(active.len());
-    let plan = interfaces::plan(policy, &active, &mut vectors).map_err(|error| vec![error])?;
-    let addresses = addresses::table(policy, &active, &plan, numbers, &mut vectors);
-    let services = services::table(&active, &mut vectors);
+    let one = |error| vec![error];
+    let plan = interfaces::plan(policy, &active).map_err(one)?;
+    let tuning = mutation::tuning();
+    let (classifier, conditions) =
+        classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
+    let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
+    let addresses = classes.lines().map_err(one)?;
     let head = Generation {
         rules: active.len() as u32,
-        flags: flags(policy, &active),
+        flags: flags(policy, &active, classes.differ()),
         essentials: essentials(&policy.essentials),
         unmatched: unmatched(policy),
-        source_zones: zones::sources(policy, &active, numbers, &mut vectors),
-        destination_zones: zones::destinations(policy, &active, numbers, &mut vectors),
-        any_service: services.any_service,
-        any_source_port: services.any_source_port,
-        any_interface: plan.table.other.vector,
-        default_address: addresses.default,
+        interface_records: classifier.interface_records,
+        interface_stride: classifier.interface_stride,
         revision: policy.revision,
         ..Generation::default()
     };
+    let rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
     Ok(Compiled {
         head,
-        rules: active.iter().map(|p| rule(p, numbers, clock)).collect(),
-        vectors: vectors.finish().map_err(|count| vec![too_many(count)])?,
-        addresses: addresses.entries,
-        services: services.entries,
+        cost: cost(classifier.cost, &rules, &classifier.lines, &addresses),
+        rules,
+        trees: classifier.lines,
+        addresses,
         interfaces: plan.table,
         listing: listing::list(policy, &places, numbers),
         zones: zones::names(policy, numbers),
     })
+}
+
+fn cost(found: Cost, rules: &[Rule], trees: &[Line], addresses: &[Line]) -> Cost {
+    Cost {
+        bytes: (size_of_val(rules) + size_of_val(trees)) as u64,
+        address_bytes: size_of_val(addresses) as u64,
+        ..found
+    }
 }
 
 fn too_many_rules(places: &[Place<'_>]) -> Option<CompileError> {
@@ -127,27 +137,18 @@ fn too_many_rules(places: &[Place<'_>]) -> Option<CompileError> {
     Some(CompileError::new(message, help))
 }
 
-fn too_many(count: usize) -> CompileError {
-    let message = format!(
-        "the rules overlap in {count} different ways; the tables have room for {MAX_VECTORS}"
-    );
-    let help = "rules that name the same sets and services need less room than rules with lists of their own";
-    CompileError::new(message, help)
-}
-
-fn flags(policy: &Policy, active: &[&Place<'_>]) -> u32 {
-    let mut flags = 0;
-    if policy.mode == Mode::Monitor {
-        flags |= GENERATION_MONITOR;
-    }
-    let mut rules = active.iter().filter_map(|place| place.rule);
-    if rules.clone().any(|rule| rule.source_ports.is_some()) {
-        flags |= GENERATION_SOURCE_PORTS;
-    }
-    if rules.any(|rule| rule.interfaces.is_some()) {
-        flags |= GENERATION_INTERFACES;
-    }
-    flags
+fn flags(policy: &Policy, active: &[&Place<'_>], addresses_differ: bool) -> u32 {
+    let named = |place: &&Place<'_>| place.rule.is_some_and(|rule| rule.interfaces.is_some());
+    let bits = [
+        (policy.mode == Mode::Monitor, GENERATION_MONITOR),
+        (addresses_differ, GENERATION_ADDRESSES),
+        (active.iter().any(named), GENERATION_INTERFACES),
+        (
+            active.iter().any(|place| place.monitors()),
+            GENERATION_COUNTS,
+        ),
+    ];
+    bits.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum()
 }
 
 fn essentials(switches: &Essentials) -> u32 {
@@ -200,6 +201,11 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
         counter: numbers.rules.get(&place.id).copied().unwrap_or(0),
         action: action as u8,
         flags,
+        order: if mutation::is(Mutation::OrderForgotten) {
+            0
+        } else {
+            place.index.unwrap_or(0)
+        },
         log: place
             .rule
             .and_then(|rule| rule.log)

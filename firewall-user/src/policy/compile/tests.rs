@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use firewall_common::config::{MAX_RULES, VECTOR_ALL};
+use firewall_common::config::MAX_RULES;
+use firewall_common::policy::line::{LEAF, ROOT_LINES};
 use firewall_common::zone::ZoneId;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::{CompileError, compile};
+use super::{CompileError, Fields, compile};
 use crate::policy::compiled::{Clock, Compiled, Numbers};
-use crate::policy::model::{AddressSet, Policy, Span};
+use crate::policy::model::{AddressSet, Policy, Rule, Service, Span};
 use crate::policy::testing::{HEAD, clock, policy};
 
 fn compiled(policy: &Policy) -> Result<Compiled, Vec<CompileError>> {
@@ -27,15 +28,21 @@ fn block(rules: &str) -> Policy {
 
 #[test]
 fn one_rule_more_than_there_may_be_is_refused_with_the_count() {
+    let mut policy = block("{name: r, action: allow, services: [tcp/80]}");
+    let rule = policy.blocks[0].rules[0].clone();
     let rules = |count: u32| {
-        let rules: Vec<String> = (0..count)
-            .map(|n| format!("{{name: r{n}, action: allow, services: [tcp/{n}]}}"))
-            .collect();
-        block(&rules.join(", "))
+        (0..count).map(|n| Rule {
+            name: format!("r{n}"),
+            services: Some(vec![Service::Protocol((n % 250) as u8)]),
+            source_ports: None,
+            ..rule.clone()
+        })
     };
-    assert_eq!(compiled(&rules(MAX_RULES)).unwrap().rules.len(), 1024);
-    let refused = compiled(&rules(MAX_RULES + 1)).unwrap_err();
-    assert!(refused[0].message.contains("1025") && refused[0].message.contains("1024"));
+    policy.blocks[0].rules = rules(MAX_RULES).collect();
+    assert_eq!(compiled(&policy).unwrap().rules.len(), 131_072);
+    policy.blocks[0].rules = rules(MAX_RULES + 1).collect();
+    let refused = compiled(&policy).unwrap_err();
+    assert!(refused[0].message.contains("131073") && refused[0].message.contains("131072"));
 }
 
 #[test]
@@ -93,7 +100,6 @@ fn parked_rules_are_listed_and_take_no_place() {
     let indexes: Vec<Option<u32>> = compiled.listing.iter().map(|l| l.index).collect();
     assert_eq!(indexes, [None, Some(0)]);
     assert_eq!((compiled.rules.len(), compiled.head.rules), (1, 1));
-    assert_ne!(compiled.head.source_zones, VECTOR_ALL);
 }
 
 #[test]
@@ -128,8 +134,11 @@ fn interfaces_that_come_later_are_known_by_their_names() {
         HEAD.replace("internet:", "vpn: {interfaces: ['wg*']}, internet:")
     ));
     let compiled = compiled(&policy).unwrap();
-    let rules =
-        |name: &str| compiled.vectors[compiled.interfaces.entry(name).vector as usize].words[0];
+    let fields = Fields::of(&policy, &compiled);
+    let rules = |name: &str| {
+        let kind = compiled.interfaces.entry(name).kind as usize;
+        fields.kinds[kind].iter().map(|rule| 1 << rule).sum::<u32>()
+    };
     let class = |name: &str| compiled.interfaces.entry(name).class;
     assert_eq!(
         ["eth0", "eth9", "wg3", "wg33", "lo"].map(rules),
@@ -144,11 +153,11 @@ fn interfaces_that_come_later_are_known_by_their_names() {
 fn both_families_have_their_own_root_and_ipv6_does_not_reach_ipv4() {
     let policy = block("{name: a, action: allow, sources: ['::/0']}");
     let compiled = compiled(&policy).unwrap();
-    let entry = |length: u32| {
-        let found = compiled.addresses.iter().find(|(l, ..)| *l == length);
-        found.map(|(.., entry)| compiled.vectors[entry.source as usize].words[0])
-    };
-    assert_eq!((entry(0), entry(96)), (Some(1), Some(0)));
+    let [v4, v6] = [
+        compiled.trees[ROOT_LINES as usize + 1].halves[0],
+        compiled.trees[ROOT_LINES as usize + 1].halves[1],
+    ];
+    assert_eq!((v4[7], v6[7]), (0, 1));
 }
 
 fn million() -> Vec<IpNet> {
@@ -164,7 +173,7 @@ fn million() -> Vec<IpNet> {
 }
 
 #[test]
-fn a_set_of_a_million_prefixes_compiles_in_seconds() {
+fn a_set_of_a_million_prefixes_has_its_place() {
     let mut policy = block(
         "{name: a, action: deny, sources: [office]}, {name: b, action: allow, except_sources: [office]}",
     );
@@ -178,9 +187,10 @@ fn a_set_of_a_million_prefixes_compiles_in_seconds() {
     let start = Instant::now();
     let compiled = compiled(&policy).unwrap();
     let taken = start.elapsed();
-    println!("{} entries in {taken:?}", compiled.addresses.len());
-    assert!(compiled.vectors.len() < 200 && compiled.addresses.len() > 700_000);
-    assert!(taken.as_secs() < 20, "{taken:?} even without optimisation");
+    println!("{} lines in {taken:?}", compiled.addresses.len());
+    let size = compiled.cost.address_bytes;
+    assert!((1 << 23..1 << 26).contains(&size), "{size} bytes");
+    assert_eq!(compiled.addresses[0].halves[0][0] & LEAF, 0);
 }
 
 #[test]

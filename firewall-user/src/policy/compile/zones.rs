@@ -1,10 +1,7 @@
 //! Zones: their names, and the rules that each may be an end of.
 
-use firewall_common::config::Vector;
-use firewall_common::zone::{ZONES, ZoneId};
+use firewall_common::zone::ZoneId;
 
-use super::Place;
-use super::bits::{self, Vectors};
 use crate::policy::compiled::Numbers;
 use crate::policy::model::{Ends, Policy};
 
@@ -29,42 +26,8 @@ pub(super) fn number(numbers: &Numbers, name: &str) -> u8 {
     numbers.zones.get(name).copied().unwrap_or(ZoneId::NONE.0)
 }
 
-/// The row of vectors by source zone.
-pub(super) fn sources(
-    policy: &Policy,
-    active: &[&Place<'_>],
-    numbers: &Numbers,
-    vectors: &mut Vectors,
-) -> u32 {
-    let row = by_zone(|zone| {
-        bits::of(active, |place| {
-            zone != ZoneId::MULTICAST && holds(policy, &place.block.from, zone, numbers)
-        })
-    });
-    vectors.row(row)
-}
-
-/// The row of vectors by destination zone.
-pub(super) fn destinations(
-    policy: &Policy,
-    active: &[&Place<'_>],
-    numbers: &Numbers,
-    vectors: &mut Vectors,
-) -> u32 {
-    let row = by_zone(|zone| {
-        bits::of(active, |place| {
-            holds(policy, &place.block.to, zone, numbers)
-        })
-    });
-    vectors.row(row)
-}
-
-fn by_zone(vector: impl Fn(ZoneId) -> Vector) -> Vec<Vector> {
-    (0..ZONES as u8).map(|zone| vector(ZoneId(zone))).collect()
-}
-
 /// Is a zone among the ends? `any` is every zone but host.
-fn holds(policy: &Policy, ends: &Ends, zone: ZoneId, numbers: &Numbers) -> bool {
+pub(super) fn holds(policy: &Policy, ends: &Ends, zone: ZoneId, numbers: &Numbers) -> bool {
     match ends {
         Ends::Host => zone == ZoneId::HOST,
         Ends::Any => zone != ZoneId::HOST && zone != ZoneId::NONE,

@@ -2,16 +2,15 @@
 
 use std::collections::HashMap;
 
-use firewall_common::config::{
-    AddressEntry, GENERATION_INTERFACES, InterfaceEntry, VECTOR_ALL, Vector,
-};
+use firewall_common::config::{GENERATION_INTERFACES, InterfaceEntry};
 use firewall_common::packet::protocol;
 use firewall_common::policy::rule::{MONITOR, Rule};
 use firewall_common::zone::{Course, INTERFACE_CLASSES, ZoneId};
 use ipnet::IpNet;
 
-use super::services::{self, ServiceClass};
+use super::services;
 use super::{Class, Space};
+use crate::policy::compile::{AddressEntry, Rules};
 use crate::policy::frame::Concrete;
 use crate::policy::model::Service;
 
@@ -45,7 +44,7 @@ pub struct Query<'q> {
 #[derive(Debug, Clone)]
 pub struct Case {
     /// Every rule that matches the packets of this piece.
-    pub rules: Vector,
+    pub rules: Rules,
     /// The packet.
     pub packet: Concrete,
     /// The interfaces that it comes in and leaves by.
@@ -64,31 +63,22 @@ type Named = (String, InterfaceEntry);
 struct Setting {
     class_in: u32,
     class_out: u32,
-    vector: u32,
+    kind: Option<u32>,
     names: (String, String),
     leaving: bool,
 }
 
-/// Vectors that are left, each with an example of how it comes about.
-type Left<T> = Vec<(Vector, T)>;
+/// Rules that are left, each with an example of how it comes about.
+type Left<T> = Vec<(Rules, T)>;
 
-fn both(a: &Vector, b: &Vector) -> Vector {
-    let mut words = a.words;
-    words
-        .iter_mut()
-        .zip(b.words)
-        .for_each(|(word, other)| *word &= other);
-    Vector { words }
-}
-
-/// Keeps one example for each different vector.
-fn joined<T>(all: impl IntoIterator<Item = (Vector, T)>) -> Left<T> {
+/// Keeps one example for each different set of rules.
+fn joined<T>(all: impl IntoIterator<Item = (Rules, T)>) -> Left<T> {
     let mut known = HashMap::new();
     let mut left = Vec::new();
-    for (vector, example) in all {
-        known
-            .entry(vector)
-            .or_insert_with(|| left.push((vector, example)));
+    for (rules, example) in all {
+        known.entry(rules).or_insert_with_key(|rules: &Rules| {
+            left.push((rules.clone(), example));
+        });
     }
     left
 }
@@ -96,28 +86,22 @@ fn joined<T>(all: impl IntoIterator<Item = (Vector, T)>) -> Left<T> {
 impl Space<'_> {
     /// The rules that may decide at a time: neither expired nor in monitor mode.
     #[must_use]
-    pub fn deciding(&self, now: u64) -> Vector {
-        let mut vector = Vector::default();
+    pub fn deciding(&self, now: u64) -> Rules {
         let decides =
             |rule: &Rule| rule.flags & MONITOR == 0 && (rule.expires == 0 || now < rule.expires);
-        for (index, _) in self
-            .compiled
-            .rules
-            .iter()
-            .enumerate()
-            .filter(|(_, r)| decides(r))
-        {
-            if let Some(word) = vector.words.get_mut(index / 64) {
-                *word |= 1 << (index % 64);
-            }
-        }
-        vector
+        let rules = &self.compiled.rules;
+        Rules::of(self.fields.rules, |index| {
+            rules.get(index).is_some_and(decides)
+        })
     }
 
     /// The pieces of what is asked about, as far as rules of `mask` tell them apart. `None` past
-    /// `most` pieces.
+    /// `most` pieces, or where there are too many rules to look at.
     #[must_use]
-    pub fn cases(&self, query: &Query<'_>, mask: &Vector, most: usize) -> Option<Vec<Case>> {
+    pub fn cases(&self, query: &Query<'_>, mask: &Rules, most: usize) -> Option<Vec<Case>> {
+        if self.fields.too_many {
+            return None;
+        }
         let mut cases = Vec::new();
         for setting in self.settings(query.course) {
             for v6 in [false, true] {
@@ -146,11 +130,11 @@ impl Space<'_> {
                 let setting = Setting {
                     class_in: by.class,
                     class_out: on.class,
-                    vector: if named { judged.vector } else { VECTOR_ALL },
+                    kind: named.then_some(judged.kind),
                     names: (name_in.clone(), name_out.clone()),
                     leaving: *leaving,
                 };
-                let key = (setting.class_in, setting.class_out, setting.vector);
+                let key = (setting.class_in, setting.class_out, setting.kind);
                 known.entry(key).or_insert_with(|| settings.push(setting));
             }
         }
@@ -170,26 +154,26 @@ impl Space<'_> {
         query: &Query<'_>,
         setting: &Setting,
         v6: bool,
-        mask: &Vector,
+        mask: &Rules,
         most: usize,
     ) -> Option<Vec<Case>> {
-        let start = both(mask, &self.vector(setting.vector));
+        let start = self.on(setting, mask);
         let sources = self.sources(query, setting, v6, &start);
         let destinations = self.destinations(query, setting, v6);
         let ends = meet(&sources, &destinations, most, |a, b| (*a, *b))?;
-        let services = services::classes(self.compiled, query.services, v6);
+        let services = services::classes(self, query.services, v6);
         let mut cases = Vec::new();
         for ported in [true, false] {
             let matching = services
                 .iter()
                 .filter(|s| protocol::has_ports(s.protocol) == ported);
-            let vectors = joined(matching.map(|class| (self.vector(class.vector), *class)));
-            let asked = meet(&ends, &vectors, most, |ends, class| (*ends, *class))?;
-            let Some((_, first)) = vectors.first() else {
+            let left = joined(matching.map(|class| (class.rules.clone(), class.packets)));
+            let asked = meet(&ends, &left, most, |ends, class| (*ends, *class))?;
+            let Some((_, (first, _))) = left.first() else {
                 continue;
             };
-            let ports = services::source_ports(self.compiled, first.protocol);
-            let ports = joined(ports.into_iter().map(|(port, v)| (self.vector(v), port)));
+            let ports = services::source_ports(self, *first);
+            let ports = joined(ports.into_iter().map(|(port, rules)| (rules, port)));
             let all = meet(&asked, &ports, most, |asked, port| (*asked, *port))?;
             cases.extend(all.into_iter().map(|(rules, ((ends, class), port))| Case {
                 rules,
@@ -209,14 +193,22 @@ impl Space<'_> {
         (self.interfaces.len() > 1).then(|| judged.clone())
     }
 
+    /// The rules of a mask that hold at an interface.
+    fn on(&self, setting: &Setting, mask: &Rules) -> Rules {
+        let kind = setting
+            .kind
+            .and_then(|kind| self.fields.kinds.get(kind as usize));
+        kind.map_or_else(|| mask.clone(), |rules| mask.and(rules))
+    }
+
     fn sources(
         &self,
         query: &Query<'_>,
         setting: &Setting,
         v6: bool,
-        start: &Vector,
+        start: &Rules,
     ) -> Left<Class> {
-        let head = &self.compiled.head;
+        let fields = &self.fields;
         let classes = self.classes(&query.source, v6);
         joined(classes.into_iter().filter_map(|class| {
             let zone = match query.course {
@@ -224,14 +216,14 @@ impl Space<'_> {
                 _ => zone(&class.entry, setting.class_in),
             };
             let wanted = wanted(&query.source, zone) || query.course == Course::Outbound;
-            let by_zone = self.vector(head.source_zones + u32::from(zone));
-            let by_address = self.vector(class.entry.source);
-            wanted.then(|| (both(start, &both(&by_zone, &by_address)), class))
+            let by_zone = fields.source_zones.get(usize::from(zone))?;
+            let by_address = fields.sources.get(class.entry.class as usize)?;
+            wanted.then(|| (start.and(by_zone).and(by_address), class))
         }))
     }
 
     fn destinations(&self, query: &Query<'_>, setting: &Setting, v6: bool) -> Left<Class> {
-        let head = &self.compiled.head;
+        let fields = &self.fields;
         let classes = self.classes(&query.destination, v6);
         joined(classes.into_iter().filter_map(|class| {
             let group = is_group(&class);
@@ -241,9 +233,9 @@ impl Space<'_> {
                 _ => zone(&class.entry, setting.class_out),
             };
             let wanted = wanted(&query.destination, zone) || query.course == Course::Inbound;
-            let by_zone = self.vector(head.destination_zones + u32::from(zone));
-            let by_address = self.vector(class.entry.destination);
-            wanted.then(|| (both(&by_zone, &by_address), class))
+            let by_zone = fields.destination_zones.get(usize::from(zone))?;
+            let by_address = fields.destinations.get(class.entry.class as usize)?;
+            wanted.then(|| (by_zone.and(by_address), class))
         }))
     }
 
@@ -274,10 +266,10 @@ fn wanted(target: &Target, zone: u8) -> bool {
     }
 }
 
-/// What two lists of vectors leave together; `None` past `most`.
+/// What two lists of sets of rules leave together; `None` past `most`.
 fn meet<A, B, C>(
-    left: &[(Vector, A)],
-    right: &[(Vector, B)],
+    left: &[(Rules, A)],
+    right: &[(Rules, B)],
     most: usize,
     join: impl Fn(&A, &B) -> C,
 ) -> Option<Left<C>> {
@@ -285,13 +277,17 @@ fn meet<A, B, C>(
         return None;
     }
     let pairs = left.iter().flat_map(|l| right.iter().map(move |r| (l, r)));
-    let met = joined(pairs.map(|((v, a), (w, b))| (both(v, w), (a, b))));
-    let together = met.into_iter().map(|(vector, (a, b))| (vector, join(a, b)));
+    let met = joined(pairs.map(|((v, a), (w, b))| (v.and(w), (a, b))));
+    let together = met.into_iter().map(|(rules, (a, b))| (rules, join(a, b)));
     Some(together.collect())
 }
 
-fn packet((source, destination): (Class, Class), class: ServiceClass, port: u16) -> Concrete {
-    let [kind, code] = class.low.to_be_bytes();
+fn packet(
+    (source, destination): (Class, Class),
+    (protocol, low): (u8, u16),
+    port: u16,
+) -> Concrete {
+    let [kind, code] = low.to_be_bytes();
     // Nobody sends to itself over a wire.
     let same = source.example == destination.example;
     let to = if same {
@@ -308,8 +304,8 @@ fn packet((source, destination): (Class, Class), class: ServiceClass, port: u16)
         source: from,
         destination: to,
         source_port: port,
-        destination_port: class.low,
-        protocol: class.protocol,
+        destination_port: low,
+        protocol,
         icmp: (kind, code),
         tcp_flags: firewall_common::parse::tcp::SYN,
         tcp_numbers: (crate::policy::frame::SEQUENCE, 0),
@@ -319,18 +315,13 @@ fn packet((source, destination): (Class, Class), class: ServiceClass, port: u16)
 }
 
 fn joined_cases(cases: Vec<Case>) -> Vec<Case> {
-    let all = cases.into_iter().map(|case| (case.rules, case));
+    let all = cases.into_iter().map(|case| (case.rules.clone(), case));
     joined(all).into_iter().map(|(_, case)| case).collect()
 }
 
 impl Case {
     /// The rules that match, in order.
     pub fn matching(&self) -> impl Iterator<Item = u32> {
-        let words = (0..).step_by(64).zip(self.rules.words);
-        words.flat_map(|(base, word)| {
-            (0..64)
-                .filter(move |bit| word >> bit & 1 == 1)
-                .map(move |bit| base + bit)
-        })
+        self.rules.iter()
     }
 }

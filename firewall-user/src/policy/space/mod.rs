@@ -12,10 +12,12 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{AddressEntry, InterfaceEntry, Vector};
+use firewall_common::config::InterfaceEntry;
 use ipnet::IpNet;
 
+use super::compile::{AddressEntry, Fields};
 use super::compiled::Compiled;
+use super::model::Policy;
 pub use cases::{Case, Query, Target};
 
 /// Addresses that examples are best made of: documentation ranges (RFC 5737, RFC 3849).
@@ -57,6 +59,8 @@ type Range = (u128, u128);
 pub struct Space<'c> {
     /// The policy.
     pub compiled: &'c Compiled,
+    /// What each field of a packet leaves of its list.
+    pub fields: Fields,
     regions: Vec<Region>,
     /// Names of interfaces, one for each kind that there can be; that of no pattern first.
     pub interfaces: Vec<(String, InterfaceEntry)>,
@@ -135,13 +139,15 @@ fn without(never: &[Range]) -> Vec<Range> {
 impl<'c> Space<'c> {
     /// Cuts the space of packets.
     #[must_use]
-    pub fn new(compiled: &'c Compiled) -> Self {
-        let regions = regions(compiled);
+    pub fn new(policy: &Policy, compiled: &'c Compiled) -> Self {
+        let fields = Fields::of(policy, compiled);
+        let regions = regions(&fields);
         let unicast = distinct(&regions, &unicast());
         let [v4, v6] = MULTICAST;
         let groups = distinct(&regions, &[v4, LIMITED_BROADCAST, v6]);
         Self {
             compiled,
+            fields,
             interfaces: names::examples(&compiled.interfaces),
             unicast,
             groups,
@@ -173,25 +179,16 @@ impl<'c> Space<'c> {
         classes.extend(distinct(&self.regions, &clipped(&groups, range(net))));
         classes
     }
-
-    /// The vector with a number.
-    fn vector(&self, number: u32) -> Vector {
-        let vector = self.compiled.vectors.get(number as usize);
-        vector.copied().unwrap_or_default()
-    }
 }
 
 /// Flattens the table: runs of addresses by their longest prefix, in order.
-fn regions(compiled: &Compiled) -> Vec<Region> {
-    let prefix = |(length, bytes, entry): &(u32, [u8; 16], AddressEntry)| {
-        let first = u128::from_be_bytes(*bytes);
-        Region {
-            first,
-            last: first | host_bits(*length),
-            entry: *entry,
-        }
+fn regions(fields: &Fields) -> Vec<Region> {
+    let prefix = |(first, length, entry): &(u128, u32, AddressEntry)| Region {
+        first: *first,
+        last: first | host_bits(*length),
+        entry: *entry,
     };
-    let mut prefixes: Vec<Region> = compiled.addresses.iter().map(prefix).collect();
+    let mut prefixes: Vec<Region> = fields.addresses.iter().map(prefix).collect();
     prefixes.sort_unstable_by_key(|p| (p.first, std::cmp::Reverse(p.last)));
     let mut sweep = Sweep::default();
     for prefix in prefixes {

@@ -34,7 +34,7 @@ pub(super) fn examples(plan: &InterfacePlan) -> Vec<(String, InterfaceEntry)> {
     let mut names = Vec::new();
     for name in tried.filter(|name| !name.is_empty() && name.len() < LENGTH) {
         let entry = matcher.entry(&name);
-        known.entry((entry.class, entry.vector)).or_insert_with(|| {
+        known.entry((entry.class, entry.kind)).or_insert_with(|| {
             names.push((name, entry));
             names.len()
         });

@@ -1,9 +1,10 @@
 //! Classes of services and of source ports.
 
-use firewall_common::config::{GENERATION_SOURCE_PORTS, KIND_DESTINATION, KIND_SOURCE, VECTOR_ALL};
 use firewall_common::essential::Essential;
 use firewall_common::packet::protocol;
 
+use super::Space;
+use crate::policy::compile::{ALL_SERVICES, Rules, Run, service_run};
 use crate::policy::compiled::Compiled;
 use crate::policy::model::Service;
 
@@ -13,98 +14,109 @@ const UNNAMED: u8 = 253;
 const ALWAYS: [u8; 8] = [6, 17, 1, 58, 33, 132, 136, UNNAMED];
 
 /// Packets of one protocol and a run of ports (of ICMP: type and code) that meet the same rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ServiceClass {
     pub(super) protocol: u8,
-    pub(super) low: u16,
-    pub(super) vector: u32,
+    /// Protocol and port of one of them.
+    pub(super) packets: (u8, u16),
+    /// The rules that they leave.
+    pub(super) rules: Rules,
 }
-
-/// What is asked about: a protocol and a run of ports.
-type Asked = (u8, u16, u16);
 
 /// The classes of the services asked about, of all where none are.
 pub(super) fn classes(
-    compiled: &Compiled,
+    space: &Space<'_>,
     services: Option<&[Service]>,
     v6: bool,
 ) -> Vec<ServiceClass> {
     let asked = services.map_or_else(
-        || everything(compiled),
-        |all| all.iter().map(asked).collect(),
+        || everything(space),
+        |all| all.iter().map(service_run).collect(),
     );
     let mut classes = Vec::new();
-    for (protocol, low, high) in asked
-        .into_iter()
-        .filter(|(protocol, ..)| exists(*protocol, v6))
-    {
-        let start = u32::from_be_bytes([protocol, KIND_DESTINATION, 0, 0]);
-        let any = compiled.head.any_service;
-        for (first, last, vector) in runs(compiled, start, any, low, high) {
-            if let Some(low) = judged(compiled, protocol, first, last) {
-                let class = ServiceClass {
+    for asked in asked {
+        let protocol = (asked.0 >> 16) as u8;
+        if !exists(protocol, v6) {
+            continue;
+        }
+        for (first, last) in pieces(&space.fields.services, asked) {
+            if let Some(low) = judged(space.compiled, protocol, first as u16, last as u16) {
+                classes.push(ServiceClass {
                     protocol,
-                    low,
-                    vector,
-                };
-                classes.push(class);
+                    packets: (protocol, low),
+                    rules: meeting(&space.fields.services, first),
+                });
             }
         }
     }
     classes
 }
 
-/// The classes of source ports: an example and the vector.
-pub(super) fn source_ports(compiled: &Compiled, number: u8) -> Vec<(u16, u32)> {
-    let any = compiled.head.any_source_port;
-    if compiled.head.flags & GENERATION_SOURCE_PORTS == 0 {
-        return vec![(50_000, VECTOR_ALL)];
-    }
+/// The classes of source ports: an example and the rules that it leaves.
+pub(super) fn source_ports(space: &Space<'_>, number: u8) -> Vec<(u16, Rules)> {
+    let named = &space.fields.source_ports;
+    let within = |port: Option<u32>| {
+        Rules::of(named.len(), |rule| match named.get(rule) {
+            Some(Some(runs)) => port.is_some_and(|port| contains(runs, port)),
+            _ => true,
+        })
+    };
     if !protocol::has_ports(number) {
-        return vec![(0, any)];
+        return vec![(0, within(None))];
     }
-    let start = u32::from_be_bytes([0, KIND_SOURCE, 0, 0]);
-    let runs = runs(compiled, start, any, 0, u16::MAX).into_iter();
-    let example = |first, last| {
+    let runs: Vec<Vec<Run>> = named.iter().flatten().cloned().collect();
+    if runs.is_empty() {
+        return vec![(50_000, within(Some(50_000)))];
+    }
+    let pieces = pieces(&runs, (0, 0xffff)).into_iter();
+    let example = |(first, last): Run| {
         if (first..=last).contains(&50_000) {
             50_000
         } else {
             first
         }
     };
-    runs.map(|(first, last, vector)| (example(first, last), vector))
+    pieces
+        .map(|piece| (example(piece) as u16, within(Some(example(piece)))))
         .collect()
 }
 
-fn asked(service: &Service) -> Asked {
-    match *service {
-        Service::Ports {
-            protocol,
-            low,
-            high,
-        } => (protocol, low, high),
-        Service::Icmp { v6, kind, code } => {
-            let (first, last) = (code.unwrap_or(0), code.unwrap_or(u8::MAX));
-            let (low, high) = (kind.unwrap_or(0), kind.unwrap_or(u8::MAX));
-            let join = |kind, code| u16::from_be_bytes([kind, code]);
-            let number = if v6 { protocol::ICMPV6 } else { protocol::ICMP };
-            (number, join(low, first), join(high, last))
-        }
-        Service::Protocol(number) => (number, 0, u16::MAX),
-    }
+fn contains(runs: &[Run], value: u32) -> bool {
+    runs.iter()
+        .any(|(first, last)| (*first..=*last).contains(&value))
 }
 
-fn everything(compiled: &Compiled) -> Vec<Asked> {
-    let destination = compiled
-        .services
+/// The rules that name a value.
+fn meeting(runs: &[Vec<Run>], value: u32) -> Rules {
+    Rules::of(runs.len(), |rule| {
+        runs.get(rule).is_some_and(|runs| contains(runs, value))
+    })
+}
+
+/// A run, cut wherever one of others begins or has ended.
+fn pieces(runs: &[Vec<Run>], (low, high): Run) -> Vec<Run> {
+    let mut borders = vec![low];
+    let inner = runs
         .iter()
-        .filter(|(_, key, _)| key[1] == KIND_DESTINATION);
-    let named = destination.map(|(_, key, _)| key[0]);
+        .flatten()
+        .flat_map(|(first, last)| [*first, last.saturating_add(1)]);
+    borders.extend(inner.filter(|border| (low..=high).contains(border)));
+    borders.sort_unstable();
+    borders.dedup();
+    let ends = borders.iter().skip(1).map(|next| next - 1).chain([high]);
+    borders.iter().copied().zip(ends).collect()
+}
+
+/// The protocols that rules name, and some more, each with all its ports.
+fn everything(space: &Space<'_>) -> Vec<Run> {
+    let runs = space.fields.services.iter().flatten();
+    let named = runs.filter(|run| **run != ALL_SERVICES);
+    let named = named.flat_map(|(first, last)| (first >> 16) as u8..=(last >> 16) as u8);
     let mut all: Vec<u8> = named.chain(ALWAYS).collect();
     all.sort_unstable();
     all.dedup();
     all.into_iter()
-        .map(|number| (number, 0, u16::MAX))
+        .map(|number| service_run(&Service::Protocol(number)))
         .collect()
 }
 
@@ -130,39 +142,4 @@ fn judged(compiled: &Compiled, number: u8, first: u16, last: u16) -> Option<u16>
         (number, _) => !protocol::has_ports(number) && port != 0,
     };
     (first..=last).find(|port| !never(*port))
-}
-
-/// The runs of ports within bounds that have the same longest prefix: first, last, vector.
-fn runs(compiled: &Compiled, start: u32, any: u32, low: u16, high: u16) -> Vec<(u16, u16, u32)> {
-    let prefixes: Vec<(u32, u16, u16, u32)> = compiled
-        .services
-        .iter()
-        .filter(|(_, key, _)| u32::from_be_bytes(*key) & 0xffff_0000 == start)
-        .map(|(length, key, vector)| {
-            let first = u16::from_be_bytes([key[2], key[3]]);
-            let last = u32::from(first) | (u32::MAX.checked_shr(*length).unwrap_or(0));
-            (*length, first, last as u16, *vector)
-        })
-        .collect();
-    let mut borders: Vec<u16> = vec![low];
-    for (_, first, last, _) in &prefixes {
-        borders.push(*first);
-        borders.extend(last.checked_add(1));
-    }
-    borders.retain(|border| (low..=high).contains(border));
-    borders.sort_unstable();
-    borders.dedup();
-    let ends = borders.iter().skip(1).map(|next| next - 1).chain([high]);
-    let vector = |port: u16| {
-        let holding = prefixes
-            .iter()
-            .filter(|(_, first, last, _)| (*first..=*last).contains(&port));
-        let longest = holding.max_by_key(|(length, ..)| *length);
-        longest.map_or(any, |(.., vector)| *vector)
-    };
-    borders
-        .iter()
-        .zip(ends)
-        .map(|(first, last)| (*first, last, vector(*first)))
-        .collect()
 }

@@ -1,22 +1,22 @@
-//! All lists of addresses of a policy, and their prefixes by family.
+//! All lists of addresses whose members tell addresses apart: those of zones, and those of conditions that are
+//! bits. Their prefixes, by family.
 
-use firewall_common::config::Vector;
+use std::collections::BTreeMap;
+
 use firewall_common::zone::INTERFACE_CLASSES;
 use ipnet::IpNet;
 
+use super::LINK_LOCAL;
 use super::zones::ZoneRules;
-use super::{LINK_LOCAL, MAPPED, MAPPED_BITS, mask};
-use crate::policy::compile::Place;
-use crate::policy::compile::bits;
+use crate::policy::compile::conditions::Condition;
+use crate::policy::compile::prefixes::known;
 use crate::policy::model::{Addresses, Policy};
 
-/// What being in a list does.
+/// What being in a list does: to conditions, by their number, and to the zone.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Group {
-    pub(super) sources: Vector,
-    pub(super) except_sources: Vector,
-    pub(super) destinations: Vector,
-    pub(super) except_destinations: Vector,
+    pub(super) named: Vec<u32>,
+    pub(super) except: Vec<u32>,
     /// By class of interface: the zone, 0 for none.
     pub(super) zones: [u8; INTERFACE_CLASSES],
 }
@@ -29,13 +29,7 @@ pub(super) struct Named {
     pub(super) group: u32,
 }
 
-/// What being in one of them does.
-type Effect = fn(&mut Group) -> &mut Vector;
-
-/// One of a rule's four conditions on addresses.
-type Field = for<'p> fn(&Place<'p>) -> Option<&'p Addresses>;
-
-/// All lists of the policy, and their prefixes by family.
+/// All lists, and their prefixes by family.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
     pub(super) groups: Vec<Group>,
@@ -56,37 +50,33 @@ impl Lists {
     }
 
     fn prefix(&mut self, prefix: IpNet, group: u32) {
-        let length = u32::from(prefix.prefix_len());
-        match prefix.trunc() {
-            IpNet::V4(net) => self.v4.push(Named {
-                key: MAPPED | u128::from(u32::from(net.network())),
-                length: MAPPED_BITS + length,
-                group,
-            }),
-            IpNet::V6(net) => {
-                let key = u128::from(net.network());
-                // No IPv6 packet has a mapped address, and IPv4 packets are none of this prefix's.
-                let mapped = length >= MAPPED_BITS && key & mask(MAPPED_BITS) == MAPPED;
-                if !mapped {
-                    self.v6.push(Named { key, length, group });
-                }
-            }
+        let Some((key, length)) = known(prefix) else {
+            return;
+        };
+        let named = Named { key, length, group };
+        match prefix {
+            IpNet::V4(_) => self.v4.push(named),
+            IpNet::V6(_) => self.v6.push(named),
         }
     }
 
     /// The first list, so that a zone that names the same prefix itself outranks it.
     pub(super) fn link_local(&mut self, zones: &ZoneRules<'_>) {
         let (key, length) = LINK_LOCAL;
+        let zones = zones.link_local();
         let group = Group {
-            zones: zones.link_local(),
+            zones,
             ..Group::default()
         };
+        let number = self.groups.len() as u32;
         self.groups.push(group);
-        self.v6.push(Named {
-            key,
-            length,
-            group: 0,
-        });
+        if zones != [0; INTERFACE_CLASSES] {
+            self.v6.push(Named {
+                key,
+                length,
+                group: number,
+            });
+        }
     }
 
     pub(super) fn zones(&mut self, policy: &Policy, rules: &ZoneRules<'_>) {
@@ -99,56 +89,28 @@ impl Lists {
         }
     }
 
-    pub(super) fn sets(&mut self, policy: &Policy, active: &[&Place<'_>]) {
-        for (index, set) in policy.sets.iter().enumerate() {
-            let names = |field: Option<&Addresses>| {
-                field.is_some_and(|addresses| addresses.sets.contains(&index))
-            };
-            let of = |field: Field| bits::of(active, |place| names(field(place)));
-            let group = Group {
-                sources: of(|p| p.rule?.sources.as_ref()),
-                except_sources: of(|p| p.rule?.except_sources.as_ref()),
-                destinations: of(|p| p.rule?.destinations.as_ref()),
-                except_destinations: of(|p| p.rule?.except_destinations.as_ref()),
-                ..Group::default()
-            };
-            if group.is_used() {
+    /// The sets that conditions name, each once, and the prefixes that they name themselves.
+    pub(super) fn conditions(&mut self, policy: &Policy, conditions: &[Condition<'_>]) {
+        let mut sets: BTreeMap<usize, Group> = BTreeMap::new();
+        for (number, (named, except)) in (0..).zip(conditions) {
+            let lists: [(&Option<&Addresses>, fn(&mut Group) -> &mut Vec<u32>); 2] = [
+                (named, |group| &mut group.named),
+                (except, |group| &mut group.except),
+            ];
+            for (list, effect) in lists {
+                let Some(list) = list else { continue };
+                for set in &list.sets {
+                    effect(sets.entry(*set).or_default()).push(number);
+                }
+                let mut group = Group::default();
+                effect(&mut group).push(number);
+                self.add(group, &list.prefixes);
+            }
+        }
+        for (index, group) in sets {
+            if let Some(set) = policy.sets.get(index) {
                 self.add(group, &set.members);
             }
         }
-    }
-
-    pub(super) fn inline(&mut self, active: &[&Place<'_>]) {
-        for place in active {
-            let (Some(rule), Some(index)) = (place.rule, place.index) else {
-                continue;
-            };
-            let fields: [(&Option<Addresses>, Effect); 4] = [
-                (&rule.sources, |group| &mut group.sources),
-                (&rule.except_sources, |group| &mut group.except_sources),
-                (&rule.destinations, |group| &mut group.destinations),
-                (&rule.except_destinations, |group| {
-                    &mut group.except_destinations
-                }),
-            ];
-            for (addresses, vector) in fields {
-                let Some(addresses) = addresses else { continue };
-                let mut group = Group::default();
-                bits::set(vector(&mut group), index);
-                self.add(group, &addresses.prefixes);
-            }
-        }
-    }
-}
-
-impl Group {
-    fn is_used(&self) -> bool {
-        let all = [
-            &self.sources,
-            &self.except_sources,
-            &self.destinations,
-            &self.except_destinations,
-        ];
-        all.iter().any(|vector| **vector != Vector::default())
     }
 }

@@ -1,99 +1,140 @@
-//! The table of addresses: one longest-prefix table for sources, destinations and zones.
+//! What is known of addresses: the zone, by class of interface, and which conditions of rules hold.
 //!
-//! Every prefix that anything names becomes an entry that holds the full answer for the addresses whose
-//! longest match it is. Prefixes come by the million and answers by the dozen, so what a prefix means is
-//! worked out once for each different set of lists that cover it, never once a prefix.
+//! Prefixes come by the million and answers by the dozen, so what a prefix means is worked out once for each
+//! different set of lists that cover it, never once a prefix. Addresses of which the same is known are one class.
+//! A tree of comparisons leads from an address to its class.
 
 mod lists;
+mod runs;
 mod states;
 mod zones;
 
-use firewall_common::config::AddressEntry;
+use firewall_common::policy::line::{LEAF, Line, SOURCE};
+use firewall_common::zone::INTERFACE_CLASSES;
 
-use super::Place;
-use super::bits::{self, Vectors};
+use super::CompileError;
+use super::classifier::pack::{Packer, set_bit};
+use super::conditions::Condition;
 use super::interfaces::Plan;
-use super::mutation::{self, Mutation};
+use super::prefixes::{MAPPED, MAPPED_BITS};
 use crate::policy::compiled::Numbers;
-use crate::policy::model::{Addresses, Policy};
-use lists::{Lists, Named};
+use crate::policy::model::Policy;
+use lists::Lists;
+use runs::Cutter;
 use states::{Base, States};
 use zones::ZoneRules;
 
-/// IPv4 addresses are mapped: `::ffff:a.b.c.d`.
-const MAPPED: u128 = 0xffff_0000_0000;
-/// Bits before the IPv4 address in a mapped one.
-const MAPPED_BITS: u32 = 96;
 /// fe80::/10.
 const LINK_LOCAL: (u128, u32) = (0xfe80 << 112, 10);
+/// More classes than this are refused.
+const MAX_CLASSES: usize = 65_536;
+/// Lines of what is known of addresses: 256 MiB.
+const MOST_LINES: usize = 1 << 22;
 
-/// The table, and what holds where it has nothing.
-#[derive(Debug)]
-pub(super) struct Table {
-    pub(super) entries: Vec<(u32, [u8; 16], AddressEntry)>,
-    pub(super) default: AddressEntry,
+/// A prefix, of 128 bits, and the class of the addresses whose longest one it is.
+pub(super) type Classed = (u128, u32, u32);
+
+/// What is known of the addresses of a class.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Record {
+    pub(super) zones: [u8; INTERFACE_CLASSES],
+    /// Bits that are set, see [`firewall_common::policy::line::SET_BITS`].
+    pub(super) bits: Vec<u32>,
 }
 
-pub(super) fn table(
+/// All that the lists of a policy say of addresses.
+#[derive(Debug)]
+pub(super) struct Classes {
+    pub(super) v4: Vec<Classed>,
+    pub(super) v6: Vec<Classed>,
+    pub(super) records: Vec<Record>,
+}
+
+/// Works out the classes.
+pub(super) fn classes(
     policy: &Policy,
-    active: &[&Place<'_>],
+    conditions: &[Condition<'_>],
     plan: &Plan,
     numbers: &Numbers,
-    vectors: &mut Vectors,
-) -> Table {
+) -> Classes {
     let zones = ZoneRules::new(policy, plan, numbers);
     let mut lists = Lists::default();
     lists.link_local(&zones);
     lists.zones(policy, &zones);
-    lists.sets(policy, active);
-    lists.inline(active);
-    let Lists { groups, mut v4, v6 } = lists;
-    if mutation::is(Mutation::V6CoversV4) {
-        leak(&v6, &mut v4);
-    }
+    lists.conditions(policy, conditions);
+    let Lists { groups, v4, v6 } = lists;
+    let everywhere = (0..)
+        .zip(conditions)
+        .filter(|(_, (named, _))| named.is_none());
     let base = Base {
-        sources: bits::of(active, |p| {
-            unrestricted(policy, p.rule.and_then(|r| r.sources.as_ref()))
-        }),
-        destinations: bits::of(active, |p| {
-            unrestricted(policy, p.rule.and_then(|r| r.destinations.as_ref()))
-        }),
+        conditions: everywhere.map(|(number, _)| number).collect(),
         zones: zones.without_prefix(),
     };
-    let mut states = States::new(groups, base, vectors);
-    let mut entries = Vec::new();
-    let default = states.walk((0, 0), v6, &mut entries);
-    states.walk((MAPPED, MAPPED_BITS), v4, &mut entries);
-    Table { entries, default }
-}
-
-/// Does a condition on addresses hold for every address?
-fn unrestricted(policy: &Policy, addresses: Option<&Addresses>) -> bool {
-    let Some(addresses) = addresses else {
-        return true;
-    };
-    let sets = addresses
-        .sets
-        .iter()
-        .filter_map(|set| policy.sets.get(*set));
-    let empty = addresses.prefixes.is_empty() && sets.clone().all(|set| set.members.is_empty());
-    mutation::is(Mutation::EmptySetIsAll) && empty
-}
-
-/// What a compiler would do that forgets that IPv4 lives inside IPv6.
-fn leak(v6: &[Named], v4: &mut Vec<Named>) {
-    let covering =
-        |named: &&Named| named.length <= MAPPED_BITS && MAPPED & mask(named.length) == named.key;
-    v4.extend(v6.iter().filter(covering).map(|named| Named {
-        key: MAPPED,
-        length: MAPPED_BITS,
-        ..*named
-    }));
-}
-
-const fn mask(length: u32) -> u128 {
-    match length {
-        0 => 0,
-        _ => u128::MAX << (128 - length),
+    let mut states = States::new(groups, base);
+    Classes {
+        v6: states.walk((0, 0), v6),
+        v4: states.walk((MAPPED, MAPPED_BITS), v4),
+        records: states.records,
     }
+}
+
+impl Classes {
+    /// Do addresses differ at all?
+    pub(super) fn differ(&self) -> bool {
+        self.records.len() > 1
+    }
+
+    /// The lines: the roots of both families and where the records begin, the trees, the records.
+    ///
+    /// # Errors
+    /// There are more classes than there may be, or the trees are too deep or too large.
+    pub(super) fn lines(&self) -> Result<Vec<Line>, CompileError> {
+        if self.records.len() > MAX_CLASSES {
+            return Err(too_many(self.records.len()));
+        }
+        let mut packer = Packer::new(vec![Line::default()], MOST_LINES);
+        let mut roots = [0; 2];
+        // Of IPv4 addresses only the last word counts.
+        for (root, (classed, first_word)) in roots.iter_mut().zip([(&self.v4, 3), (&self.v6, 0)]) {
+            let mut cutter = Cutter::default();
+            let top = cutter.cut(&runs::flat(classed), SOURCE as u8 + first_word);
+            *root = packer.pack(&cutter.cuts, top, &mut |_, class| Ok(LEAF | class))?;
+        }
+        let (records, mut lines) = (packer.lines.len() as u32, packer.lines);
+        let highest = self.records.iter().flat_map(|record| record.bits.last());
+        let stride = highest.max().map_or(1, |bit| bit / 512 + 1);
+        let [v4, v6] = roots;
+        if let Some(first) = lines.first_mut() {
+            first.halves[0] = [v4, v6, records, stride, 0, 0, 0, 0];
+        }
+        for record in &self.records {
+            lines.extend(record.lines(stride));
+        }
+        Ok(lines)
+    }
+}
+
+impl Record {
+    fn lines(&self, stride: u32) -> Vec<Line> {
+        let mut lines = vec![Line::default(); stride as usize];
+        for (word, zones) in (0..).zip(self.zones.chunks(4)) {
+            for (byte, zone) in (0..).zip(zones) {
+                let value = u32::from(*zone) << (byte * 8);
+                if let Some(line) = lines.first_mut() {
+                    line.halves[0][word & 7] |= value;
+                }
+            }
+        }
+        for bit in &self.bits {
+            set_bit(&mut lines, *bit);
+        }
+        lines
+    }
+}
+
+fn too_many(count: usize) -> CompileError {
+    let message = format!(
+        "the lists of addresses overlap in {count} different ways; there may be {MAX_CLASSES}"
+    );
+    CompileError::new(message, "join lists, or take out what they have in common")
 }

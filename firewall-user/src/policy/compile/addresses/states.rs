@@ -2,19 +2,19 @@
 
 use std::collections::HashMap;
 
-use firewall_common::config::{AddressEntry, Vector};
+use firewall_common::policy::line::SET_BITS;
 use firewall_common::zone::INTERFACE_CLASSES;
 
 use super::lists::{Group, Named};
-use super::mask;
-use crate::policy::compile::bits::{self, Vectors};
+use super::{Classed, Record};
 use crate::policy::compile::mutation::{self, Mutation};
+use crate::policy::compile::prefixes::mask;
 
 /// What holds for an address in no list.
 #[derive(Debug)]
 pub(super) struct Base {
-    pub(super) sources: Vector,
-    pub(super) destinations: Vector,
+    /// Conditions that hold for every address that is not excepted.
+    pub(super) conditions: Vec<u32>,
     pub(super) zones: [u8; INTERFACE_CLASSES],
 }
 
@@ -25,17 +25,19 @@ struct State {
     zones: [u8; INTERFACE_CLASSES],
 }
 
-/// The different states there are, each with its entry.
-pub(super) struct States<'v> {
+/// The different states there are, each with its class.
+pub(super) struct States {
     groups: Vec<Group>,
     base: Base,
-    vectors: &'v mut Vectors,
-    states: Vec<(State, AddressEntry)>,
+    states: Vec<(State, u32)>,
     numbers: HashMap<State, usize>,
     /// Sets of lists that hold one prefix, by number.
     holders: HashMap<Vec<u32>, usize>,
     /// From a covering prefix's state, by the lists that hold the present one, to its state.
     steps: HashMap<(usize, usize), usize>,
+    /// What is known of the addresses of each class.
+    pub(super) records: Vec<Record>,
+    classes: HashMap<Record, u32>,
 }
 
 /// A prefix that covers those that follow.
@@ -45,9 +47,9 @@ struct Covering {
     state: usize,
 }
 
-impl<'v> States<'v> {
-    /// State 0 is that of addresses in no list.
-    pub(super) fn new(groups: Vec<Group>, base: Base, vectors: &'v mut Vectors) -> Self {
+impl States {
+    /// State 0, of class 0, is that of addresses in no list.
+    pub(super) fn new(groups: Vec<Group>, base: Base) -> Self {
         let outside = State {
             groups: Vec::new(),
             zones: base.zones,
@@ -55,46 +57,39 @@ impl<'v> States<'v> {
         let mut states = Self {
             groups,
             base,
-            vectors,
             states: Vec::new(),
             numbers: HashMap::new(),
             holders: HashMap::new(),
             steps: HashMap::new(),
+            records: Vec::new(),
+            classes: HashMap::new(),
         };
         states.number(outside);
         states
     }
 
     /// Goes through the prefixes of a family in order, with those that cover the present one on a
-    /// stack. A prefix that says nothing new is left out, but the family's own /0 always stands. Gives
-    /// that one's entry.
+    /// stack. A prefix that says nothing new is left out, but the family's own /0 always stands.
     pub(super) fn walk(
         &mut self,
         (key, length): (u128, u32),
         mut named: Vec<Named>,
-        entries: &mut Vec<(u32, [u8; 16], AddressEntry)>,
-    ) -> AddressEntry {
+    ) -> Vec<Classed> {
         named.sort_unstable();
         named.dedup();
         let at_root = |one: &Named| (one.key, one.length) == (key, length);
         let of_root = named.iter().take_while(|one| at_root(one)).count();
         let (root, rest) = named.split_at(of_root);
         let state = self.step(0, root);
-        let all = self.entry(state);
-        entries.push((length, key.to_be_bytes(), all));
+        let mut classed = vec![(key, length, self.class(state))];
         let mut covering = vec![Covering { key, length, state }];
         for same in rest.chunk_by(|a, b| (a.key, a.length) == (b.key, b.length)) {
-            self.prefix(same, &mut covering, entries);
+            self.prefix(same, &mut covering, &mut classed);
         }
-        all
+        classed
     }
 
-    fn prefix(
-        &mut self,
-        same: &[Named],
-        covering: &mut Vec<Covering>,
-        entries: &mut Vec<(u32, [u8; 16], AddressEntry)>,
-    ) {
+    fn prefix(&mut self, same: &[Named], covering: &mut Vec<Covering>, classed: &mut Vec<Classed>) {
         let Some(Named { key, length, .. }) = same.first().copied() else {
             return;
         };
@@ -106,16 +101,15 @@ impl<'v> States<'v> {
         }
         let parent = covering.last().map_or(0, |c| c.state);
         let state = self.step(parent, same);
-        let entry = self.entry(state);
-        if entry != self.entry(parent) {
-            entries.push((length, key.to_be_bytes(), entry));
+        let class = self.class(state);
+        if class != self.class(parent) {
+            classed.push((key, length, class));
         }
         covering.push(Covering { key, length, state });
     }
 
-    fn entry(&self, state: usize) -> AddressEntry {
-        let state = self.states.get(state);
-        state.map_or_else(AddressEntry::default, |(_, entry)| *entry)
+    fn class(&self, state: usize) -> u32 {
+        self.states.get(state).map_or(0, |(_, class)| *class)
     }
 
     /// The state inside a prefix that these lists hold, within one of state `parent`.
@@ -166,32 +160,43 @@ impl<'v> States<'v> {
         if let Some(number) = self.numbers.get(&state) {
             return *number;
         }
-        let entry = self.answer(&state);
+        let record = self.record(&state);
+        let class = self.classed(record);
         let number = self.states.len();
-        self.states.push((state.clone(), entry));
+        self.states.push((state.clone(), class));
         self.numbers.insert(state, number);
         number
     }
 
-    /// What the lists around an address say together.
-    fn answer(&mut self, state: &State) -> AddressEntry {
-        let (mut source, mut destination) = (self.base.sources, self.base.destinations);
+    fn classed(&mut self, record: Record) -> u32 {
+        let next = self.records.len() as u32;
+        *self.classes.entry(record).or_insert_with_key(|record| {
+            self.records.push(record.clone());
+            next
+        })
+    }
+
+    /// What the lists around an address say together: the bits of its record after the zones.
+    fn record(&self, state: &State) -> Record {
+        let zones = state.zones;
         let groups = || {
             let numbers = state.groups.iter();
             numbers.filter_map(|number| self.groups.get(*number as usize))
         };
-        for group in groups() {
-            bits::add(&mut source, &group.sources);
-            bits::add(&mut destination, &group.destinations);
+        let mut conditions = self.base.conditions.clone();
+        conditions.extend(groups().flat_map(|group| &group.named));
+        conditions.sort_unstable();
+        conditions.dedup();
+        let ignored = mutation::is(Mutation::ExceptIgnored);
+        for condition in groups()
+            .filter(|_| !ignored)
+            .flat_map(|group| &group.except)
+        {
+            if let Ok(place) = conditions.binary_search(condition) {
+                conditions.remove(place);
+            }
         }
-        for group in groups().filter(|_| !mutation::is(Mutation::ExceptIgnored)) {
-            bits::remove(&mut source, &group.except_sources);
-            bits::remove(&mut destination, &group.except_destinations);
-        }
-        AddressEntry {
-            source: self.vectors.number(source),
-            destination: self.vectors.number(destination),
-            zones: state.zones,
-        }
+        let bits = conditions.iter().map(|number| SET_BITS + number).collect();
+        Record { zones, bits }
     }
 }

@@ -22,13 +22,23 @@ use firewall_common::reason::Reason;
 
 use super::{Ruling, World};
 use crate::policy::compile::compile;
-pub use crate::policy::compile::{Mutation, with_mutation};
+pub use crate::policy::compile::{Mutation, Tuning, tuned, with_mutation};
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::lint;
+use crate::policy::model::Policy;
 use dice::Dice;
 pub use judge::{Judge, Memory, crossing};
 pub use policies::INTERFACES;
 use scenes::Pair;
+
+/// Trees with many cuts over few rules, several of them for two zones, and short lists as bits: so that policies of a
+/// few rules show what those of many thousand need.
+pub const THIN: Tuning = Tuning {
+    leaf: 1,
+    lists: [2, 64, 1],
+    copies: 1,
+    spare: 4,
+};
 
 /// The host's own addresses.
 pub const OWN: [&str; 5] = ["10.0.0.1", "192.0.2.1", "2001:db8::1", "fd00::1", "fe80::1"];
@@ -145,15 +155,15 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     let mut seen = pair.finish()?;
     if plan.pieces {
         pieces::all(judge, &policy, &compiled, &clock, &mut seen).map_err(named)?;
-        reach(&compiled, clock.boot, &mut seen);
+        reach(&policy, &compiled, clock.boot, &mut seen);
     }
     judge.done().map_err(named)?;
     Ok(seen)
 }
 
 /// Which of the rules that can decide did.
-fn reach(compiled: &Compiled, now: u64, seen: &mut Seen) {
-    let deciding = lint::deciding(compiled, now).unwrap();
+fn reach(policy: &Policy, compiled: &Compiled, now: u64, seen: &mut Seen) {
+    let deciding = lint::deciding(policy, compiled, now).unwrap();
     let can = compiled
         .listing
         .iter()

@@ -36,6 +36,18 @@ fn compiled_policies_decide_as_the_interpreter_does() {
 }
 
 #[test]
+fn compiled_policies_decide_so_by_thin_trees_too() {
+    let plan = Plan {
+        seed: 77,
+        policies: wanted() / 500,
+        scenes: 200,
+        pieces: false,
+    };
+    let seen = tuned(THIN, || seen(&plan));
+    println!("{} packets, {} passed", seen.packets, seen.allowed);
+}
+
+#[test]
 fn every_rule_that_can_be_hit_is_hit() {
     let seen = seen(&Plan {
         seed: 0,
@@ -56,7 +68,8 @@ fn every_broken_compiler_is_caught() {
         pieces: false,
     };
     for mutation in Mutation::ALL {
-        let result = with_mutation(Some(*mutation), || run(&mut Memory::default(), &plan));
+        let compare = || tuned(THIN, || run(&mut Memory::default(), &plan));
+        let result = with_mutation(Some(*mutation), compare);
         assert!(result.is_err(), "{mutation:?} was not noticed");
     }
 }
@@ -96,7 +109,7 @@ fn no_packet_hits_a_rule_that_no_piece_has() {
         let mut dice = Dice(seed);
         let (policy, world, mut judge, compiled) = drawn(&mut dice);
         let clock = judge.clock();
-        let deciding = lint::deciding(&compiled, clock.boot).unwrap();
+        let deciding = lint::deciding(&policy, &compiled, clock.boot).unwrap();
         let can = compiled
             .listing
             .iter()
