@@ -83,7 +83,7 @@ fn cells(row: &Row) -> Vec<String> {
     ]
 }
 
-fn end(address: IpAddr, port: Option<u16>) -> String {
+pub(super) fn end(address: IpAddr, port: Option<u16>) -> String {
     match (address, port) {
         (_, None) => address.to_string(),
         (IpAddr::V4(v4), Some(port)) => format!("{v4}:{port}"),
