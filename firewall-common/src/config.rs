@@ -322,7 +322,7 @@ pub const fn closed_counter(cause: u8) -> u32 {
 }
 
 /// Places in the table of the agent's own counters: sessions that it ended by
-/// [`crate::session::end::Cause`], then [`AGENT_RECORDED`] and [`AGENT_LIMITED`].
+/// [`crate::session::end::Cause`], then [`AGENT_RECORDED`], [`AGENT_LIMITED`] and [`AGENT_SAMPLED`].
 pub const AGENT_COUNTERS: u32 = CAUSES + 16;
 
 /// Place of the counter of records of ended sessions that the agent has made.
@@ -330,6 +330,9 @@ pub const AGENT_RECORDED: u32 = CAUSES;
 
 /// Place of the counter of records of ended sessions that the agent has left out since there were too many.
 pub const AGENT_LIMITED: u32 = CAUSES + 1;
+
+/// Place of the counter of records of ended sessions that a rule's `log` leaves out.
+pub const AGENT_SAMPLED: u32 = CAUSES + 2;
 
 /// A name kept beside the tables, so that they can be read without the agent: UTF-8, zero-padded.
 #[repr(C)]

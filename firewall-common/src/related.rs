@@ -12,7 +12,7 @@ use crate::verdict::Decision;
 use crate::zone::Course;
 
 /// An ICMP error passes only if it quotes a packet of a live session that went the other way, and goes
-/// to that packet's sender (RFC 5927). It changes nothing about the session.
+/// to that packet's sender (RFC 5927). It changes nothing about the session but a note that it came.
 #[inline(always)]
 pub(crate) fn related<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Decision {
     if let Some(reason) = judge::false_source(tables, at.hook, &scratch.packet.tuple.source) {
@@ -46,7 +46,14 @@ fn about_session<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Option
     if !matches!(entry.course(), Course::Routed) && quoted_hook as u8 == at.hook as u8 {
         return None;
     }
-    Some(in_session(Reason::Related, entry))
+    // Only a note for those who ask why nothing comes back: nothing is decided by it.
+    scratch
+        .entry
+        .track
+        .note_error(scratch.packet.tuple.destination_port);
+    let (track, last_seen) = (&scratch.entry.track, scratch.entry.last_seen);
+    tables.write(handle, track, last_seen);
+    Some(in_session(Reason::Related, &scratch.entry))
 }
 
 /// Do the opener's packets arrive (rather than leave)?

@@ -17,3 +17,5 @@ mod links;
 mod markdown;
 #[path = "docs/metrics.rs"]
 mod metrics;
+#[path = "docs/schema.rs"]
+mod schema;

@@ -91,6 +91,9 @@ pub const REPLIES_ARRIVE: u8 = 16;
 /// Set in [`Track::flags`]: it was ended by the policy, and is kept only to be recognised.
 pub const ENDED: u8 = 32;
 
+/// Set in [`Track::error`] where there was one.
+pub const ERROR_SEEN: u32 = 1 << 16;
+
 /// What is known of one side's sequence space (RFC 9293 section 3.3.1), in host byte order.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -145,8 +148,8 @@ pub struct Track {
     pub flags: u8,
     /// TCP flags seen from the opener and from the responder.
     pub seen: [u8; 2],
-    /// Zero.
-    pub pad: u32,
+    /// The last ICMP error about it: [`ERROR_SEEN`], type, code; 0: none.
+    pub error: u32,
 }
 
 /// By which policy a session was let in.
@@ -356,6 +359,24 @@ impl Track {
         self.flags |= stepped.flags;
         self.seen[0] |= stepped.seen[0];
         self.seen[1] |= stepped.seen[1];
+        if stepped.error != 0 {
+            self.error = stepped.error;
+        }
+    }
+
+    /// Notes an ICMP error about it, by the word of type and code.
+    #[inline(always)]
+    pub fn note_error(&mut self, type_and_code: u16) {
+        self.error = ERROR_SEEN | type_and_code as u32;
+    }
+
+    /// Type and code of the last ICMP error about it.
+    #[must_use]
+    pub const fn error(&self) -> Option<(u8, u8)> {
+        if self.error & ERROR_SEEN == 0 {
+            return None;
+        }
+        Some(((self.error >> 8) as u8, self.error as u8))
     }
 
     /// Where it stands.

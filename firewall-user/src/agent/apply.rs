@@ -195,13 +195,15 @@ impl Agent {
         within: Option<Duration>,
     ) -> anyhow::Result<()> {
         let names = self.interface_names();
-        let begins = self.plane()?.in_force()?.is_none();
-        if !begins {
-            return self.plane()?.apply(compiled, identity, &names, within);
-        }
-        let interfaces = self.begin_enforcement()?;
-        let applied = self.plane()?.apply(compiled, identity, &names, within);
-        self.enforcement_begun(&interfaces)?;
+        let applied = if self.plane()?.in_force()?.is_some() {
+            self.plane()?.apply(compiled, identity, &names, within)
+        } else {
+            let interfaces = self.begin_enforcement()?;
+            let applied = self.plane()?.apply(compiled, identity, &names, within);
+            self.enforcement_begun(&interfaces)?;
+            applied
+        };
+        self.tell_names();
         applied
     }
 

@@ -1,5 +1,6 @@
 //! `agent.yaml`: this host's own settings. Every key has a default; the file may be absent.
 
+mod flows;
 mod read;
 mod sessions;
 pub(crate) use sessions::parse_duration;
@@ -12,6 +13,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+
+pub use flows::{FlowConfig, HistoryConfig};
 
 use crate::policy::diagnostic::Refusal;
 use crate::policy::model::Service;
@@ -35,6 +38,10 @@ pub struct AgentConfig {
     pub failsafe: Vec<FailsafeRule>,
     /// `policy`.
     pub policy: PolicyConfig,
+    /// `flows`.
+    pub flows: FlowConfig,
+    /// `history`.
+    pub history: HistoryConfig,
 }
 
 /// `interfaces`: names and globs.

@@ -192,6 +192,10 @@ impl Plane for Fake {
         Ok(Swept::default())
     }
 
+    fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>> {
+        Ok(Vec::new())
+    }
+
     fn session_counts(&self) -> anyhow::Result<SessionCounts> {
         Ok(SessionCounts::default())
     }

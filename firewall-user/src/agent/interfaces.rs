@@ -62,6 +62,7 @@ impl Agent {
         let none = !lines.iter().any(|line| line.state == "guarded") && self.plane.is_some();
         self.note(UNGUARDED, none.then(|| UNGUARDED_TEXT.to_owned()));
         self.interfaces = lines;
+        self.tell_names();
         self.look_around();
     }
 

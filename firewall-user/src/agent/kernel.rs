@@ -220,6 +220,19 @@ impl Plane for Kernel {
         Ok(self.0.expire(boot_now())?)
     }
 
+    fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>> {
+        let held = self.0.generations()?.into_iter();
+        let named = held.map(|(epoch, info)| {
+            let identity = Identity {
+                digest: to_hex(&info.digest),
+                name: info.name,
+                revision: info.revision,
+            };
+            (epoch, identity)
+        });
+        Ok(named.collect())
+    }
+
     fn session_counts(&self) -> anyhow::Result<SessionCounts> {
         Ok(self.0.session_counts()?)
     }

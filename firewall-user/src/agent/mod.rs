@@ -8,7 +8,9 @@ pub mod clock;
 pub mod config;
 mod confirm;
 mod cut;
+mod drops;
 mod explain;
+mod eyes;
 #[cfg(test)]
 pub(crate) mod fake;
 pub mod history;

@@ -128,6 +128,8 @@ pub trait Plane: Send {
     fn confirm(&mut self) -> anyhow::Result<bool>;
     /// What waits, or was not in time, goes.
     fn revert(&mut self) -> anyhow::Result<()>;
+    /// The policies that the tables hold, by epoch.
+    fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>>;
     /// What is in force.
     fn in_force(&self) -> anyhow::Result<Option<InForce>>;
     /// Tables of an earlier layout are in force, and wait to be taken over.

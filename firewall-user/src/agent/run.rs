@@ -80,6 +80,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
     let scrapes = metrics::listen(settings.config.metrics.listen).await?;
     let state = tokio::task::spawn_blocking(move || Agent::new(settings, open));
     let state = state.await.context("the agent could not start")??;
+    let hub = Arc::clone(&state.eyes.hub);
     let (owner, mut gone) = Owner::start(state)?;
     begin(&owner).await?;
 
@@ -110,6 +111,8 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
     };
     notify::tell("STOPPING=1");
     let _ = stop.send(true);
+    // Who follows records would keep the socket open for ever.
+    hub.close();
     let _ = tokio::time::timeout(Duration::from_secs(2), control).await;
     ended
 }

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::config::{AgentConfig, Late};
+use super::eyes::Eyes;
 use super::history::{History, Record};
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Socket};
@@ -154,6 +155,8 @@ pub struct Agent {
     pub tally: Tally,
     /// When the agent started.
     pub started: Instant,
+    /// What it sees.
+    pub eyes: Eyes,
 }
 
 impl Agent {
@@ -180,6 +183,7 @@ impl Agent {
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
+            eyes: Eyes::default(),
         };
         agent.plane()?;
         Ok(agent)
@@ -222,6 +226,7 @@ impl Agent {
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
+            eyes: Eyes::default(),
             plane: Some(plane),
         };
         agent.recall();
@@ -250,6 +255,7 @@ impl Agent {
             plane.set_host(&config.sessions, &config.failsafe)?;
             plane.set_locals(&self.locals)?;
             self.plane = Some(plane);
+            self.open_eyes();
         }
         self.plane.as_mut().context("the data plane is not open")
     }
@@ -316,6 +322,9 @@ impl Agent {
             return;
         };
         let swept = plane.expire();
+        if let Ok(swept) = &swept {
+            self.look_at(swept);
+        }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
     }
@@ -328,6 +337,7 @@ impl Agent {
             let told = plane.set_host(&config.sessions, &config.failsafe);
             self.note("settings", told.err().map(|e| format!("{e:#}")));
         }
+        self.tell_file();
         let links = self.links.clone();
         self.reconcile(links);
     }
@@ -337,6 +347,7 @@ impl Agent {
         self.plane()?;
         // Where it fails the pins are still there, and the next look opens them again.
         if let Some(plane) = self.plane.take() {
+            self.close_eyes();
             plane.detach_all()?;
         }
         if let Some(record) = self.history.pending().cloned() {

@@ -48,26 +48,76 @@ impl Client {
         self.run(Method::POST, path, Bytes::from(body))
     }
 
+    /// Reads an answer line by line, for as long as `each` wants more and the agent has more.
+    ///
+    /// # Errors
+    /// The agent cannot be reached, or says no, or `each` does.
+    pub fn lines(
+        &self,
+        path: &str,
+        each: impl FnMut(&[u8]) -> Result<bool, Problem>,
+    ) -> Result<(), Problem> {
+        runtime()?.block_on(self.stream(path, each))
+    }
+
+    async fn stream(
+        &self,
+        path: &str,
+        mut each: impl FnMut(&[u8]) -> Result<bool, Problem>,
+    ) -> Result<(), Problem> {
+        let (mut sender, connection) = self.connect().await?;
+        let connection = tokio::spawn(connection);
+        let request = request(Method::GET, path, Bytes::new())?;
+        let response = sender.send_request(request).await;
+        let response = response.map_err(|e| broken(&e.to_string()))?;
+        let status = response.status();
+        let mut body = response.into_body();
+        let mut rest: Vec<u8> = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|e| broken(&e.to_string()))?;
+            let Ok(data) = frame.into_data() else {
+                continue;
+            };
+            rest.extend_from_slice(&data);
+            if !status.is_success() {
+                continue;
+            }
+            while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = rest.drain(..=end).collect();
+                if !each(line.strip_suffix(b"\n").unwrap_or(&line))? {
+                    return Ok(());
+                }
+            }
+        }
+        connection.abort();
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(said_no(status, &rest))
+    }
+
     fn run<T: DeserializeOwned>(
         &self,
         method: Method,
         path: &str,
         body: Bytes,
     ) -> Result<T, Problem> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_io()
-            .build()
-            .map_err(|e| Problem::new(exit::AGENT, format!("no event loop: {e}")))?;
-        let (status, bytes) = runtime.block_on(self.exchange(method, path, body))?;
+        let (status, bytes) = runtime()?.block_on(self.exchange(method, path, body))?;
         if status.is_success() {
             return serde_json::from_slice(&bytes).map_err(|e| broken(&e.to_string()));
         }
-        // A problem that the agent did not word itself, such as a body that is too large.
-        let worded = || {
-            let text = String::from_utf8_lossy(&bytes);
-            Problem::new(exit::INPUT, format!("the agent says {status}: {text}"))
-        };
-        Err(serde_json::from_slice(&bytes).unwrap_or_else(|_| worded()))
+        Err(said_no(status, &bytes))
+    }
+
+    async fn connect(&self) -> Result<(Sender, impl Future<Output = ()> + use<>), Problem> {
+        let stream = UnixStream::connect(&self.socket)
+            .await
+            .map_err(|error| self.unreachable(&error))?;
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|e| broken(&e.to_string()))?;
+        // How it ends is seen by who reads the answer.
+        Ok((sender, async { drop(connection.await) }))
     }
 
     async fn exchange(
@@ -76,19 +126,8 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), Problem> {
-        let stream = UnixStream::connect(&self.socket)
-            .await
-            .map_err(|error| self.unreachable(&error))?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|e| broken(&e.to_string()))?;
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "ringwall")
-            .header("content-type", "application/json")
-            .body(Full::new(body))
-            .map_err(|e| broken(&e.to_string()))?;
+        let (mut sender, connection) = self.connect().await?;
+        let request = request(method, path, body)?;
         let talk = async {
             let response = sender.send_request(request).await?;
             let status = response.status();
@@ -100,7 +139,7 @@ impl Client {
         loop {
             tokio::select! {
                 done = &mut talk => return done.map_err(|e| broken(&e.to_string())),
-                _ = &mut connection, if open => open = false,
+                () = &mut connection, if open => open = false,
             }
         }
     }
@@ -118,6 +157,33 @@ impl Client {
         );
         Problem::new(exit::AGENT, text)
     }
+}
+
+type Sender = hyper::client::conn::http1::SendRequest<Full<Bytes>>;
+
+fn runtime() -> Result<tokio::runtime::Runtime, Problem> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_io()
+        .build()
+        .map_err(|e| Problem::new(exit::AGENT, format!("no event loop: {e}")))
+}
+
+fn request(method: Method, path: &str, body: Bytes) -> Result<Request<Full<Bytes>>, Problem> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "ringwall")
+        .header("content-type", "application/json")
+        .body(Full::new(body))
+        .map_err(|e| broken(&e.to_string()))
+}
+
+/// A problem as the agent worded it, or one that it did not word itself, such as a body that is too large.
+fn said_no(status: StatusCode, bytes: &[u8]) -> Problem {
+    serde_json::from_slice(bytes).unwrap_or_else(|_| {
+        let text = String::from_utf8_lossy(bytes);
+        Problem::new(exit::INPUT, format!("the agent says {status}: {text}"))
+    })
 }
 
 fn broken(why: &str) -> Problem {

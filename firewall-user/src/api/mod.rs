@@ -2,6 +2,7 @@
 //! members may read; only root may change anything. Peer credentials are checked on every request.
 
 pub mod client;
+pub mod flows;
 pub mod peer;
 mod routes;
 mod server;

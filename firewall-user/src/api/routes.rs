@@ -49,6 +49,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/confirm", post(confirm))
         .route("/v1/rollback", post(rollback))
         .route("/v1/detach", post(detach))
+        .merge(super::flows::routes())
         .fallback(unknown)
         .layer(middleware::from_fn(admit))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -76,7 +77,7 @@ async fn admit(
     next.run(request).await
 }
 
-async fn ask<R, F>(app: &App, question: F) -> Answer<R>
+pub(super) async fn ask<R, F>(app: &App, question: F) -> Answer<R>
 where
     R: Send + 'static,
     F: FnOnce(&mut Agent) -> Result<R, Problem> + Send + 'static,
@@ -196,7 +197,7 @@ async fn unknown() -> Problem {
     )
 }
 
-fn fault(error: &anyhow::Error) -> Problem {
+pub(super) fn fault(error: &anyhow::Error) -> Problem {
     Problem::new(exit::NO, format!("{error:#}"))
 }
 

@@ -1,12 +1,15 @@
 //! What goes over the control socket, as JSON; `-o json` prints the same objects. Fields may be added and
 //! never change their meaning.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::revision::Allow;
 use crate::policy::compiled::Cost;
+use crate::sessions::{Traffic, Zones};
 
 /// `GET /v1/status`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -222,6 +225,39 @@ pub struct HistoryRow {
     /// When it was confirmed, RFC 3339.
     #[serde(default)]
     pub confirmed: Option<String>,
+}
+
+/// A handshake that does not complete.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OneSidedRow {
+    /// Why.
+    pub cause: String,
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Who opens.
+    pub source: IpAddr,
+    /// Its port.
+    pub source_port: u16,
+    /// Who is addressed.
+    pub destination: IpAddr,
+    /// Its port.
+    pub destination_port: u16,
+    /// The zones of both.
+    pub zone: Zones,
+    /// The rule that let it in, or that dropped it.
+    pub rule: Option<String>,
+    /// The guarded interface.
+    pub interface: Option<String>,
+    /// Packets from the opener and back.
+    pub packets: Traffic,
+    /// The first SYN, RFC 3339.
+    pub first: Timestamp,
+    /// The last packet, RFC 3339.
+    pub last: Timestamp,
+    /// What says so.
+    pub evidence: Vec<String>,
+    /// What to try next.
+    pub advice: String,
 }
 
 /// `POST /v1/apply`.

@@ -6,9 +6,12 @@ mod completions;
 mod confirm;
 mod detach;
 mod doctor;
+mod drops;
+mod flows;
 mod history;
 mod interfaces;
 mod man;
+mod one_sided;
 mod output;
 mod pinned;
 mod policy;
@@ -74,6 +77,9 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    Flows(flows::Flows),
+    Drops(drops::DropsCommand),
+    OneSided(one_sided::OneSided),
     Interfaces(interfaces::Interfaces),
     #[command(subcommand)]
     Zone(zone::Zone),
@@ -118,6 +124,9 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Flows(flows) => flows.go(&context),
+        Command::Drops(drops) => drops.go(&context),
+        Command::OneSided(one_sided) => one_sided.go(&context),
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),

@@ -101,6 +101,29 @@ impl Screen {
         }
     }
 
+    /// Writes a table of lines that are put together already.
+    pub(super) fn table(
+        self,
+        header: &[&str],
+        rows: impl Iterator<Item = Vec<String>>,
+    ) -> Result<(), Problem> {
+        self.print(&table(header, rows))
+    }
+
+    /// Writes one line at once; says whether somebody still reads.
+    pub(super) fn line(self, text: &str) -> Result<bool, Problem> {
+        let mut out = std::io::stdout().lock();
+        let text = format!("{}\n", printable(text));
+        match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Problem::new(
+                exit::NO,
+                format!("cannot write the answer: {error}"),
+            )),
+            Ok(()) => Ok(true),
+        }
+    }
+
     /// Says on standard error what went wrong and what to do next.
     pub(super) fn problem(self, problem: &Problem) {
         let coloured = problem.coloured.as_ref().filter(|_| self.colour);

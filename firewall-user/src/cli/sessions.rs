@@ -93,7 +93,7 @@ fn direction(row: &Row) -> String {
     word.to_owned()
 }
 
-fn end(address: IpAddr, port: Option<u16>) -> String {
+pub(super) fn end(address: IpAddr, port: Option<u16>) -> String {
     match (address, port) {
         (_, None) => address.to_string(),
         (IpAddr::V4(v4), Some(port)) => format!("{v4}:{port}"),

@@ -5,7 +5,9 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{Map, MapData, RingBuf};
-use firewall_common::config::{AGENT_LIMITED, AGENT_RECORDED, closed_counter, opened_counter};
+use firewall_common::config::{
+    AGENT_LIMITED, AGENT_RECORDED, AGENT_SAMPLED, closed_counter, opened_counter,
+};
 use firewall_common::event::{EventCount, Kind};
 use firewall_common::session::end::Cause;
 use firewall_common::zone::{Course, ZONES, ZoneId};
@@ -111,6 +113,7 @@ pub(super) fn records(maps: &Maps) -> Result<EventCounts> {
     let close = counts.entry(Kind::Close).or_default();
     close.recorded += maps.agent_counts.need(&AGENT_RECORDED)?;
     close.limited += maps.agent_counts.need(&AGENT_LIMITED)?;
+    close.sampled += maps.agent_counts.need(&AGENT_SAMPLED)?;
     Ok(counts)
 }
 

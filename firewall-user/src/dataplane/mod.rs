@@ -429,6 +429,20 @@ impl Dataplane {
         }))
     }
 
+    /// The policies that the slots hold, by the epoch of their generation.
+    ///
+    /// # Errors
+    /// Why they cannot be read.
+    pub fn generations(&self) -> Result<Vec<(u32, Info)>> {
+        let filled = self.maps.generations.list()?.into_iter();
+        let filled = filled.filter(|(slot, head)| *slot != 0 && head.epoch != 0);
+        let named = filled.map(|(slot, head)| {
+            let info = self.maps.policy_info.need(&slot)?;
+            Ok((head.epoch, Info::of(&info)))
+        });
+        named.collect()
+    }
+
     /// Names of rules by counter, as far as any kept generation has named them.
     ///
     /// # Errors

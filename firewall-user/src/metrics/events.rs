@@ -10,6 +10,8 @@ use firewall_common::zone::{Course, ZoneId};
 use super::family::{Family, Sample};
 use super::snapshot::Snapshot;
 use super::traffic::sample;
+use crate::detect::Way;
+use crate::events::Loss;
 use crate::sessions::direction;
 
 pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
@@ -20,6 +22,7 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
         records(snapshot),
         lost(snapshot),
         skipped(snapshot),
+        one_sided(snapshot),
     ]
 }
 
@@ -117,10 +120,14 @@ fn records(snapshot: &Snapshot) -> Family {
 
 fn lost(snapshot: &Snapshot) -> Family {
     let sum = |pick: fn(&EventCount) -> u64| snapshot.events.values().map(pick).sum::<u64>();
-    let samples = vec![
+    let mut samples = vec![
         sample(["limit"], sum(|count| count.limited)),
         sample(["ring"], sum(|count| count.full)),
     ];
+    for stage in Loss::ALL {
+        let count = snapshot.lost.get(stage as usize).copied();
+        samples.push(sample([stage.word()], count.unwrap_or(0)));
+    }
     Family::counter(
         "ringwall_events_lost",
         "Records lost, by where.",
@@ -135,5 +142,22 @@ fn skipped(snapshot: &Snapshot) -> Family {
         "Records left out by the sample that a rule's `log` asks for.",
         &["kind"],
         by_kind(snapshot, |count| count.sampled),
+    )
+}
+
+/// Every cause of each direction is there from the start.
+fn one_sided(snapshot: &Snapshot) -> Family {
+    let every = Way::ALL.iter();
+    let every = every.flat_map(|way| way.causes().iter().map(move |cause| (way, cause)));
+    let samples = every.map(|(way, cause)| {
+        let key = (way.word(), cause.word());
+        let count = snapshot.one_sided.get(&key).copied().unwrap_or(0);
+        sample([key.0, key.1], count)
+    });
+    Family::counter(
+        "ringwall_one_sided_syn",
+        "Handshakes found not to complete, by who opens and why.",
+        &["direction", "cause"],
+        samples.collect(),
     )
 }

@@ -13,6 +13,7 @@ use crate::agent::plane::PacketCount;
 use crate::agent::state::{Agent, Tally};
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine};
 use crate::dataplane::{EventCounts, SessionCounts};
+use crate::events::Loss;
 use crate::policy::services::protocol_word;
 use crate::sessions::{Names, direction};
 
@@ -39,6 +40,10 @@ pub struct Snapshot {
     pub session_counts: SessionCounts,
     /// What became of records.
     pub events: EventCounts,
+    /// Records lost in the agent, by [`Loss`].
+    pub lost: [u64; 3],
+    /// Handshakes found not to complete, by direction and cause.
+    pub one_sided: BTreeMap<(&'static str, &'static str), u64>,
     /// Half-open sessions by direction.
     pub half_open: BTreeMap<String, u64>,
     /// How full the tables are.
@@ -66,6 +71,8 @@ impl Snapshot {
             interfaces: agent.interfaces.clone(),
             tally: agent.tally,
             process: Process::read(),
+            lost: Loss::ALL.map(|at| agent.eyes.hub.lost(at)),
+            one_sided: agent.eyes.hub.one_sided_counts(),
             max_series: agent.settings.config.metrics.max_series as usize,
             ..Self::default()
         };

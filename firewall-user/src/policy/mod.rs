@@ -11,6 +11,7 @@ pub mod diff;
 pub mod explain;
 pub mod frame;
 pub mod hosts;
+pub mod let_in;
 pub mod lint;
 pub mod model;
 pub mod oracle;

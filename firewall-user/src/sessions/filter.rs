@@ -4,13 +4,71 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use firewall_common::reason::Reason;
 use firewall_common::session::STATES;
 use ipnet::IpNet;
 
 use super::Row;
 use crate::policy::services;
 
-/// Picks sessions.
+/// What a filter picks among: sessions, or flow records. What is not known is empty.
+#[expect(missing_docs, reason = "the names are the filter's words")]
+pub trait Subject {
+    fn source(&self) -> Option<IpAddr>;
+    fn destination(&self) -> Option<IpAddr>;
+    fn port(&self) -> Option<u16>;
+    fn protocol(&self) -> &str;
+    fn zones(&self) -> [&str; 2];
+    fn rule(&self) -> Option<String>;
+    fn direction(&self) -> &str;
+    fn state(&self) -> &str;
+    fn verdict(&self) -> &str;
+    fn reason(&self) -> &str;
+}
+
+impl Subject for Row {
+    fn source(&self) -> Option<IpAddr> {
+        Some(self.source)
+    }
+
+    fn destination(&self) -> Option<IpAddr> {
+        Some(self.destination)
+    }
+
+    fn port(&self) -> Option<u16> {
+        self.destination_port
+    }
+
+    fn protocol(&self) -> &str {
+        &self.protocol
+    }
+
+    fn zones(&self) -> [&str; 2] {
+        [&self.zone.source, &self.zone.destination]
+    }
+
+    fn rule(&self) -> Option<String> {
+        self.rule.clone()
+    }
+
+    fn direction(&self) -> &str {
+        &self.direction
+    }
+
+    fn state(&self) -> &str {
+        &self.state
+    }
+
+    fn verdict(&self) -> &str {
+        ""
+    }
+
+    fn reason(&self) -> &str {
+        ""
+    }
+}
+
+/// Picks sessions or flow records.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Filter {
     /// Every session.
@@ -46,6 +104,10 @@ pub enum Term {
     Direction(String),
     /// Where it stands.
     State(String),
+    /// `FORWARDED`, `DROPPED` or `AUDIT`.
+    Verdict(String),
+    /// The reason's word.
+    Reason(String),
 }
 
 /// Why a text is no filter.
@@ -60,7 +122,7 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
-const FORM: &str = "a filter is written like `peer 10.0.0.0/8 and not port 22`, with the words src, dst, peer, port, proto, zone, rule, direction, state";
+const FORM: &str = "a filter is written like `peer 10.0.0.0/8 and not port 22`, with the words src, dst, peer, port, proto, zone, rule, direction, state (and of flows verdict, reason)";
 
 fn fault<T>(message: impl fmt::Display) -> Result<T, FilterError> {
     Err(FilterError(format!("{message}; {FORM}")))
@@ -70,10 +132,32 @@ impl FromStr for Filter {
     type Err = FilterError;
 
     fn from_str(text: &str) -> Result<Self, FilterError> {
+        Self::read(text, Of::Sessions)
+    }
+}
+
+/// What is to be picked among.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    Sessions,
+    Flows,
+}
+
+impl Filter {
+    /// A filter of flow records, which have a verdict and a reason too.
+    ///
+    /// # Errors
+    /// Why the text is none.
+    pub fn of_flows(text: &str) -> Result<Self, FilterError> {
+        Self::read(text, Of::Flows)
+    }
+
+    fn read(text: &str, of: Of) -> Result<Self, FilterError> {
         let spaced = text.replace('(', " ( ").replace(')', " ) ");
         let mut words = Words {
             list: spaced.split_whitespace().collect(),
             at: 0,
+            of,
         };
         if words.list.is_empty() {
             return Ok(Self::All);
@@ -92,6 +176,7 @@ impl FromStr for Filter {
 struct Words<'t> {
     list: Vec<&'t str>,
     at: usize,
+    of: Of,
 }
 
 /// Deeper nesting than this is nobody's question.
@@ -144,20 +229,26 @@ impl<'t> Words<'t> {
         let Some(word) = self.next() else {
             return fault("expected a condition, found the end");
         };
-        term(word, || self.next()).map(Filter::Is)
+        let of = self.of;
+        term(word, of, || self.next()).map(Filter::Is)
     }
 }
 
-fn term<'t>(word: &str, mut value: impl FnMut() -> Option<&'t str>) -> Result<Term, FilterError> {
+fn term<'t>(
+    word: &str,
+    of: Of,
+    mut value: impl FnMut() -> Option<&'t str>,
+) -> Result<Term, FilterError> {
     match word {
-        "verdict" | "reason" => {
+        "verdict" | "reason" if of == Of::Sessions => {
             return fault(format!(
                 "sessions have no `{word}`: what is live was let through"
             ));
         }
         "kill" => return fault("`sessions kill` does not work yet: nothing was ended"),
-        "process" => return fault("`process` is not known of sessions yet"),
-        "src" | "dst" | "peer" | "port" | "proto" | "zone" | "rule" | "direction" | "state" => {}
+        "process" => return fault("`process` is not known yet"),
+        "verdict" | "reason" | "src" | "dst" | "peer" | "port" | "proto" | "zone" | "rule"
+        | "direction" | "state" => {}
         _ => return fault(format!("`{word}` is not a word of filters")),
     }
     let Some(value) = value() else {
@@ -173,6 +264,15 @@ fn term<'t>(word: &str, mut value: impl FnMut() -> Option<&'t str>) -> Result<Te
         "rule" => Term::Rule(value.to_owned()),
         "direction" => one_of(word, value, &["inbound", "outbound", "routed"])
             .map(|()| Term::Direction(value.to_owned()))?,
+        "verdict" => {
+            let value = value.to_uppercase();
+            one_of(word, &value, &["FORWARDED", "DROPPED", "AUDIT"])
+                .map(|()| Term::Verdict(value))?
+        }
+        "reason" => {
+            let reasons: Vec<&str> = Reason::ALL.iter().map(|reason| reason.word()).collect();
+            one_of(word, value, &reasons).map(|()| Term::Reason(value.to_owned()))?
+        }
         _ => {
             let states: Vec<&str> = STATES.iter().map(|(_, word)| *word).collect();
             one_of(word, value, &states).map(|()| Term::State(value.to_owned()))?
@@ -215,40 +315,45 @@ fn one_of(word: &str, value: &str, known: &[&str]) -> Result<(), FilterError> {
 }
 
 impl Filter {
-    /// Does it pick this session?
+    /// Does it pick this one?
     #[must_use]
-    pub fn picks(&self, row: &Row) -> bool {
+    pub fn picks<S: Subject + ?Sized>(&self, one: &S) -> bool {
         match self {
             Self::All => true,
-            Self::Is(term) => term.holds(row),
-            Self::Not(inner) => !inner.picks(row),
-            Self::And(a, b) => a.picks(row) && b.picks(row),
-            Self::Or(a, b) => a.picks(row) || b.picks(row),
+            Self::Is(term) => term.holds(one),
+            Self::Not(inner) => !inner.picks(one),
+            Self::And(a, b) => a.picks(one) && b.picks(one),
+            Self::Or(a, b) => a.picks(one) || b.picks(one),
         }
     }
 }
 
 impl Term {
-    fn holds(&self, row: &Row) -> bool {
+    fn holds<S: Subject + ?Sized>(&self, one: &S) -> bool {
+        let within = |net: &IpNet, address: Option<IpAddr>| {
+            address.is_some_and(|address| net.contains(&address))
+        };
         match self {
-            Self::Source(net) => net.contains(&row.source),
-            Self::Destination(net) => net.contains(&row.destination),
+            Self::Source(net) => within(net, one.source()),
+            Self::Destination(net) => within(net, one.destination()),
             Self::Peer(net) => {
-                let source = row.direction != "outbound" && net.contains(&row.source);
-                let destination = row.direction != "inbound" && net.contains(&row.destination);
+                let source = one.direction() != "outbound" && within(net, one.source());
+                let destination = one.direction() != "inbound" && within(net, one.destination());
                 source || destination
             }
-            Self::Port(low, high) => row
-                .destination_port
+            Self::Port(low, high) => one
+                .port()
                 .is_some_and(|port| (*low..=*high).contains(&port)),
-            Self::Protocol(word) => row.protocol == *word,
-            Self::Zone(zone) => row.zone.source == *zone || row.zone.destination == *zone,
-            Self::Rule(rule) => row.rule.as_deref().is_some_and(|id| {
+            Self::Protocol(word) => one.protocol() == word,
+            Self::Zone(zone) => one.zones().contains(&zone.as_str()),
+            Self::Rule(rule) => one.rule().is_some_and(|id| {
                 let policy = id.split_once('/').map(|(policy, _)| policy);
-                id == rule || policy == Some(rule.as_str())
+                id == *rule || policy == Some(rule.as_str())
             }),
-            Self::Direction(word) => row.direction == *word,
-            Self::State(word) => row.state == *word,
+            Self::Direction(word) => one.direction() == word,
+            Self::State(word) => one.state() == word,
+            Self::Verdict(word) => one.verdict() == word,
+            Self::Reason(word) => one.reason() == word,
         }
     }
 }

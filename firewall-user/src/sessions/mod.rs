@@ -3,4 +3,4 @@
 pub mod filter;
 mod row;
 
-pub use row::{Names, Row, Traffic, address, direction, row};
+pub use row::{Names, Row, Traffic, Zones, address, direction, row};

@@ -7,13 +7,14 @@ use firewall_common::addr::Addr;
 use firewall_common::flow::Tuple;
 use firewall_common::session::opener_tuple;
 use firewall_common::zone::Course;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::plane::Live;
 use crate::policy::services::protocol_word;
 
 /// What went each way: from the opener, and back to it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Traffic {
     /// From the opener.
     pub sent: u64,

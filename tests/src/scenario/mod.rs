@@ -7,6 +7,7 @@ mod doors;
 mod pairs;
 mod policy;
 mod random;
+pub mod records;
 mod scene;
 mod traffic;
 mod worker;

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use super::flows::{flows, history};
 use super::sessions::{sessions, size};
 use super::{
     AgentConfig, FailsafeRule, HookChoice, HookConfig, InterfaceConfig, Late, MetricsConfig,
@@ -50,7 +51,7 @@ fn config(tree: &Node, report: &mut Report<'_>) -> AgentConfig {
     let Some(fields) = Fields::read(tree, "the agent file", &KEYS, report) else {
         return AgentConfig::default();
     };
-    fields.refuse_not_yet(&["own_address_from", "flows", "history"], report);
+    fields.refuse_not_yet(&["own_address_from"], report);
     let labels = fields
         .get("labels")
         .map(|node| cx::label_pairs(node, report));
@@ -83,6 +84,14 @@ fn config(tree: &Node, report: &mut Report<'_>) -> AgentConfig {
         policy: fields
             .get("policy")
             .map(|n| policy(n, report))
+            .unwrap_or_default(),
+        flows: fields
+            .get("flows")
+            .map(|n| flows(n, report))
+            .unwrap_or_default(),
+        history: fields
+            .get("history")
+            .map(|n| history(n, report))
             .unwrap_or_default(),
     }
 }

@@ -105,7 +105,7 @@ fn timeouts(node: &Node, report: &mut Report<'_>) -> Timeouts {
 }
 
 /// `30s`, `5m`, `2h`, `5d`.
-fn duration(node: &Node, key: &str, report: &mut Report<'_>) -> Option<Duration> {
+pub(super) fn duration(node: &Node, key: &str, report: &mut Report<'_>) -> Option<Duration> {
     let text = walk::text(node, &format!("a duration for `{key}`"), report)?;
     let found = parse_duration(text).filter(|found| !found.is_zero() && *found <= LONGEST);
     if found.is_none() {

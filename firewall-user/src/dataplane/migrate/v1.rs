@@ -239,7 +239,7 @@ fn entry(old: &Entry) -> session::Entry {
             state: old.state,
             flags: old.flags,
             seen: old.seen,
-            pad: 0,
+            error: 0,
         },
         counts: old.counts.map(count),
         interface_in: old.interface_in,

@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::policy::compiled::{Listed, Numbers};
-use crate::policy::model::{Action, Addresses, Ends, Policy, Rule};
+use crate::policy::model::{Action, Addresses, Ends, Log, Policy, Rule};
 
 /// The whole list, those places included that take no part.
 pub(super) fn list(policy: &Policy, places: &[Place<'_>], numbers: &Numbers) -> Vec<Listed> {
@@ -75,6 +75,11 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
         .collect();
     if !rule.stateful {
         all.push("stateful: false".to_owned());
+    }
+    match rule.log {
+        Some(Log { one_in: 1 }) => all.push("log: true".to_owned()),
+        Some(Log { one_in }) => all.push(format!("log: {{sample: 1/{one_in}}}")),
+        None => {}
     }
     all.join(" ")
 }

@@ -5,7 +5,7 @@ use crate::policy::services::port_range;
 use crate::policy::text::cx::Cx;
 use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::Node;
-use crate::policy::text::{dates, services, zones};
+use crate::policy::text::{dates, log, services, zones};
 
 const BLOCK_KEYS: [&str; 7] = ["name", "from", "to", "rules", "default", "mode", "hosts"];
 const RULE_KEYS: [&str; 27] = [
@@ -37,11 +37,10 @@ const RULE_KEYS: [&str; 27] = [
     "on_change",
     "log",
 ];
-const RULE_NOT_YET: [&str; 8] = [
+const RULE_NOT_YET: [&str; 7] = [
     "limit",
     "max_sessions",
     "replies",
-    "log",
     "not_before",
     "users",
     "units",
@@ -170,7 +169,9 @@ fn rule(
             .get("interfaces")
             .map(|node| zones::interfaces(node, cx, matters)),
         stateful: fields.flag("stateful", true, &mut cx.report),
-        log: None,
+        log: fields
+            .get("log")
+            .and_then(|node| log::read(node, &mut cx.report)),
         mode: cx.mode(fields),
         enabled,
         for_this_host,

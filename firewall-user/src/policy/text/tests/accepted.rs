@@ -222,6 +222,20 @@ tests:
 }
 
 #[test]
+fn log_is_all_or_one_in_so_many() {
+    let rule = |field: &str| {
+        let body = format!(
+            "policies:\n- {{name: p, from: lan, to: host, rules: [{{name: r, action: deny{field}}}]}}\n"
+        );
+        policy(&body).blocks[0].rules[0].log.map(|log| log.one_in)
+    };
+    assert_eq!(rule(""), None);
+    assert_eq!(rule(", log: true"), Some(1));
+    assert_eq!(rule(", log: {sample: 1/100}"), Some(100));
+    assert_eq!(rule(", log: {sample: \"1/1\"}"), Some(1));
+}
+
+#[test]
 fn networks_on_links_are_prefixes_of_their_zones() {
     let zones = "{here: {connected: eth0}, there: {connected: [\"eth*\", eth7], cidrs: [198.51.100.0/24]}, \
                  own: {cidrs: [\"2001:db8:1::/64\"]}, none: {connected: role/storage}, internet: {default: true}}";

@@ -59,7 +59,6 @@ fn words_without_effect_yet_are_refused_by_name() {
         "limit: {rate: 10/min}",
         "max_sessions: {count: 1}",
         "replies: any",
-        "log: true",
         "not_before: 2127-01-01",
         "users: [root]",
         "units: [a.service]",
@@ -76,6 +75,11 @@ fn words_without_effect_yet_are_refused_by_name() {
             "`on_change: reset` is not supported",
         ),
         ("on_change: drop", 16, "`drop` is no way"),
+        ("log: false", 10, "`log: false` would say nothing"),
+        ("log: yes", 10, "`log` is `true` or `false`"),
+        ("log: {sample: 2/3}", 19, "`sample` is one in so many"),
+        ("log: {sample: 1/0}", 19, "`sample` is one in so many"),
+        ("log: {rate: 1/2}", 11, "rate"),
     ]);
     let zones = "sets: {banned: {dynamic: true, max: 10}}\n";
     let text = format!("apiVersion: ringwall/v1\n{zones}");
