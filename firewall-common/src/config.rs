@@ -228,6 +228,13 @@ pub struct LocalEntry {
     pub kind: u32,
 }
 
+/// What the table of guarded interfaces says of one where TC judges what arrives.
+pub const AT_TC: u32 = 1;
+/// The same, where XDP in the driver does, and no program of ours is at TC for it.
+pub const AT_XDP: u32 = 2;
+/// The same, where XDP in the stack does.
+pub const AT_XDP_GENERIC: u32 = 3;
+
 /// A unicast address that is delivered here.
 pub const LOCAL_UNICAST: u32 = 1;
 /// A broadcast address of a link of ours.
@@ -245,8 +252,9 @@ pub struct Settings {
     pub mark: u32,
     /// What becomes of strays.
     pub strays: Strays,
-    /// Zero.
-    pub reserved: u64,
+    /// Where the answers to local senders seem to come from, if they arrive by a device with XDP in the stack: an
+    /// Ethernet address of nobody, as its six bytes stand in a frame; drawn at load.
+    pub station: u64,
 }
 
 /// What becomes of a stray that the list gives `no-session`.
@@ -281,7 +289,7 @@ impl Default for Settings {
             failsafe: 0,
             mark: 0,
             strays: Strays::default(),
-            reserved: 0,
+            station: 0,
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Answers at TC.
 
+use core::ptr::addr_of;
+
 use aya_ebpf::bindings::{BPF_F_INGRESS, BPF_F_INVALIDATE_HASH};
 use aya_ebpf::helpers::generated as h;
+use firewall_common::config::AT_XDP_GENERIC;
 use firewall_common::flow::Hook;
 use firewall_common::packet::Packet;
 use firewall_common::source::PacketSource;
 
 use super::build;
 use crate::hook::tc::DROP;
-use crate::maps::SETTINGS;
+use crate::maps::{GUARDED, SETTINGS};
 use crate::source::Context as _;
 use crate::source::tc::Buffer;
 
@@ -57,6 +60,9 @@ fn send<S: PacketSource>(
     if unsafe { h::bpf_skb_store_bytes(buffer.0, 0, from, length, flags) } != 0 {
         return None;
     }
+    if matches!(hook, Hook::Egress) && !sign(buffer) {
+        return None;
+    }
     buffer.set_mark(mark);
     let flags = match hook {
         Hook::Ingress => 0,
@@ -64,4 +70,27 @@ fn send<S: PacketSource>(
     };
     // SAFETY: takes and returns numbers.
     Some(unsafe { h::bpf_redirect(buffer.interface(), flags) } as i32)
+}
+
+/// An answer to a local sender meets XDP in the stack where that judges what arrives, and XDP sees no mark.
+/// There it is known by the address it seems to come from, which is 46 bits that nobody outside knows. The
+/// stack does not look at that address.
+#[inline(always)]
+fn sign(buffer: Buffer) -> bool {
+    if !GUARDED.get_ptr(buffer.interface()).is_some_and(is_generic) {
+        return true;
+    }
+    let Some(settings) = SETTINGS.get(0) else {
+        return false;
+    };
+    let from = addr_of!(settings.station).cast();
+    // SAFETY: eight bytes are there; the link header has six at this place.
+    settings.station != 0 && unsafe { h::bpf_skb_store_bytes(buffer.0, 6, from, 6, 0) } == 0
+}
+
+/// Does XDP in the stack judge what arrives there?
+#[inline(always)]
+pub(crate) fn is_generic(place: *const u32) -> bool {
+    // SAFETY: one aligned word of a map, read once.
+    unsafe { place.read_volatile() == AT_XDP_GENERIC }
 }

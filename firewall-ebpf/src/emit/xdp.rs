@@ -13,8 +13,9 @@ use crate::source::xdp::Frame;
 /// program's return value.
 ///
 /// It does not pass the egress hook. Whether it leaves is the driver's: hardware with native XDP sends it.
-/// A veth hands it to the other end only if that end polls (it has an XDP program of its own, or GRO); else
-/// the driver frees it and nobody is told. That is one of the reasons why `hook: auto` takes TC there.
+/// A veth hands it to the other end only if that end has an XDP program of its own; else the driver frees it
+/// and nobody is told (`veth_xdp_xmit` in drivers/net/veth.c; `XDP_REDIRECT` takes the same way). In generic
+/// mode the stack sends it, to any peer.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub(crate) fn answer(frame: Frame, packet: &Packet, now: u64) -> u32 {
@@ -24,9 +25,7 @@ pub(crate) fn answer(frame: Frame, packet: &Packet, now: u64) -> u32 {
 #[inline(always)]
 fn send(frame: Frame, packet: &Packet, now: u64) -> Option<u32> {
     let built = build(&frame, Hook::Ingress, packet, now)?;
-    let longer = built.length as i32 - frame.length() as i32;
-    // SAFETY: the context is valid; nothing points into the packet's bytes.
-    if unsafe { h::bpf_xdp_adjust_tail(frame.0, longer) } != 0 {
+    if !resize(frame, built.length as i32 - frame.length() as i32) {
         return None;
     }
     let (from, length) = built.bytes()?;
@@ -35,4 +34,18 @@ fn send(frame: Frame, packet: &Packet, now: u64) -> Option<u32> {
         return None;
     }
     Some(XDP_TX)
+}
+
+/// All bytes are written anew, so a longer answer may as well begin earlier: before the frame every driver
+/// has room (`XDP_PACKET_HEADROOM`), behind it a veth may have none.
+#[inline(always)]
+fn resize(frame: Frame, longer: i32) -> bool {
+    // SAFETY: the context is valid; nothing points into the packet's bytes.
+    unsafe {
+        if longer > 0 {
+            h::bpf_xdp_adjust_head(frame.0, -longer) == 0
+        } else {
+            h::bpf_xdp_adjust_tail(frame.0, longer) == 0
+        }
+    }
 }

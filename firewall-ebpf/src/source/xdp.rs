@@ -38,6 +38,23 @@ impl Context for Frame {
 }
 
 impl Frame {
+    /// The six bytes of the Ethernet source address, as they stand in the frame.
+    #[inline(always)]
+    pub(crate) fn source(self) -> Option<u64> {
+        // SAFETY: the context is valid, and what is read ends where the frame's first buffer ends, as the
+        // verifier sees by the comparison. The link header's fourteen bytes are always in that buffer.
+        unsafe {
+            let start = addr_of!((*self.0).data).read_volatile() as usize;
+            let end = addr_of!((*self.0).data_end).read_volatile() as usize;
+            if start + 14 > end {
+                return None;
+            }
+            let low = u64::from(((start + 6) as *const u32).read_unaligned());
+            let high = u64::from(((start + 10) as *const u16).read_unaligned());
+            Some(low | high << 32)
+        }
+    }
+
     /// Leaves four words before the frame, where the caller of a test run finds them.
     #[inline(always)]
     pub(crate) fn leave(self, words: [u32; 4]) {

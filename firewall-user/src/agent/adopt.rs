@@ -340,6 +340,6 @@ mod tests {
         assert_eq!(live.entry.track.state(), State::FinWait);
         assert_eq!(live.entry.track.flags, REPLIED | FIN_OPENER);
         assert!(live.entry.track.windows[1].is_unknown());
-        assert_eq!((live.entry.interface_in, live.table), (0, Table::Sessions));
+        assert_eq!((live.entry.interface_in, live.table), (2, Table::Sessions));
     }
 }

@@ -24,7 +24,7 @@ pub struct AgentConfig {
     /// `roles`: role to interface names or globs.
     pub roles: BTreeMap<String, Vec<String>>,
     /// `hook`.
-    pub hook: HookChoice,
+    pub hook: HookConfig,
     /// `labels`: what `hosts` of a policy may ask for.
     pub labels: BTreeMap<String, String>,
     /// `sessions`.
@@ -58,7 +58,31 @@ pub enum Late {
     Ignore,
 }
 
-/// `hook`: where the program sits.
+/// `hook`: where what arrives is judged.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HookConfig {
+    /// For interfaces that none of the others names.
+    pub default: HookChoice,
+    /// By name or glob, as written.
+    pub by_interface: Vec<(String, HookChoice)>,
+}
+
+impl HookConfig {
+    /// The choice for an interface: of its name, else of the first glob that matches, else the default.
+    #[must_use]
+    pub fn of(&self, interface: &str) -> HookChoice {
+        let by_name = self.by_interface.iter().find(|(name, _)| name == interface);
+        let matches = |glob: &str| {
+            let glob = globset::Glob::new(glob);
+            glob.is_ok_and(|glob| glob.compile_matcher().is_match(interface))
+        };
+        let mut by_glob = self.by_interface.iter();
+        let found = by_name.or_else(|| by_glob.find(|(glob, _)| matches(glob)));
+        found.map_or(self.default, |(_, choice)| *choice)
+    }
+}
+
+/// A place where what arrives can be judged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum HookChoice {
     /// The agent chooses.
@@ -66,6 +90,20 @@ pub enum HookChoice {
     Auto,
     /// TC.
     Tc,
+    /// XDP in the driver.
+    Xdp,
+    /// XDP in the stack.
+    XdpGeneric,
+}
+
+impl HookChoice {
+    /// Every choice, with the word it is written by.
+    pub const ALL: [(&str, Self); 4] = [
+        ("auto", Self::Auto),
+        ("tc", Self::Tc),
+        ("xdp", Self::Xdp),
+        ("xdp-generic", Self::XdpGeneric),
+    ];
 }
 
 /// `sessions`: table sizes and timeouts.

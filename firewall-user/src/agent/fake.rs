@@ -14,7 +14,7 @@ use super::net::{Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
-use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// What would be pinned.
@@ -45,17 +45,25 @@ impl Fake {
 }
 
 impl Plane for Fake {
-    fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached> {
+    fn attach(&mut self, index: u32, name: &str, ingress: Ingress) -> anyhow::Result<Attached> {
         let mut pins = self.pins();
         if pins.broken {
             bail!("no hook");
         }
-        let hook = "tcx".to_owned();
-        let name = name.to_owned();
-        let attached = Attached { index, name, hook };
-        if !pins.attached.contains(&attached) {
-            pins.attached.push(attached.clone());
-        }
+        let (hook, mode) = match ingress {
+            Ingress::Tc => ("tcx", "tc"),
+            Ingress::Xdp => ("xdp", "native"),
+            Ingress::XdpGeneric => ("xdp", "generic"),
+        };
+        let attached = Attached {
+            index,
+            name: name.to_owned(),
+            hook: hook.to_owned(),
+            mode: mode.to_owned(),
+            instead: None,
+        };
+        pins.attached.retain(|other| other.index != index);
+        pins.attached.push(attached.clone());
         Ok(attached)
     }
 

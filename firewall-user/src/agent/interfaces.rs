@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::net::{Changed, Link, guard};
+use super::net::{Changed, Link, guard, hook};
 use super::plane::Attached;
 use super::state::Agent;
 use crate::api::types::InterfaceLine;
@@ -37,10 +37,14 @@ impl Agent {
         // Also puts away what is left of interfaces that went.
         let there = self.plane.as_ref().and_then(|plane| plane.attached().ok());
         let there = there.unwrap_or_default();
-        let mut lines = Vec::new();
+        let (mut lines, mut instead) = (Vec::new(), Vec::new());
         for (link, choice) in links.iter().zip(choices) {
             let line = match (choice.guard, self.plane.is_some()) {
-                (true, true) => self.guard(link, choice.why, &there, since),
+                (true, true) => {
+                    let (line, elsewhere) = self.guard(link, choice.why, &there, since);
+                    instead.extend(elsewhere);
+                    line
+                }
                 (true, false) => line(link, "not-guarded", "enforcement was ended"),
                 (false, _) => self.leave(link, &choice.why, &there),
             };
@@ -54,6 +58,7 @@ impl Agent {
             .map(|line| format!("{} is not guarded: {}", line.name, line.why))
             .collect();
         self.note("interfaces", (!words.is_empty()).then(|| words.join("; ")));
+        self.note("hooks", (!instead.is_empty()).then(|| instead.join("; ")));
         let none = !lines.iter().any(|line| line.state == "guarded") && self.plane.is_some();
         self.note(UNGUARDED, none.then(|| UNGUARDED_TEXT.to_owned()));
         self.interfaces = lines;
@@ -67,51 +72,64 @@ impl Agent {
         now.difference(early).copied().collect()
     }
 
+    /// Guards an interface; with its line goes why it is not judged at the hook that was to be.
     fn guard(
         &mut self,
         link: &Link,
         why: String,
         there: &[Attached],
         since: Option<Instant>,
-    ) -> InterfaceLine {
-        let before = self.interfaces.iter().find(|line| {
-            line.index == link.index && line.name == link.name && line.state == "guarded"
-        });
+    ) -> (InterfaceLine, Option<String>) {
+        let pick = hook::pick(link, &self.links, self.settings.config.hook.of(&link.name));
         let kept = there.iter().any(|attached| attached.index == link.index);
-        let known = kept && before.is_some();
-        let before = before.and_then(|line| line.unguarded_ms);
         let begins = !kept && self.enforces();
         // Packets that come before the sessions are there are lost, and sent again. An interface that has just
         // come must not stay unguarded for that long.
         if begins && since.is_none() {
             self.adopt(&[link.index], false);
         }
-        let attached = match self.plane.as_mut() {
-            Some(plane) => plane.attach(link.index, &link.name),
-            None => return line(link, "not-guarded", "enforcement was ended"),
+        let Some(plane) = self.plane.as_mut() else {
+            let why = "enforcement was ended";
+            return (line(link, "not-guarded", why), None);
         };
-        match attached {
-            Ok(attached) => {
-                if begins {
-                    self.adopt(&[link.index], false);
-                    self.take_up_routed();
-                }
-                let unguarded_ms = match kept {
-                    true => before,
-                    false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),
-                };
-                if !known {
-                    let (name, hook) = (&link.name, &attached.hook);
-                    let after = unguarded_ms.map_or_else(String::new, after);
-                    tracing::info!("guarding {name} ({hook}): {why}{after}");
-                }
-                InterfaceLine {
-                    hook: Some(attached.hook),
-                    unguarded_ms,
-                    ..line(link, "guarded", &why)
-                }
-            }
-            Err(error) => line(link, "failed", &format!("{error:#}")),
+        let attached = match plane.attach(link.index, &link.name, pick.ingress) {
+            Ok(attached) => attached,
+            Err(error) => return (line(link, "failed", &format!("{error:#}")), None),
+        };
+        if begins {
+            self.adopt(&[link.index], false);
+            self.take_up_routed();
+        }
+        let elsewhere = |why: &String| format!("{} is judged at TC: {why}", link.name);
+        let elsewhere = attached.instead.as_ref().map(elsewhere);
+        let line = InterfaceLine {
+            hook: Some(attached.hook),
+            mode: Some(attached.mode),
+            hook_why: Some(attached.instead.unwrap_or(pick.why)),
+            ..line(link, "guarded", &why)
+        };
+        (self.since(line, kept, since), elsewhere)
+    }
+
+    /// How long a guarded interface was there before, and a word in the log where that is news. `kept`: it had
+    /// our programs already.
+    fn since(&self, line: InterfaceLine, kept: bool, since: Option<Instant>) -> InterfaceLine {
+        let was = |before: &&InterfaceLine| {
+            before.index == line.index && before.name == line.name && before.state == "guarded"
+        };
+        let before = self.interfaces.iter().find(was);
+        let unguarded_ms = match kept {
+            true => before.and_then(|line| line.unguarded_ms),
+            false => since.map(|since| since.elapsed().as_secs_f64() * 1000.0),
+        };
+        if !kept || before.is_none_or(|before| before.place() != line.place()) {
+            let place = line.place().unwrap_or_default();
+            let after = unguarded_ms.map_or_else(String::new, after);
+            tracing::info!("guarding {} ({place}): {}{after}", line.name, line.why);
+        }
+        InterfaceLine {
+            unguarded_ms,
+            ..line
         }
     }
 
@@ -178,6 +196,8 @@ fn line(link: &Link, state: &str, why: &str) -> InterfaceLine {
         name: link.name.clone(),
         index: link.index,
         hook: None,
+        mode: None,
+        hook_why: None,
         state: state.to_owned(),
         why: why.to_owned(),
         unguarded_ms: None,

@@ -21,8 +21,8 @@ use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
 use crate::dataplane::{
-    Dataplane, Error, EventCounts, Failsafe, Info, Options, Ring, Session, SessionCounts, Swept,
-    Trial,
+    Dataplane, Error, EventCounts, Failsafe, Info, Ingress, Options, Ring, Session, SessionCounts,
+    Swept, Trial,
 };
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -68,13 +68,14 @@ pub fn detach_others(settings: &Settings) -> anyhow::Result<bool> {
 }
 
 impl Plane for Kernel {
-    fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached> {
+    fn attach(&mut self, index: u32, name: &str, ingress: Ingress) -> anyhow::Result<Attached> {
         // Opening gave this load's programs to all that was guarded; giving them again would only cost.
-        let mut there = self.attached()?.into_iter();
-        if let Some(found) = there.find(|a| a.index == index && a.name == name) {
-            return Ok(found);
+        let mut there = self.0.attached()?.into_iter();
+        let found = there.find(|a| a.index == index && a.interface == name);
+        if let Some(found) = found.filter(|a| a.hook.serves(ingress)) {
+            return Ok(attached(found));
         }
-        Ok(attached(self.0.attach(name)?))
+        Ok(attached(self.0.attach_at(name, ingress)?))
     }
 
     fn detach(&mut self, index: u32) -> anyhow::Result<()> {
@@ -229,6 +230,7 @@ impl Plane for Kernel {
         let trial = Trial::new(question.frame, question.hook, question.interface);
         Ok(self.0.explain(&Trial {
             came_by: question.came_by,
+            xdp: self.0.at_xdp(question.interface),
             ..trial
         })?)
     }
@@ -289,6 +291,8 @@ fn attached(found: crate::dataplane::Attached) -> Attached {
         index: found.index,
         name: found.interface,
         hook: found.hook.word().to_owned(),
+        mode: found.hook.mode().to_owned(),
+        instead: found.instead,
     }
 }
 

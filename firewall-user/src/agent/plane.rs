@@ -13,7 +13,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Link, Local};
 use super::revision::Identity;
-use crate::dataplane::{EventCounts, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
@@ -23,8 +23,12 @@ pub struct Attached {
     pub index: u32,
     /// Its name when it was attached to.
     pub name: String,
-    /// Where the programs sit: `tcx` or `tc`.
+    /// Where the program sits that judges what arrives: `tcx`, `clsact` or `xdp`.
     pub hook: String,
+    /// How it is run there: `tc`, `native` or `generic`.
+    pub mode: String,
+    /// Why it is not where it was to be.
+    pub instead: Option<String>,
 }
 
 /// The generation that the tables hold in force.
@@ -99,8 +103,8 @@ pub struct Capacity {
 
 /// The tables and programs in the kernel, or their stand-in.
 pub trait Plane: Send {
-    /// Guards an interface; guarding it already is fine.
-    fn attach(&mut self, index: u32, name: &str) -> anyhow::Result<Attached>;
+    /// Guards an interface, what arrives at a hook of choice or else at TC; guarding it already is fine.
+    fn attach(&mut self, index: u32, name: &str, ingress: Ingress) -> anyhow::Result<Attached>;
     /// Stops guarding one interface that is no longer to be guarded.
     fn detach(&mut self, index: u32) -> anyhow::Result<()>;
     /// What is guarded, the pins of an earlier agent included.

@@ -193,6 +193,8 @@ impl Agent {
             name: attached.name,
             index: attached.index,
             hook: Some(attached.hook),
+            mode: Some(attached.mode),
+            hook_why: None,
             state: "guarded".to_owned(),
             why: "pinned".to_owned(),
             unguarded_ms: None,

@@ -52,8 +52,14 @@ pub struct InterfaceLine {
     pub name: String,
     /// Index.
     pub index: u32,
-    /// `tcx` or `tc` where it is guarded.
+    /// Where what arrives is judged, where it is guarded: `tcx`, `clsact` or `xdp`. What leaves is judged at TC.
     pub hook: Option<String>,
+    /// How that is run: `tc`, or of XDP `native` (in the driver) or `generic` (in the stack).
+    #[serde(default)]
+    pub mode: Option<String>,
+    /// Why there.
+    #[serde(default)]
+    pub hook_why: Option<String>,
     /// `guarded`, `not-guarded` or `failed`.
     pub state: String,
     /// Why.
@@ -62,6 +68,25 @@ pub struct InterfaceLine {
     /// agent, or is not guarded.
     #[serde(default)]
     pub unguarded_ms: Option<f64>,
+}
+
+impl InterfaceLine {
+    /// Where what arrives is judged, in words: `tcx`, `clsact`, `xdp native`, `xdp generic`.
+    #[must_use]
+    pub fn place(&self) -> Option<String> {
+        let (hook, mode) = (self.hook.as_deref()?, self.mode.as_deref());
+        Some(match mode {
+            Some(mode) if hook == "xdp" => format!("{hook} {mode}"),
+            _ => hook.to_owned(),
+        })
+    }
+
+    /// Why it is guarded or not, and why there.
+    #[must_use]
+    pub fn reasons(&self) -> String {
+        let there = self.hook_why.iter().map(|why| format!("; {why}"));
+        self.why.clone() + &there.collect::<String>()
+    }
 }
 
 /// The session tables.

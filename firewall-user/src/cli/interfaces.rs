@@ -36,9 +36,9 @@ fn cells(line: &InterfaceLine) -> Vec<String> {
     vec![
         line.name.clone(),
         line.index.to_string(),
-        cell(line.hook.as_ref()),
+        cell(line.place()),
         line.state.clone(),
         cell(line.unguarded_ms.map(|ms| format!("{ms:.1} ms"))),
-        line.why.clone(),
+        line.reasons(),
     ]
 }

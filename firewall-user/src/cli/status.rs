@@ -86,9 +86,9 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         vec![
             line.name.clone(),
             line.index.to_string(),
-            cell(line.hook.as_ref()),
+            cell(line.place()),
             line.state.clone(),
-            line.why.clone(),
+            line.reasons(),
         ]
     };
     let interfaces = &status.interfaces;

@@ -10,6 +10,7 @@ use aya_log::EbpfLogger;
 use aya_obj::programs::XdpAttachType;
 
 use super::Options;
+use super::attach::{Ingress, Set};
 use super::error::{Error, Result};
 use super::maps::make_slots;
 use super::migrate::Carrier;
@@ -101,7 +102,7 @@ impl Programs {
         options: &Options,
         paths: &Paths,
         log: &mut KernelLog,
-    ) -> Result<&mut Bare> {
+    ) -> Result<Set<'_>> {
         if self.bare.is_none() {
             let mut object = bring(options, paths, &BARE)?;
             log.0.extend(EbpfLogger::init(&mut object).ok());
@@ -111,7 +112,33 @@ impl Programs {
                 egress: egress?,
             });
         }
-        self.bare.as_mut().ok_or(Error::NoProgram(BARE[0]))
+        let bare = self.bare.as_mut().ok_or(Error::NoProgram(BARE[0]))?;
+        Ok(Set {
+            ingress: &mut bare.ingress,
+            egress: &mut bare.egress,
+            xdp: Err("XDP sees Ethernet frames only".to_owned()),
+        })
+    }
+
+    /// The programs for devices with an Ethernet header. Where those for XDP are asked for and do not load, TC
+    /// does their work.
+    pub(super) fn ethernet(
+        &mut self,
+        ingress: Ingress,
+        options: &Options,
+        paths: &Paths,
+        log: &mut KernelLog,
+    ) -> Set<'_> {
+        let failed = match ingress {
+            Ingress::Tc => None,
+            _ => self.early(options, paths, log).err(),
+        };
+        let why = failed.map_or_else(|| "not asked for".to_owned(), |error| error.to_string());
+        Set {
+            ingress: &mut self.ingress,
+            egress: &mut self.egress,
+            xdp: self.early.as_ref().map(|early| &early.xdp).ok_or(why),
+        }
     }
 
     /// The programs at XDP: those that are pinned where this only looks, else loaded at the first call of

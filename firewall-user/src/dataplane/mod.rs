@@ -10,6 +10,7 @@ mod bpffs;
 pub mod clock;
 mod count;
 mod deadman;
+pub mod device;
 mod error;
 mod events;
 mod explain;
@@ -21,6 +22,7 @@ mod maps;
 pub mod memory;
 mod migrate;
 pub mod neighbours;
+mod netlink;
 mod pin;
 mod raw;
 mod sessions;
@@ -40,8 +42,7 @@ use firewall_common::config::{
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
-use attach::Pair;
-pub use attach::{Attached, Place};
+pub use attach::{Attached, Ingress, Place};
 pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
@@ -54,6 +55,7 @@ pub use migrate::TakenOver;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 
+use self::attach::Site;
 use self::load::{Early, KernelLog, Programs};
 use self::maps::{Maps, ONLY};
 use self::migrate::Earlier;
@@ -118,7 +120,8 @@ pub struct Dataplane {
     programs: Programs,
     log: KernelLog,
     maps: Maps,
-    place: Place,
+    /// New interfaces get TCX links; else filters in the clsact qdisc.
+    tcx: bool,
     /// What waits to be taken over.
     earlier: Option<Earlier>,
     /// What was noticed on opening, for people.
@@ -153,18 +156,13 @@ impl Dataplane {
         let maps = Maps::open(&paths)?;
         settle(&maps)?;
         home::settle(&maps)?;
-        let place = if kernel.tcx && !options.clsact {
-            Place::Tcx
-        } else {
-            Place::Clsact
-        };
         let mut plane = Self {
             options: options.clone(),
             paths,
             programs,
             log,
             maps,
-            place,
+            tcx: kernel.tcx && !options.clsact,
             earlier: None,
             notes,
             _lock: Some(lock),
@@ -217,7 +215,7 @@ impl Dataplane {
             log: KernelLog(Vec::new()),
             maps: Maps::open(&paths)?,
             paths,
-            place: Place::Tcx,
+            tcx: true,
             earlier: None,
             notes: Vec::new(),
             _lock: None,
@@ -232,27 +230,34 @@ impl Dataplane {
     }
 
     fn renew(&mut self, old: &Attached) -> Result<Attached> {
-        let (interface, place) = (&old.interface, old.hook);
-        self.put(interface, place)
+        let ingress = match old.hook {
+            Place::Tcx | Place::Clsact => Ingress::Tc,
+            Place::Xdp => Ingress::Xdp,
+            Place::XdpGeneric => Ingress::XdpGeneric,
+        };
+        let tcx = self.site().uses_tcx(old.index);
+        self.put(&old.interface, ingress, tcx)
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site {
+            maps: &self.maps,
+            paths: &self.paths,
+            tcx: self.tcx,
+        }
     }
 
     /// Puts the programs that suit the device on its hooks.
-    fn put(&mut self, interface: &str, place: Place) -> Result<Attached> {
-        let pair = if attach::has_ethernet_header(interface)? {
-            Pair {
-                ingress: &mut self.programs.ingress,
-                egress: &mut self.programs.egress,
-            }
+    fn put(&mut self, interface: &str, ingress: Ingress, tcx: bool) -> Result<Attached> {
+        let (options, paths, log) = (&self.options, &self.paths, &mut self.log);
+        let set = if attach::has_ethernet_header(interface)? {
+            self.programs.ethernet(ingress, options, paths, log)
         } else {
-            let bare = self
-                .programs
-                .bare(&self.options, &self.paths, &mut self.log)?;
-            Pair {
-                ingress: &mut bare.ingress,
-                egress: &mut bare.egress,
-            }
+            self.programs.bare(options, paths, log)?
         };
-        attach::attach(pair, &self.maps, &self.paths, place, interface)
+        let maps = &self.maps;
+        let site = Site { maps, paths, tcx };
+        attach::attach(set, &site, interface, ingress)
     }
 
     fn early(&mut self) -> Result<&mut Early> {
@@ -260,12 +265,26 @@ impl Dataplane {
         self.programs.early(options, paths, &mut self.log)
     }
 
-    /// Guards an interface in both directions.
+    /// Guards an interface in both directions, at TC.
     ///
     /// # Errors
     /// Why it cannot be.
     pub fn attach(&mut self, interface: &str) -> Result<Attached> {
-        self.put(interface, self.place)
+        self.attach_at(interface, Ingress::Tc)
+    }
+
+    /// The same, with what arrives judged at a hook of choice, or at TC where that cannot be.
+    ///
+    /// # Errors
+    /// Why it cannot be guarded at all.
+    pub fn attach_at(&mut self, interface: &str, ingress: Ingress) -> Result<Attached> {
+        self.put(interface, ingress, self.tcx)
+    }
+
+    /// Is what arrives by an interface judged at XDP?
+    #[must_use]
+    pub fn at_xdp(&self, index: u32) -> bool {
+        matches!(self.site().place_of(index), Place::Xdp | Place::XdpGeneric)
     }
 
     /// Stops guarding one interface.
@@ -273,7 +292,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be.
     pub fn detach(&mut self, index: u32) -> Result<()> {
-        attach::detach(&self.maps, &self.paths, index)
+        self.site().detach(index)
     }
 
     /// Every guarded interface. What is left of interfaces that are gone is put away.
@@ -281,7 +300,7 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn attached(&self) -> Result<Vec<Attached>> {
-        attach::attached(&self.maps, &self.paths)
+        self.site().attached()
     }
 
     /// Ends enforcement: takes the programs from all interfaces and removes all pins. Nothing else does.
@@ -290,7 +309,7 @@ impl Dataplane {
     /// What could not be removed.
     pub fn detach_all(self) -> Result<()> {
         for attached in self.attached()? {
-            attach::detach(&self.maps, &self.paths, attached.index)?;
+            self.site().detach(attached.index)?;
         }
         let root = &self.paths.root;
         fs::remove_dir_all(root).map_err(|error| Error::Directory(root.clone(), error))?;
@@ -620,9 +639,18 @@ fn settle(maps: &Maps) -> Result<()> {
         &Settings {
             timeouts,
             mark,
+            station: station(draw()?, draw()?),
             ..found
         },
     )
+}
+
+/// A random Ethernet address that is nobody's: of one station, given out locally (IEEE 802 clause 8.2), its six
+/// bytes as they stand in a frame.
+fn station(low: u32, high: u32) -> u64 {
+    let [first, a, b, c] = low.to_ne_bytes();
+    let [d, e, ..] = high.to_ne_bytes();
+    u64::from_ne_bytes([first & 0xfc | 2, a, b, c, d, e, 0, 0])
 }
 
 /// A random number that is not 0.

@@ -1,5 +1,5 @@
-//! The calls of bpf(2) that aya has no function for: whole tables at once, a look-up that deletes, and
-//! where a link sits; and one question about devices that rustix has no function for.
+//! The calls of bpf(2) that aya has no function for: whole tables at once, a look-up that deletes, where a link
+//! sits, links of XDP and nothing else; and questions about devices that rustix has no function for.
 //! The only unsafe code of the agent.
 //!
 //! All of them exist for all our kinds of tables since Linux 5.14, which is below the floor.
@@ -23,6 +23,8 @@ const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const LOOKUP_AND_DELETE: libc::c_long = 21;
 const LOOKUP_BATCH: libc::c_long = 24;
 const UPDATE_BATCH: libc::c_long = 26;
+const LINK_CREATE: libc::c_long = 28;
+const LINK_UPDATE: libc::c_long = 29;
 const LINK_DETACH: libc::c_long = 34;
 
 /// What a new table is; the beginning of `union bpf_attr` for `BPF_MAP_CREATE`.
@@ -118,7 +120,7 @@ struct InfoRequest {
     info: u64,
 }
 
-/// The beginning of `struct bpf_link_info` for a TCX link.
+/// The beginning of `struct bpf_link_info` for a TCX or XDP link.
 #[repr(C)]
 #[derive(Default)]
 struct LinkInfo {
@@ -134,6 +136,24 @@ struct LinkInfo {
 #[derive(Default)]
 struct LinkDetach {
     link: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkCreate {
+    program: u32,
+    interface: u32,
+    attach: u32,
+    flags: u32,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct LinkUpdate {
+    link: u32,
+    program: u32,
+    flags: u32,
+    old_program: u32,
 }
 
 /// Where a listing goes on; opaque, and large enough for every kind of table (a hash table writes four
@@ -191,6 +211,30 @@ pub(super) fn pin(object: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
     unsafe { bpf(OBJ_PIN, &mut pin) }.map(drop)
 }
 
+/// Puts a program on a device's XDP hook, only if nobody's is there; `flags` as in `XDP_FLAGS_…_MODE`.
+pub(super) fn link_xdp(program: BorrowedFd<'_>, interface: u32, flags: u32) -> io::Result<OwnedFd> {
+    const XDP: u32 = 37;
+    let mut create = LinkCreate {
+        program: number(program),
+        interface,
+        attach: XDP,
+        flags,
+    };
+    // SAFETY: no pointers, and the command answers with a new descriptor.
+    unsafe { descriptor(LINK_CREATE, &mut create) }
+}
+
+/// Gives a link another program, in one step for packets.
+pub(super) fn update_link(link: BorrowedFd<'_>, program: BorrowedFd<'_>) -> io::Result<()> {
+    let mut update = LinkUpdate {
+        link: number(link),
+        program: number(program),
+        ..LinkUpdate::default()
+    };
+    // SAFETY: no pointers.
+    unsafe { bpf(LINK_UPDATE, &mut update) }.map(drop)
+}
+
 /// The number of this thread's network namespace that is never given again while the machine runs
 /// (`SO_NETNS_COOKIE`, since Linux 5.14).
 pub(super) fn namespace_cookie() -> io::Result<u64> {
@@ -214,7 +258,7 @@ pub(super) fn namespace_cookie() -> io::Result<u64> {
     Ok(cookie)
 }
 
-/// The interface that a TCX link sits on; `None` where that is gone.
+/// The interface that a TCX or XDP link sits on; `None` where that is gone.
 pub(super) fn interface_of(link: BorrowedFd<'_>) -> io::Result<Option<u32>> {
     let mut info = LinkInfo::default();
     let mut request = InfoRequest {
@@ -234,15 +278,21 @@ pub(super) fn detach(link: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(LINK_DETACH, &mut detach) }.map(drop)
 }
 
-/// The type of an interface's hardware (`ARPHRD_…`).
-pub(super) fn hardware_type(socket: BorrowedFd<'_>, interface: &str) -> io::Result<u16> {
-    // SAFETY: integers and unions of integers, for which zero is a value.
+/// A question about an interface.
+fn about(interface: &str) -> libc::ifreq {
+    // SAFETY: integers, unions of integers and a pointer, for which zero is a value.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     // The last byte stays zero, which ends the name.
     let places = request.ifr_name.iter_mut().take(libc::IFNAMSIZ - 1);
     for (to, from) in places.zip(interface.bytes()) {
         *to = libc::c_char::from_ne_bytes([from]);
     }
+    request
+}
+
+/// The type of an interface's hardware (`ARPHRD_…`).
+pub(super) fn hardware_type(socket: BorrowedFd<'_>, interface: &str) -> io::Result<u16> {
+    let mut request = about(interface);
     // SAFETY: the kernel reads and writes exactly this structure.
     let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR, &raw mut request) };
     if done < 0 {
@@ -250,6 +300,63 @@ pub(super) fn hardware_type(socket: BorrowedFd<'_>, interface: &str) -> io::Resu
     }
     // SAFETY: the request that succeeded fills in this member of the union.
     Ok(unsafe { request.ifr_ifru.ifru_hwaddr.sa_family })
+}
+
+/// `struct ethtool_drvinfo`.
+#[repr(C)]
+struct Driver {
+    command: u32,
+    name: [u8; 32],
+    more: [u8; 160],
+}
+
+/// `struct ethtool_value`.
+#[repr(C)]
+struct Value {
+    command: u32,
+    value: u32,
+}
+
+const _: () = assert!(size_of::<Driver>() == 196);
+
+/// The name of an interface's driver.
+pub(super) fn driver(socket: BorrowedFd<'_>, interface: &str) -> io::Result<String> {
+    const GET_DRIVER: u32 = 3;
+    let mut info = Driver {
+        command: GET_DRIVER,
+        name: [0; 32],
+        more: [0; 160],
+    };
+    // SAFETY: this command writes one such structure.
+    unsafe { ethtool(socket, interface, &mut info)? };
+    let name = info.name.split(|byte| *byte == 0).next();
+    Ok(String::from_utf8_lossy(name.unwrap_or_default()).into_owned())
+}
+
+/// The offloads of an interface that have an `ETH_FLAG_…`.
+pub(super) fn offloads(socket: BorrowedFd<'_>, interface: &str) -> io::Result<u32> {
+    const GET_FLAGS: u32 = 0x25;
+    let mut flags = Value {
+        command: GET_FLAGS,
+        value: 0,
+    };
+    // SAFETY: this command writes one such structure.
+    unsafe { ethtool(socket, interface, &mut flags)? };
+    Ok(flags.value)
+}
+
+/// # Safety
+/// `question` begins with a command's number, and is the structure that the command writes.
+unsafe fn ethtool<T>(socket: BorrowedFd<'_>, interface: &str, question: &mut T) -> io::Result<()> {
+    const SIOCETHTOOL: libc::Ioctl = 0x8946;
+    let mut request = about(interface);
+    request.ifr_ifru.ifru_data = std::ptr::from_mut(question).cast();
+    // SAFETY: the caller vouches for what is behind the pointer.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
 }
 
 /// # Safety

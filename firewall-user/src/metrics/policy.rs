@@ -79,9 +79,9 @@ fn enforcing(snapshot: &Snapshot) -> Family {
 fn interfaces(snapshot: &Snapshot) -> Family {
     let guarded = snapshot.interfaces.iter().filter(|l| l.state == "guarded");
     let samples = guarded.map(|line| {
-        let hook = line.hook.clone().unwrap_or_default();
+        let word = |word: &Option<String>| word.clone().unwrap_or_default();
         (
-            vec![line.name.clone(), hook, snapshot.mode.clone()],
+            vec![line.name.clone(), word(&line.hook), word(&line.mode)],
             Value::Whole(1),
         )
     });

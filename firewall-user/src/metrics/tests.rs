@@ -41,6 +41,8 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             name: "et\"h\\0".to_owned(),
             index: 2,
             hook: Some("tcx".to_owned()),
+            mode: Some("tc".to_owned()),
+            hook_why: None,
             state: "guarded".to_owned(),
             why: "hardware".to_owned(),
             unguarded_ms: None,

@@ -30,11 +30,12 @@ pub enum Way {
 
 impl Way {
     /// Every way, with the word that its tests are named by.
-    pub const ALL: [(Self, &'static str); 4] = [
+    pub const ALL: [(Self, &'static str); 5] = [
         (Self::Host, "host"),
         (Self::TestRun, "test-run"),
         (Self::XdpTestRun, "xdp-test-run"),
         (Self::Wire, "wire"),
+        (Self::XdpWire, "xdp-wire"),
     ];
 
     /// Is what arrives judged at XDP?

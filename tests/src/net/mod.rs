@@ -18,6 +18,7 @@ mod site;
 pub mod sock;
 mod tun;
 mod veth;
+pub mod xdp;
 
 pub use cgroup::{make_cgroup, remove_cgroup};
 pub use clean::{remove_locks, sweep_dead, sweep_own};

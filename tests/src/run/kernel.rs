@@ -7,18 +7,21 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use firewall_common::addr::Addr;
 use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST, VlanKey};
 use firewall_common::flow::Hook;
 use firewall_common::source::Tag;
 use firewall_user::dataplane::memory::mapped;
-use firewall_user::dataplane::{Dataplane, Fate, Info, Options, PacketCount, Trial, clock};
+use firewall_user::dataplane::{
+    Dataplane, Fate, Info, Ingress, Options, PacketCount, Place, Trial, clock,
+};
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
 use super::wire::{Taps, World, network_part};
 use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans};
 use crate::case::{Case, Family, Step, Way};
+use crate::net::xdp::PassAll;
 use crate::net::{RunDir, wait_until};
 
 /// How long a frame may take to where it goes.
@@ -51,6 +54,8 @@ pub struct KernelBench {
     way: Way,
     taps: Option<Taps>,
     world: World,
+    /// With it the peer gets answers from XDP.
+    _far: Option<PassAll>,
     _dir: RunDir,
     revision: u64,
     /// The counters as they were read last, until a packet may have moved them.
@@ -61,6 +66,11 @@ impl KernelBench {
     /// Makes a world and loads the programs; on the wire, attaches them.
     pub fn new(way: Way) -> Result<Self> {
         let world = World::new()?;
+        let far = if way == Way::XdpWire {
+            Some(PassAll::attach(&world.far)?)
+        } else {
+            None
+        };
         let dir = RunDir::new("case")?;
         let options = Options {
             bpf_dir: dir.bpf(),
@@ -73,7 +83,13 @@ impl KernelBench {
             plane.set_locals(&locals())?;
             plane.set_vlans(&on(world.near.ifindex))?;
             if way.wire() {
-                plane.attach("eth0")?;
+                let (wanted, place) = if way.xdp() {
+                    (Ingress::Xdp, Place::Xdp)
+                } else {
+                    (Ingress::Tc, Place::Tcx)
+                };
+                let attached = plane.attach_at("eth0", wanted)?;
+                ensure!(attached.hook == place, "attached: {attached:?}");
             }
             Ok(plane)
         })?;
@@ -87,6 +103,7 @@ impl KernelBench {
             way,
             taps,
             world,
+            _far: far,
             _dir: dir,
             revision: 0,
             read: None,

@@ -1,12 +1,13 @@
 //! The text of `agent.yaml`, with the same care for errors as a policy's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::sessions::{sessions, size};
 use super::{
-    AgentConfig, FailsafeRule, HookChoice, InterfaceConfig, Late, MetricsConfig, PolicyConfig,
+    AgentConfig, FailsafeRule, HookChoice, HookConfig, InterfaceConfig, Late, MetricsConfig,
+    PolicyConfig,
 };
 use crate::policy::diagnostic::{Refusal, Report};
 use crate::policy::source;
@@ -150,22 +151,40 @@ fn roles(node: &Node, report: &mut Report<'_>) -> BTreeMap<String, Vec<String>> 
     roles
 }
 
-fn hook(node: &Node, report: &mut Report<'_>) -> HookChoice {
-    if matches!(node.kind, Kind::Map(_)) {
-        walk::not_yet(node.span, "hook by interface", report);
+fn hook(node: &Node, report: &mut Report<'_>) -> HookConfig {
+    let mut config = HookConfig::default();
+    if !matches!(node.kind, Kind::Map(_)) {
+        config.default = hook_choice(node, report);
+        return config;
+    }
+    let mut seen = BTreeSet::new();
+    for (key, value) in walk::mapping(node, "`hook`", report).unwrap_or_default() {
+        let choice = hook_choice(value, report);
+        let Some(word) = walk::text(key, "an interface name or glob, or `default`", report) else {
+            continue;
+        };
+        if !seen.insert(word.to_owned()) {
+            let message = format!("`hook` names `{word}` already");
+            report.error(key.span, "duplicate-name", message);
+        } else if word == "default" {
+            config.default = choice;
+        } else if let Some(name) = zones::checked_name(key, word, report) {
+            config.by_interface.push((name, choice));
+        }
+    }
+    config
+}
+
+fn hook_choice(node: &Node, report: &mut Report<'_>) -> HookChoice {
+    let Some(word) = walk::text(node, "`auto`, `tc`, `xdp` or `xdp-generic`", report) else {
         return HookChoice::Auto;
+    };
+    let mut known = HookChoice::ALL.into_iter();
+    if let Some((_, choice)) = known.find(|(name, _)| *name == word) {
+        return choice;
     }
-    match walk::text(node, "`auto` or `tc` for `hook`", report) {
-        Some("tc") => return HookChoice::Tc,
-        Some("auto") | None => {}
-        Some(word @ ("xdp" | "xdp-generic")) => {
-            walk::not_yet(node.span, &format!("hook: {word}"), report);
-        }
-        Some(word) => {
-            let help = walk::suggestion(word, ["auto", "tc"]);
-            report.error_help(node.span, "bad-word", format!("`{word}` is no hook"), help);
-        }
-    }
+    let help = walk::suggestion(word, HookChoice::ALL.map(|(name, _)| name));
+    report.error_help(node.span, "bad-word", format!("`{word}` is no hook"), help);
     HookChoice::Auto
 }
 

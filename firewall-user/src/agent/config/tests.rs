@@ -37,7 +37,7 @@ policy: {path: /etc/ringwall/policy.d, watch: false}
     .unwrap_or_else(|refusal| panic!("{refusal}"));
     assert_eq!(config.interfaces.guard, ["eth0", "en*"]);
     assert_eq!(config.roles["storage"], ["bond0.20"]);
-    assert_eq!(config.hook, HookChoice::Tc);
+    assert_eq!(config.hook.of("eth0"), HookChoice::Tc);
     assert_eq!(config.labels["rack"], "12");
     assert_eq!(
         (config.sessions.max, config.sessions.half_open_max),
@@ -66,8 +66,9 @@ const FAULTS: &[(&str, usize, usize, &str)] = &[
     ("interfaces: {late: drop}", 1, 20, "`drop` is nothing to do with"),
     ("roles: {Storage: [eth0]}", 1, 9, "no name for a role"),
     ("roles: {a: [eth0], a: [eth1]}", 1, 20, "already"),
-    ("hook: xdp", 1, 7, "`hook: xdp` is not supported by this version of Ringwall yet"),
-    ("hook: {default: auto}", 1, 7, "not supported"),
+    ("hook: {default: auto, eth0: xpd}", 1, 29, "no hook"),
+    ("hook: {eth0: xdp, eth0: tc}", 1, 19, "already"),
+    ("hook: {\"a b\": xdp}", 1, 8, "interface"),
     ("hook: nfq", 1, 7, "no hook"),
     ("labels: [a]", 1, 9, "expected a mapping"),
     ("own_address_from: []", 1, 1, "`own_address_from` is not supported"),
@@ -109,4 +110,19 @@ fn faults_have_a_place_and_words() {
             "{text}: {refusal}"
         );
     }
+}
+
+#[test]
+fn the_hook_is_chosen_by_name_then_by_glob_then_by_default() {
+    let text = "hook: {\"eth*\": tc, default: xdp-generic, eth0: xdp, \"e*\": auto}";
+    let hook = read(text)
+        .unwrap_or_else(|refusal| panic!("{refusal}"))
+        .hook;
+    assert_eq!(hook.of("eth0"), HookChoice::Xdp);
+    assert_eq!(hook.of("eth1"), HookChoice::Tc);
+    assert_eq!(hook.of("ens3"), HookChoice::Auto);
+    assert_eq!(hook.of("wlan0"), HookChoice::XdpGeneric);
+    let all = read("hook: xdp").unwrap_or_else(|refusal| panic!("{refusal}"));
+    assert_eq!(all.hook.of("anything"), HookChoice::Xdp);
+    assert_eq!(HookConfig::default().of("eth0"), HookChoice::Auto);
 }

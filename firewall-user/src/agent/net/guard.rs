@@ -194,6 +194,7 @@ mod tests {
             vlan: None,
             loopback: name == "lo",
             up: true,
+            ..Link::default()
         }
     }
 

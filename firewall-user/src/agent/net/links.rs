@@ -7,6 +7,8 @@ use rtnetlink::packet_route::link::{
     InfoData, InfoKind, InfoVlan, LinkAttribute, LinkFlags, LinkInfo, LinkMessage, VlanProtocol,
 };
 
+use crate::dataplane::device;
+
 /// An interface as far as guarding it is concerned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Link {
@@ -18,6 +20,10 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the device it is a port or slave of.
     pub master: Option<u32>,
+    /// The name of its driver.
+    pub driver: Option<String>,
+    /// Its driver takes VLAN tags out of the frames that arrive.
+    pub takes_tags_out: bool,
     /// The type of its hardware: `ARPHRD_…` of linux/if_arp.h.
     pub hardware: u16,
     /// What a VLAN device takes from the device below it.
@@ -48,6 +54,10 @@ pub async fn links() -> anyhow::Result<Vec<Link>> {
         .await
         .context("cannot list the interfaces")?;
     let mut links: Vec<Link> = messages.iter().map(Link::from).collect();
+    for link in &mut links {
+        link.driver = device::driver(&link.name);
+        link.takes_tags_out = device::takes_tags_out(&link.name);
+    }
     links.sort_by_key(|link| link.index);
     Ok(links)
 }

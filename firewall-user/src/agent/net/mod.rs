@@ -4,6 +4,7 @@ mod beside;
 mod connected;
 mod events;
 pub mod guard;
+pub mod hook;
 mod links;
 mod locals;
 mod sockets;

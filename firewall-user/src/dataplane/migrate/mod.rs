@@ -29,7 +29,7 @@ use firewall_common::tables::Table as Which;
 
 pub(super) use self::sessions::Carrier;
 use self::sessions::Copied;
-use super::attach::{self, Pair};
+use super::attach::{self, Ingress, Place, Set, Site};
 use super::error::{Error, Result};
 use super::load;
 use super::maps::{self, Maps};
@@ -138,6 +138,8 @@ pub(super) fn detach(paths: &Paths) -> Result<bool> {
             }
             let name = entry.file_name();
             let index = name.to_str().and_then(|name| name.split_once('-'));
+            // An XDP link says nothing of where the programs at TC are.
+            let index = index.filter(|(_, word)| !word.starts_with("xdp"));
             let index = index.and_then(|(index, _)| index.parse().ok());
             index.map(|index| without_link.remove(&index));
         }
@@ -341,16 +343,15 @@ fn give_back(maps: &Maps, earlier: &Earlier, attached: &super::Attached) -> Resu
             .map_err(|error| Error::Program(name, Box::new(error)))
     };
     let (mut ingress, mut egress) = (open("ringwall_ingress")?, open("ringwall_egress")?);
-    let pair = Pair {
+    let set = Set {
         ingress: &mut ingress,
         egress: &mut egress,
+        xdp: Err("not in that layout".to_owned()),
     };
-    attach::attach(
-        pair,
+    let site = Site {
         maps,
-        &earlier.paths,
-        attached.hook,
-        &attached.interface,
-    )
-    .map(drop)
+        paths: &earlier.paths,
+        tcx: attached.hook == Place::Tcx,
+    };
+    attach::attach(set, &site, &attached.interface, Ingress::Tc).map(drop)
 }
