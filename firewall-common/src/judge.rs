@@ -104,11 +104,11 @@ pub fn judge<T: Tables>(
     };
     decision.source_zone = answer.source_zone;
     decision.destination_zone = answer.destination_zone;
-    if let Some(rule) = answer.rule() {
-        if decides(scratch.packet.role, decision.reason) {
-            decision.rule = rule.counter;
-            scratch.happened.log = rule.log;
-        }
+    if let Some(rule) = answer.rule()
+        && decides(scratch.packet.role, decision.reason)
+    {
+        decision.rule = rule.counter;
+        scratch.happened.log = rule.log;
     }
     let opens = matches!(scratch.packet.role, Role::Opens);
     decision.answer = opens && matches!(decision.verdict, Verdict::Rejected);
@@ -119,11 +119,8 @@ pub fn judge<T: Tables>(
 /// Did the rule that matched decide? Not about a stray that its stateful allow does not take.
 #[inline(always)]
 const fn decides(role: Role, reason: Reason) -> bool {
-    match (role, reason) {
-        (_, Reason::NoSession | Reason::Routed) => false,
-        (Role::Continues, Reason::DefaultAllow) => false,
-        _ => true,
-    }
+    let let_by = matches!(role, Role::Continues) && matches!(reason, Reason::DefaultAllow);
+    !(let_by || matches!(reason, Reason::NoSession | Reason::Routed))
 }
 
 /// Counts for the rule that decided in the end.

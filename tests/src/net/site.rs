@@ -51,8 +51,7 @@ table inet engine {
 impl Site {
     /// Makes it, with all neighbours known where a wire is judged.
     pub fn new() -> Result<Self> {
-        let [host, outside, one, two] =
-            ["host", "outside", "one", "two"].map(|name| Netns::new(name));
+        let [host, outside, one, two] = ["host", "outside", "one", "two"].map(Netns::new);
         let (host, outside, one, two) = (host?, outside?, one?, two?);
         let wan = Veth::between(
             (&host, "wan0", &["203.0.113.1/24", "2001:db8::1/64"]),
