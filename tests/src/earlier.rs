@@ -2,17 +2,16 @@
 //! disk. From [the fixture](../fixtures/layout-1/README.md), so that upgrades can be tried without the old program.
 
 use std::collections::BTreeMap;
-use std::ffi::CString;
-use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use aya::EbpfLoader;
 use aya::programs::links::{FdLink, LinkOrder};
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{SchedClassifier, TcAttachType};
 
+use crate::bpf::{create, open, pin, update};
 use crate::net::{Host, Netns};
 
 /// Tables that an agent of layout 1 pinned, the tables of tables first.
@@ -197,67 +196,6 @@ fn bytes(hex: &str) -> Vec<u8> {
     digits
         .map(|two| u8::from_str_radix(two, 16).unwrap_or(0))
         .collect()
-}
-
-/// A call of bpf(2) with a `union bpf_attr` of eight words, which is enough for those below.
-fn bpf(command: libc::c_long, mut attributes: [u64; 8]) -> Result<RawFd> {
-    let size = size_of_val(&attributes);
-    // SAFETY: the kernel reads the attributes; every pointer in them is to a buffer that its caller holds.
-    let done = unsafe { libc::syscall(libc::SYS_bpf, command, attributes.as_mut_ptr(), size) };
-    ensure!(
-        done >= 0,
-        "bpf({command}): {}",
-        std::io::Error::last_os_error()
-    );
-    Ok(i32::try_from(done)?)
-}
-
-fn owned(fd: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just given us this descriptor.
-    unsafe { OwnedFd::from_raw_fd(fd) }
-}
-
-fn words(pair: [u32; 2]) -> u64 {
-    u64::from(pair[0]) | u64::from(pair[1]) << 32
-}
-
-/// Kind, bytes of a key, bytes of a value, places, flags, and the descriptor of an inner table.
-fn create([kind, key, value, places, flags, inner]: [u32; 6]) -> Result<OwnedFd> {
-    let attributes = [
-        words([kind, key]),
-        words([value, places]),
-        words([flags, inner]),
-    ];
-    let mut all = [0; 8];
-    all[..3].copy_from_slice(&attributes);
-    bpf(0, all).map(owned)
-}
-
-fn path_of(path: &Path) -> Result<CString> {
-    Ok(CString::new(path.as_os_str().as_bytes())?)
-}
-
-fn open(path: &Path) -> Result<OwnedFd> {
-    let name = path_of(path)?;
-    let fd = bpf(7, [name.as_ptr().addr() as u64, 0, 0, 0, 0, 0, 0, 0]);
-    fd.map(owned).with_context(|| path.display().to_string())
-}
-
-fn pin(map: &OwnedFd, path: &Path) -> Result<()> {
-    let name = path_of(path)?;
-    let fd = u64::from(map.as_raw_fd().unsigned_abs());
-    bpf(6, [name.as_ptr().addr() as u64, fd, 0, 0, 0, 0, 0, 0]).map(drop)
-}
-
-/// The largest value of any table of the fixture, so that a short one is followed by zeros.
-const LARGEST: usize = 256;
-
-fn update(map: &OwnedFd, key: &[u8], value: &[u8]) -> Result<()> {
-    let mut whole = [0_u8; LARGEST];
-    whole[..value.len()].copy_from_slice(value);
-    let fd = u64::from(map.as_fd().as_raw_fd().unsigned_abs());
-    let (key, value) = (key.as_ptr().addr() as u64, whole.as_ptr().addr() as u64);
-    bpf(2, [fd, key, value, 0, 0, 0, 0, 0]).map(drop)
 }
 
 /// Interfaces with a TCX program of ours, by how many in each direction: what `ip` and `bpftool` would show.

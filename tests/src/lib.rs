@@ -5,6 +5,7 @@
     reason = "a test that cannot go on must stop with a message"
 )]
 
+pub mod bpf;
 pub mod case;
 pub mod cases;
 pub mod classbench;

@@ -14,7 +14,7 @@ use super::net::{Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
-use crate::dataplane::{EventCounts, Ingress, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// What would be pinned.
@@ -28,6 +28,7 @@ pub(crate) struct Pins {
     pub(crate) attached: Vec<Attached>,
     pub(crate) locals: Vec<Local>,
     pub(crate) sessions: Vec<Live>,
+    pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) applies: u32,
     pub(crate) full: bool,
     /// No interface can be guarded.
@@ -132,6 +133,18 @@ impl Plane for Fake {
             pins.in_force = before;
         }
         Ok(())
+    }
+
+    fn displaced(&self, guarded: &[u32]) -> Vec<u32> {
+        let pins = self.pins();
+        let there = |index: &&u32| !pins.attached.iter().any(|a| a.index == **index);
+        guarded.iter().filter(there).copied().collect()
+    }
+
+    fn neighbours(&self, index: u32) -> Vec<Neighbour> {
+        let all = self.pins().neighbours.clone().into_iter();
+        all.filter(|neighbour| neighbour.interface == index)
+            .collect()
     }
 
     fn takes_over(&self) -> bool {

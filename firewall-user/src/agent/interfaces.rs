@@ -62,6 +62,7 @@ impl Agent {
         let none = !lines.iter().any(|line| line.state == "guarded") && self.plane.is_some();
         self.note(UNGUARDED, none.then(|| UNGUARDED_TEXT.to_owned()));
         self.interfaces = lines;
+        self.look_around();
     }
 
     /// Those that were not there when the agent first looked.
@@ -201,6 +202,7 @@ fn line(link: &Link, state: &str, why: &str) -> InterfaceLine {
         state: state.to_owned(),
         why: why.to_owned(),
         unguarded_ms: None,
+        others: Vec::new(),
     }
 }
 

@@ -21,8 +21,8 @@ use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
 use crate::dataplane::{
-    Dataplane, Error, EventCounts, Failsafe, Info, Ingress, Options, Ring, Session, SessionCounts,
-    Swept, Trial,
+    Dataplane, Error, EventCounts, Failsafe, Info, Ingress, Neighbour, Options, Ring, Session,
+    SessionCounts, Swept, Trial,
 };
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -72,7 +72,9 @@ impl Plane for Kernel {
         // Opening gave this load's programs to all that was guarded; giving them again would only cost.
         let mut there = self.0.attached()?.into_iter();
         let found = there.find(|a| a.index == index && a.interface == name);
-        if let Some(found) = found.filter(|a| a.hook.serves(ingress)) {
+        let stands =
+            |a: &crate::dataplane::Attached| a.hook.serves(ingress) && self.0.is_whole(a.index);
+        if let Some(found) = found.filter(stands) {
             return Ok(attached(found));
         }
         Ok(attached(self.0.attach_at(name, ingress)?))
@@ -131,6 +133,14 @@ impl Plane for Kernel {
             applied: generation.info.applied,
             identity: identity(generation.info),
         }))
+    }
+
+    fn displaced(&self, guarded: &[u32]) -> Vec<u32> {
+        self.0.displaced(guarded)
+    }
+
+    fn neighbours(&self, index: u32) -> Vec<Neighbour> {
+        self.0.neighbours(index)
     }
 
     fn takes_over(&self) -> bool {

@@ -17,6 +17,7 @@ pub mod kernel;
 mod lists;
 pub mod lock;
 mod lockout;
+mod neighbours;
 pub mod net;
 pub mod notify;
 pub mod owner;

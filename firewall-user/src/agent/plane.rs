@@ -13,7 +13,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Link, Local};
 use super::revision::Identity;
-use crate::dataplane::{EventCounts, Ingress, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
@@ -109,6 +109,10 @@ pub trait Plane: Send {
     fn detach(&mut self, index: u32) -> anyhow::Result<()>;
     /// What is guarded, the pins of an earlier agent included.
     fn attached(&self) -> anyhow::Result<Vec<Attached>>;
+    /// Of guarded interfaces that are still there, those that have lost a program of ours.
+    fn displaced(&self, guarded: &[u32]) -> Vec<u32>;
+    /// Other owners' programs on an interface.
+    fn neighbours(&self, index: u32) -> Vec<Neighbour>;
     /// Puts a policy in force by one swap; the old one stays where it fails. `names` are all interfaces. With
     /// `within` it goes back by itself after so long, unless [`Self::confirm`] comes.
     fn apply(

@@ -29,6 +29,9 @@ pub struct Options {
     pub monitor: bool,
 }
 
+/// How often the hooks are looked at: somebody may have taken our programs off, or put others there.
+const HOOKS: Duration = Duration::from_secs(2);
+
 /// How often sessions that are over leave the tables.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -97,6 +100,7 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
         again.clone(),
     ));
     tokio::spawn(follow(owner.clone(), changes));
+    tokio::spawn(hooks(owner.clone()));
     tokio::spawn(sweep(owner.clone(), app.changed.clone()));
     tokio::spawn(announce::when_ready(owner.clone()));
 
@@ -157,6 +161,17 @@ async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
         .with(move |agent| agent.set_connected(connected))
         .await?;
     Ok(())
+}
+
+async fn hooks(owner: Owner) {
+    let mut ticks = tokio::time::interval(HOOKS);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if owner.with(Agent::watch_hooks).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Expiry, and with it the sign of life: an owner that hangs is one that systemd restarts.

@@ -190,6 +190,7 @@ impl Agent {
         let history = History::read_only(&settings.paths.state)?;
         let numbers = history.numbers()?;
         let interfaces = plane.attached()?.into_iter().map(|attached| InterfaceLine {
+            others: Vec::new(),
             name: attached.name,
             index: attached.index,
             hook: Some(attached.hook),
@@ -224,6 +225,7 @@ impl Agent {
             plane: Some(plane),
         };
         agent.recall();
+        agent.look_around();
         Ok(agent)
     }
 

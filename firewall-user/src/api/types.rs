@@ -72,6 +72,37 @@ pub struct InterfaceLine {
     /// agent, or is not guarded.
     #[serde(default)]
     pub unguarded_ms: Option<f64>,
+    /// Other owners' programs on its hooks, in the order in which packets come to them, where it is guarded.
+    #[serde(default)]
+    pub others: Vec<OtherProgram>,
+}
+
+/// A program of another owner on a guarded interface.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OtherProgram {
+    /// `tcx` or `xdp`.
+    pub hook: String,
+    /// `ingress` or `egress`.
+    pub direction: String,
+    /// The kernel's number for it.
+    pub program: u32,
+    /// Its name, where the kernel tells.
+    pub name: Option<String>,
+    /// `before` ours or `after` it.
+    pub order: String,
+}
+
+impl OtherProgram {
+    /// What and where it is.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let name = self.name.iter().map(|name| format!(" (`{name}`)"));
+        let name: String = name.collect();
+        format!(
+            "program {}{name} at {} {}",
+            self.program, self.hook, self.direction
+        )
+    }
 }
 
 impl InterfaceLine {

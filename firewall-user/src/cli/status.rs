@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::output::{Format, OutputArgs, cell};
 use super::{Context, Done, pinned};
-use crate::api::types::{self, InterfaceLine, Problem, exit};
+use crate::api::types::{self, InterfaceLine, OtherProgram, Problem, exit};
 
 const LONG: &str = "\
 Shows what is enforced: the policy, every interface with its state and why, the session tables, and what \
@@ -80,6 +80,17 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
             .iter()
             .map(|warning| format!("WARNING   {warning}")),
     );
+    for line in &status.interfaces {
+        let other = |other: &OtherProgram| {
+            format!(
+                "other     {} on {}, {} ours",
+                other.words(),
+                line.name,
+                other.order
+            )
+        };
+        lines.extend(line.others.iter().map(other));
+    }
     lines.push(String::new());
     context.screen.lines(&lines)?;
     let header = ["INTERFACE", "INDEX", "HOOK", "STATE", "WHY"];

@@ -43,7 +43,7 @@ use firewall_common::config::{
 use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
-pub use attach::{Attached, Ingress, Place};
+pub use attach::{Attached, Ingress, Neighbour, Place};
 pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
@@ -302,6 +302,24 @@ impl Dataplane {
     /// Why it cannot be said.
     pub fn attached(&self) -> Result<Vec<Attached>> {
         self.site().attached()
+    }
+
+    /// Of guarded interfaces that are still there, those that have lost a program of ours: somebody took it off.
+    #[must_use]
+    pub fn displaced(&self, guarded: &[u32]) -> Vec<u32> {
+        self.site().displaced(guarded)
+    }
+
+    /// Does every program that guards an interface sit there?
+    #[must_use]
+    pub fn is_whole(&self, index: u32) -> bool {
+        self.site().is_whole(index)
+    }
+
+    /// Programs of other owners on an interface, in the order in which packets come to them.
+    #[must_use]
+    pub fn neighbours(&self, index: u32) -> Vec<Neighbour> {
+        self.site().neighbours(index)
     }
 
     /// Ends enforcement: takes the programs from all interfaces and removes all pins. Nothing else does.

@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
@@ -20,6 +20,8 @@ const DELETE: libc::c_long = 3;
 const OBJ_PIN: libc::c_long = 6;
 const OBJ_GET: libc::c_long = 7;
 const OBJ_GET_INFO_BY_FD: libc::c_long = 15;
+const PROG_GET_FD_BY_ID: libc::c_long = 13;
+const PROG_QUERY: libc::c_long = 16;
 const LOOKUP_AND_DELETE: libc::c_long = 21;
 const LOOKUP_BATCH: libc::c_long = 24;
 const UPDATE_BATCH: libc::c_long = 26;
@@ -130,6 +132,47 @@ struct LinkInfo {
     pad: u32,
     interface: u32,
     direction: u32,
+}
+
+/// What programs are on a hook; the part of `union bpf_attr` for `BPF_PROG_QUERY`.
+#[repr(C)]
+#[derive(Default)]
+struct Query {
+    interface: u32,
+    kind: u32,
+    flags: u32,
+    attached: u32,
+    programs: u64,
+    count: u32,
+    pad: u32,
+    program_flags: u64,
+    links: u64,
+    link_flags: u64,
+    revision: u64,
+}
+
+#[repr(C)]
+#[derive(Default)]
+struct ById {
+    id: u32,
+    next: u32,
+    flags: u32,
+}
+
+/// The beginning of `struct bpf_prog_info`, up to the name.
+#[repr(C)]
+#[derive(Default)]
+struct ProgramInfo {
+    kind: u32,
+    id: u32,
+    tag: [u8; 8],
+    lengths: [u32; 2],
+    instructions: [u64; 2],
+    loaded: u64,
+    user: u32,
+    maps: u32,
+    map_numbers: u64,
+    name: [u8; 16],
 }
 
 #[repr(C)]
@@ -260,6 +303,58 @@ pub(super) fn namespace_cookie() -> io::Result<u64> {
 
 /// The interface that a TCX or XDP link sits on; `None` where that is gone.
 pub(super) fn interface_of(link: BorrowedFd<'_>) -> io::Result<Option<u32>> {
+    Ok(Some(link_info(link)?.interface).filter(|index| *index != 0))
+}
+
+/// The number of the program that a link runs.
+pub(super) fn program_of(link: BorrowedFd<'_>) -> io::Result<u32> {
+    Ok(link_info(link)?.program)
+}
+
+/// The programs on a TCX hook of an interface, in the order in which they run; none before Linux 6.6.
+pub(super) fn programs_at(interface: u32, egress: bool) -> io::Result<Vec<u32>> {
+    const BPF_TCX_INGRESS: u32 = 46;
+    // As many as the kernel takes on a hook (`BPF_MPROG_MAX`).
+    let mut programs = [0_u32; 64];
+    let mut query = Query {
+        interface,
+        kind: BPF_TCX_INGRESS + u32::from(egress),
+        programs: address(programs.as_mut_ptr()),
+        count: 64,
+        ..Query::default()
+    };
+    // SAFETY: there is room for `count` numbers at the one address, and the others are none.
+    match unsafe { bpf(PROG_QUERY, &mut query) } {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(Vec::new()),
+        outcome => {
+            outcome?;
+            Ok(programs.into_iter().take(query.count as usize).collect())
+        }
+    }
+}
+
+/// A program's name, as far as the kernel keeps and we may see it (that takes `CAP_SYS_ADMIN`).
+pub(super) fn program_name(program: u32) -> Option<String> {
+    let mut which = ById {
+        id: program,
+        ..ById::default()
+    };
+    // SAFETY: no pointers, and the command answers with a new descriptor.
+    let program = unsafe { descriptor(PROG_GET_FD_BY_ID, &mut which) }.ok()?;
+    let mut info = ProgramInfo::default();
+    let mut request = InfoRequest {
+        fd: number(program.as_fd()),
+        size: size_of::<ProgramInfo>() as u32,
+        info: address(&raw mut info),
+    };
+    // SAFETY: the kernel writes at most `size` bytes to `info`, whose lengths and addresses ask for nothing more.
+    unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut request) }.ok()?;
+    let end = info.name.iter().position(|byte| *byte == 0)?;
+    let name = String::from_utf8_lossy(info.name.get(..end)?).into_owned();
+    Some(name).filter(|name| !name.is_empty())
+}
+
+fn link_info(link: BorrowedFd<'_>) -> io::Result<LinkInfo> {
     let mut info = LinkInfo::default();
     let mut request = InfoRequest {
         fd: number(link),
@@ -268,7 +363,7 @@ pub(super) fn interface_of(link: BorrowedFd<'_>) -> io::Result<Option<u32>> {
     };
     // SAFETY: the kernel writes at most `size` bytes to `info`, which integers are made of.
     unsafe { bpf(OBJ_GET_INFO_BY_FD, &mut request)? };
-    Ok(Some(info.interface).filter(|index| *index != 0))
+    Ok(info)
 }
 
 /// Takes a link from its hook now; without this the kernel does so some time after its last pin is gone.

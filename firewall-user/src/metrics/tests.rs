@@ -38,6 +38,7 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
         enforcing: true,
         mode: "enforce".to_owned(),
         interfaces: vec![InterfaceLine {
+            others: Vec::new(),
             name: "et\"h\\0".to_owned(),
             index: 2,
             hook: Some("tcx".to_owned()),

@@ -178,3 +178,32 @@ fn links(lab: &Lab) -> Vec<std::path::PathBuf> {
         .flat_map(|layout| entries(layout.join("links")).collect::<Vec<_>>())
         .collect()
 }
+
+#[test]
+fn filters_that_somebody_removed_are_missed_and_come_back() {
+    let Some(lab) = Lab::new() else { return };
+    let mut plane = lab.open_with(&Options {
+        clsact: true,
+        ..lab.options()
+    });
+    lab.apply(&mut plane);
+    listen(&lab);
+    plane.attach(INTERFACE).unwrap();
+    for lost in [
+        "filter del dev rw0 ingress",
+        "filter del dev rw0 egress",
+        "qdisc del dev rw0 clsact",
+    ] {
+        assert!(plane.displaced(&[index()]).is_empty());
+        let tc = std::process::Command::new("tc")
+            .args(lost.split(' '))
+            .status();
+        assert!(tc.unwrap().success(), "tc {lost}");
+        assert_eq!(plane.displaced(&[index()]), [index()], "tc {lost}");
+        plane.attach(INTERFACE).unwrap();
+        judged(&lab);
+    }
+    // An interface that is gone has not lost them to anybody.
+    lab.replace_interface();
+    assert!(plane.displaced(&[9999]).is_empty());
+}

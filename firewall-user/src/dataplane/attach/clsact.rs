@@ -8,6 +8,7 @@ use aya::programs::tc::{
 use aya::programs::{Link as _, ProgramError, SchedClassifier, TcAttachType};
 
 use super::Failure;
+use crate::dataplane::netlink;
 
 /// Our filter: the first, and always the same, so that it is found again.
 const PRIORITY: u16 = 1;
@@ -53,6 +54,12 @@ pub(super) fn attach(
 fn leave(program: &mut SchedClassifier, id: SchedClassifierLinkId) -> Result<(), ProgramError> {
     std::mem::forget(program.take_link(id)?);
     Ok(())
+}
+
+/// Is the filter there?
+pub(super) fn is_there(index: u32, direction: TcAttachType) -> bool {
+    let egress = matches!(direction, TcAttachType::Egress);
+    netlink::has_filter(index, egress, PRIORITY, u32::from(HANDLE)).unwrap_or(false)
 }
 
 /// Takes the filter out, if it is there.

@@ -11,6 +11,7 @@
 //! would have to ask for each packet, for ever, which of them is in charge.
 
 mod clsact;
+mod neighbours;
 mod tcx;
 mod xdp;
 
@@ -25,6 +26,7 @@ use firewall_common::config::{AT_TC, AT_XDP, AT_XDP_GENERIC};
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
+pub use self::neighbours::Neighbour;
 use super::error::{Error, Result};
 use super::maps::Maps;
 use super::pin::Paths;
@@ -316,13 +318,36 @@ impl Site<'_> {
         Ok(all)
     }
 
-    /// Did the links go with an interface that had the index before?
+    /// Did the links go with an interface that had the index before? All of them have, then.
     fn severed(&self, index: u32) -> bool {
-        let gone = |link: OwnedFd| matches!(raw::interface_of(link.as_fd()), Ok(None));
-        LINKS
-            .into_iter()
-            .filter_map(|word| raw::open_pin(&self.link(index, word)).ok())
-            .any(gone)
+        let mut links = self.links(index).peekable();
+        links.peek().is_some() && links.all(|link| !sits(&link))
+    }
+
+    /// The pinned links of an interface.
+    fn links(&self, index: u32) -> impl Iterator<Item = OwnedFd> {
+        let pins = LINKS.map(|word| self.link(index, word));
+        { pins.into_iter() }.filter_map(|pin| raw::open_pin(&pin).ok())
+    }
+
+    /// Of guarded interfaces that are still there, those that have lost a program of ours: somebody took it off.
+    pub(super) fn displaced(&self, guarded: &[u32]) -> Vec<u32> {
+        let there = |index: &u32| name_of(*index).is_ok();
+        let all = guarded.iter().copied();
+        all.filter(|index| !self.is_whole(*index) && there(index))
+            .collect()
+    }
+
+    /// Does every program that guards an interface sit there?
+    pub(super) fn is_whole(&self, index: u32) -> bool {
+        let at_tc = |direction| {
+            self.link(index, word(direction)).exists()
+                || (!self.uses_tcx(index) && clsact::is_there(index, direction))
+        };
+        let early = matches!(self.place_of(index), Place::Xdp | Place::XdpGeneric);
+        self.links(index).all(|link| sits(&link))
+            && at_tc(TcAttachType::Egress)
+            && (early || at_tc(TcAttachType::Ingress))
     }
 
     /// An agent that died between egress and ingress left only the link of egress. One that died on the way
@@ -384,6 +409,10 @@ pub(super) fn unfilter(index: u32) {
     for direction in [TcAttachType::Ingress, TcAttachType::Egress] {
         clsact::detach(&interface, direction);
     }
+}
+
+fn sits(link: &OwnedFd) -> bool {
+    !matches!(raw::interface_of(link.as_fd()), Ok(None))
 }
 
 /// Names of the pins of TCX links.
