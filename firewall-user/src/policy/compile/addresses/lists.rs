@@ -29,6 +29,9 @@ pub(super) struct Named {
     pub(super) group: u32,
 }
 
+/// What being in a list does to conditions.
+type Effect = fn(&mut Group) -> &mut Vec<u32>;
+
 /// All lists, and their prefixes by family.
 #[derive(Debug, Default)]
 pub(super) struct Lists {
@@ -93,7 +96,7 @@ impl Lists {
     pub(super) fn conditions(&mut self, policy: &Policy, conditions: &[Condition<'_>]) {
         let mut sets: BTreeMap<usize, Group> = BTreeMap::new();
         for (number, (named, except)) in (0..).zip(conditions) {
-            let lists: [(&Option<&Addresses>, fn(&mut Group) -> &mut Vec<u32>); 2] = [
+            let lists: [(&Option<&Addresses>, Effect); 2] = [
                 (named, |group| &mut group.named),
                 (except, |group| &mut group.except),
             ];
