@@ -7,6 +7,7 @@
 )]
 
 mod devices;
+mod early;
 mod judged;
 mod named;
 mod programs;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
     let mut report = Report::default();
     programs::check(&mut report);
     traffic::check(&mut report);
+    early::check(&mut report);
     restart::check(&mut report);
     devices::check(&mut report);
     named::check(&mut report);

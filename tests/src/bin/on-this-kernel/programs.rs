@@ -1,7 +1,8 @@
 //! Do the programs pass this kernel's verifier, and at what price?
 
 use anyhow::Result;
-use firewall_user::dataplane::{Dataplane, Options};
+use firewall_common::flow::Hook;
+use firewall_user::dataplane::{Dataplane, Options, Trial};
 use ringwall_tests::net::{Netns, RunDir};
 
 use crate::report::Report;
@@ -26,7 +27,12 @@ fn verified() -> Result<Vec<(&'static str, u32)>> {
         ..Options::default()
     };
     ns.run(|| {
-        let plane = Dataplane::open(&options)?;
+        let mut plane = Dataplane::open(&options)?;
+        // Those for XDP are loaded when they are first asked for.
+        plane.explain(&Trial {
+            xdp: true,
+            ..Trial::new(&[0; 64], Hook::Ingress, 1)
+        })?;
         let counts = plane.verified_instructions()?;
         plane.detach_all()?;
         Ok(counts)
