@@ -18,12 +18,13 @@ interfaces apart; without `in IF` there is a line for each interface that makes 
 /// Ask about zones.
 #[derive(Debug, Subcommand)]
 pub(super) enum Zone {
+    /// Ask which zone an address is in.
+    #[command(long_about = LONG)]
     Of(Of),
 }
 
-/// Ask which zone an address is in.
+/// What is asked of an address.
 #[derive(Debug, Args)]
-#[command(long_about = LONG)]
 pub(super) struct Of {
     /// The address.
     address: IpAddr,
