@@ -21,6 +21,10 @@ impl Listed {
         let lines = text.lines().map(str::trim).enumerate();
         let lines = lines.filter(|(_, l)| !l.is_empty() && !l.starts_with('#'));
         let entry = |(number, line): (usize, &str)| match line.split_once(": ") {
+            Some((glob, _)) if !glob.contains("::") => bail!(
+                "line {}: `{glob}` fits no test: a name is whole, as in `*::file::test`",
+                number + 1
+            ),
             Some((glob, reason)) if !reason.trim().is_empty() => {
                 Ok((glob.trim().to_owned(), reason.trim().to_owned()))
             }
@@ -68,5 +72,6 @@ mod tests {
         assert_eq!(listed.reason("a::bc"), Some("no such device: here"));
         assert_eq!(listed.reason("b"), None);
         assert!(Listed::parse("a::b\n").is_err());
+        assert!(Listed::parse("b: half a name fits nothing\n").is_err());
     }
 }

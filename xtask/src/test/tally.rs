@@ -91,13 +91,7 @@ impl Tally {
             println!("SKIP {name}: {reason}");
         }
         let strict = std::env::var_os("CI").is_some_and(|v| !v.is_empty());
-        let unlisted: Vec<_> = self
-            .0
-            .skipped
-            .iter()
-            .filter(|_| strict)
-            .filter(unlisted)
-            .collect();
+        let unlisted: Vec<_> = self.0.skipped.iter().filter(unlisted).collect();
         for (name, _) in &unlisted {
             println!("UNLISTED {name}: no line of tests/skips.txt allows this skip");
         }
@@ -105,7 +99,7 @@ impl Tally {
             println!("FAILED {name}");
         }
         println!("{}", self.0.counts());
-        !self.0.has_failed() && unlisted.is_empty()
+        !self.0.has_failed() && (unlisted.is_empty() || !strict)
     }
 }
 
