@@ -11,6 +11,7 @@ use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Carry, Entry};
+use crate::watch::{KernelDrop, Offsets};
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -43,10 +44,12 @@ pod!(
     Header,
     OfSession,
     Refused,
+    KernelDrop,
+    Offsets,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.
-pub(crate) fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+pub fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
     }

@@ -14,6 +14,7 @@ mod maps;
 mod route;
 mod source;
 mod tables;
+mod watch;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

@@ -10,6 +10,7 @@ pub mod case;
 pub mod cases;
 pub mod classbench;
 pub mod earlier;
+pub mod faults;
 pub mod machine;
 pub mod net;
 pub mod package;

@@ -3,6 +3,7 @@
 mod adopt;
 mod announce;
 pub mod apply;
+mod around;
 pub mod candidate;
 pub mod clock;
 pub mod config;

@@ -17,6 +17,7 @@ mod explain;
 pub mod features;
 mod home;
 mod host;
+mod kernel_types;
 mod load;
 mod maps;
 pub mod memory;
@@ -28,6 +29,7 @@ mod raw;
 mod sessions;
 mod swap;
 mod table;
+mod watch;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,6 +57,7 @@ pub use host::Failsafe;
 pub use migrate::TakenOver;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
+pub use watch::{Watch, WatchPlan};
 
 use self::attach::Site;
 use self::load::{Early, KernelLog, Programs};

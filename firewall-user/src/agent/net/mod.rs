@@ -15,8 +15,8 @@ pub use connected::connected;
 pub use events::{Changed, watch};
 pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
-pub use sockets::{Socket, Standing, sockets};
-pub use way::Ways;
+pub use sockets::{Socket, Standing, connection, listening, sockets};
+pub use way::{Path, Ways};
 
 use crate::policy::hosts::Connected;
 
