@@ -26,6 +26,8 @@ mod netlink;
 mod pin;
 mod raw;
 mod sessions;
+#[cfg(test)]
+mod stack;
 mod swap;
 mod table;
 mod window;
