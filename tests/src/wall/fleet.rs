@@ -56,8 +56,7 @@ impl Sent {
 }
 
 /// A policy named `shop`. In `mode: monitor` it only watches.
-#[must_use]
-pub fn policy(revision: u64, mode: &str) -> String {
+fn policy(revision: u64, mode: &str) -> String {
     let soon = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(50);
     format!(
         "apiVersion: ringwall/v1
