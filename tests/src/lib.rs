@@ -17,3 +17,5 @@ pub mod package;
 pub mod run;
 pub mod scenario;
 pub mod skip;
+pub mod torture;
+pub mod wall;
