@@ -161,10 +161,14 @@ struct Made {
 }
 
 impl Kind {
-    /// Does this family have it? The kernel checks the reverse path of IPv4 only.
+    /// Does this family have it? The kernel checks the reverse path of IPv4 only, and where the next hop of an IPv6
+    /// route is dead it takes the next less specific one.
     #[must_use]
     pub const fn knows(self, v6: bool) -> bool {
-        !v6 || !matches!(self, Self::ReversePath | Self::AnswerOtherUplink)
+        !v6 || !matches!(
+            self,
+            Self::ReversePath | Self::AnswerOtherUplink | Self::DeadWayBack
+        )
     }
 
     /// Makes one with addresses of its own.
