@@ -10,7 +10,6 @@ use std::net::IpAddr;
 
 use super::*;
 use firewall_common::flow::Hook;
-use firewall_common::packet::protocol;
 use firewall_common::reason::Reason;
 use firewall_common::verdict::Verdict;
 use firewall_common::zone::ZoneId;
