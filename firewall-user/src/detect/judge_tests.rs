@@ -74,332 +74,76 @@ fn hold(way: Way, cases: &[Case<'_>]) {
 const SILENT: (u8, u64, Option<u16>) = (0, 0, None);
 const REFUSED: (u8, u64, Option<u16>) = (RST | ACK, 1, None);
 
+// A case is a line, as in any table.
+#[rustfmt::skip]
 #[test]
 fn somebody_asks_this_host() {
     use Heard::{Elsewhere, Full, Here, Nobody};
     use State::{Close, SynReceived, SynSent};
+    const ANSWERED: (u8, u64, Option<u16>) = (SYN | ACK, 3, None);
     let heard = |heard: Heard| Evidence { heard, ..nothing() };
-    let asked = |reason, who: Heard| Evidence {
-        asked: by(reason),
-        ..heard(who)
-    };
-    let answered = |reason, who: Heard| Evidence {
-        answered: by(reason),
-        ..heard(who)
-    };
-    let both = |asked: &str, answered: &str| Evidence {
-        asked: by(asked),
-        answered: by(answered),
-        ..heard(Here(ANY))
-    };
+    let asked = |reason, who: Heard| Evidence { asked: by(reason), ..heard(who) };
+    let answered = |reason, who: Heard| Evidence { answered: by(reason), ..heard(who) };
     let here = || Here(ANY);
-    let back = |back: Back, who: Heard, socket| Evidence {
-        back,
-        socket,
-        ..heard(who)
-    };
-    let blind = |seen: Evidence| Evidence {
-        sees_drops: false,
-        ..seen
-    };
+    let full = || Full(ANY, 9, 8);
+    let again = Evidence { dead_end: true, asked: by("NOT_SPECIFIED"), ..answered("NOT_SPECIFIED", here()) };
+    let back = |back: Back, who: Heard, socket| Evidence { back, socket, ..heard(who) };
+    let blind = |seen: Evidence| Evidence { sees_drops: false, ..seen };
     let lo = || Elsewhere(vec![[127, 0, 0, 1].into()]);
-    hold(
-        Way::Inbound,
-        &[
-            (
-                "a RST, nobody",
-                Cause::NoListener,
-                Close,
-                REFUSED,
-                heard(Nobody),
-            ),
-            (
-                "a RST, elsewhere",
-                Cause::ListenerElsewhere,
-                Close,
-                REFUSED,
-                heard(lo()),
-            ),
-            (
-                "a RST, somebody",
-                Cause::Unknown,
-                Close,
-                REFUSED,
-                heard(here()),
-            ),
-            (
-                "a RST, not readable",
-                Cause::Unknown,
-                Close,
-                REFUSED,
-                heard(Heard::Unknown),
-            ),
-            (
-                "a filter's RST",
-                Cause::LocalFilter,
-                Close,
-                REFUSED,
-                asked("NETFILTER_DROP", here()),
-            ),
-            (
-                "a filter's RST, nobody",
-                Cause::LocalFilter,
-                Close,
-                REFUSED,
-                asked("NETFILTER_DROP", Nobody),
-            ),
-            (
-                "the usual RST, told too",
-                Cause::NoListener,
-                Close,
-                REFUSED,
-                asked("NO_SOCKET", Nobody),
-            ),
-            (
-                "the opener's RST",
-                Cause::Unknown,
-                Close,
-                (SYN | ACK, 1, None),
-                heard(here()),
-            ),
-            (
-                "a full queue",
-                Cause::ListenerOverflow,
-                SynSent,
-                SILENT,
-                heard(Full(ANY, 9, 8)),
-            ),
-            (
-                "a full queue, told",
-                Cause::ListenerOverflow,
-                SynSent,
-                SILENT,
-                asked("TCP_LISTEN_OVERFLOW", here()),
-            ),
-            (
-                "a filter before a full queue",
-                Cause::LocalFilter,
-                SynSent,
-                SILENT,
-                asked("NETFILTER_DROP", Full(ANY, 9, 8)),
-            ),
-            (
-                "a filter on the way in",
-                Cause::LocalFilter,
-                SynSent,
-                SILENT,
-                asked("NETFILTER_DROP", here()),
-            ),
-            (
-                "the reverse path",
-                Cause::LocalFilter,
-                SynSent,
-                SILENT,
-                asked("IP_RPFILTER", here()),
-            ),
-            (
-                "a filter on the way out",
-                Cause::LocalFilter,
-                SynSent,
-                SILENT,
-                answered("NETFILTER_DROP", here()),
-            ),
-            (
-                "a filter behind us",
-                Cause::LocalFilter,
-                SynReceived,
-                (SYN | ACK, 3, None),
-                answered("TC_EGRESS", here()),
-            ),
-            (
-                "the next hop back is dead",
-                Cause::ReplyPath,
-                SynSent,
-                SILENT,
-                answered("NEIGH_FAILED", here()),
-            ),
-            (
-                "a second SYN of one that was answered says nothing",
-                Cause::ReplyPath,
-                SynSent,
-                SILENT,
-                Evidence {
-                    dead_end: true,
-                    ..both("NOT_SPECIFIED", "NOT_SPECIFIED")
-                },
-            ),
-            (
-                "some other reason",
-                Cause::Unknown,
-                SynSent,
-                SILENT,
-                asked("TCP_MD5NOTFOUND", here()),
-            ),
-            (
-                "some other reason, out",
-                Cause::Unknown,
-                SynReceived,
-                (SYN | ACK, 3, None),
-                answered("QDISC_DROP", here()),
-            ),
-            (
-                "somebody silent",
-                Cause::Unknown,
-                SynSent,
-                SILENT,
-                heard(here()),
-            ),
-            (
-                "nobody, nothing told",
-                Cause::Unknown,
-                SynSent,
-                SILENT,
-                heard(Nobody),
-            ),
-            (
-                "nobody, and blind",
-                Cause::LocalFilter,
-                SynSent,
-                SILENT,
-                blind(heard(Nobody)),
-            ),
-            (
-                "nobody, the RST left elsewhere",
-                Cause::NoListener,
-                SynSent,
-                SILENT,
-                back(other(false), Nobody, None),
-            ),
-            (
-                "elsewhere, no way back",
-                Cause::ListenerElsewhere,
-                SynSent,
-                SILENT,
-                back(Back::Missing, lo(), None),
-            ),
-            (
-                "answered by an unguarded way",
-                Cause::ReplyPath,
-                SynSent,
-                SILENT,
-                back(other(false), here(), Some(Standing::SynReceived)),
-            ),
-            (
-                "an unguarded way, not answered",
-                Cause::Unknown,
-                SynSent,
-                SILENT,
-                back(other(false), here(), None),
-            ),
-            (
-                "no ACK",
-                Cause::ReplyPath,
-                SynReceived,
-                (SYN | ACK, 3, None),
-                heard(here()),
-            ),
-            (
-                "no ACK, another way",
-                Cause::ReplyPath,
-                SynReceived,
-                (SYN | ACK, 3, None),
-                back(other(true), here(), None),
-            ),
-            (
-                "no ACK once",
-                Cause::Unknown,
-                SynReceived,
-                (SYN | ACK, 1, None),
-                heard(here()),
-            ),
-        ],
-    );
+    let has = Some(Standing::SynReceived);
+    hold(Way::Inbound, &[
+        ("a RST, nobody", Cause::NoListener, Close, REFUSED, heard(Nobody)),
+        ("a RST, elsewhere", Cause::ListenerElsewhere, Close, REFUSED, heard(lo())),
+        ("a RST, somebody", Cause::Unknown, Close, REFUSED, heard(here())),
+        ("a RST, not readable", Cause::Unknown, Close, REFUSED, heard(Heard::Unknown)),
+        ("a filter's RST", Cause::LocalFilter, Close, REFUSED, asked("NETFILTER_DROP", here())),
+        ("a filter's RST, nobody", Cause::LocalFilter, Close, REFUSED, asked("NETFILTER_DROP", Nobody)),
+        ("the usual RST, told too", Cause::NoListener, Close, REFUSED, asked("NO_SOCKET", Nobody)),
+        ("the opener's RST", Cause::Unknown, Close, (SYN | ACK, 1, None), heard(here())),
+        ("a full queue", Cause::ListenerOverflow, SynSent, SILENT, heard(full())),
+        ("a full queue, told", Cause::ListenerOverflow, SynSent, SILENT, asked("TCP_LISTEN_OVERFLOW", here())),
+        ("a filter before a full queue", Cause::LocalFilter, SynSent, SILENT, asked("NETFILTER_DROP", full())),
+        ("a filter on the way in", Cause::LocalFilter, SynSent, SILENT, asked("NETFILTER_DROP", here())),
+        ("the reverse path", Cause::LocalFilter, SynSent, SILENT, asked("IP_RPFILTER", here())),
+        ("a filter on the way out", Cause::LocalFilter, SynSent, SILENT, answered("NETFILTER_DROP", here())),
+        ("a filter behind us", Cause::LocalFilter, SynReceived, ANSWERED, answered("TC_EGRESS", here())),
+        ("the next hop back is dead", Cause::ReplyPath, SynSent, SILENT, answered("NEIGH_FAILED", here())),
+        ("a second SYN says nothing", Cause::ReplyPath, SynSent, SILENT, again),
+        ("some other reason", Cause::Unknown, SynSent, SILENT, asked("TCP_MD5NOTFOUND", here())),
+        ("some other reason, out", Cause::Unknown, SynReceived, ANSWERED, answered("QDISC_DROP", here())),
+        ("somebody silent", Cause::Unknown, SynSent, SILENT, heard(here())),
+        ("nobody, nothing told", Cause::Unknown, SynSent, SILENT, heard(Nobody)),
+        ("nobody, and blind", Cause::LocalFilter, SynSent, SILENT, blind(heard(Nobody))),
+        ("nobody, the RST left elsewhere", Cause::NoListener, SynSent, SILENT, back(other(false), Nobody, None)),
+        ("elsewhere, no way back", Cause::ListenerElsewhere, SynSent, SILENT, back(Back::Missing, lo(), None)),
+        ("answered by an unguarded way", Cause::ReplyPath, SynSent, SILENT, back(other(false), here(), has)),
+        ("an unguarded way, not answered", Cause::Unknown, SynSent, SILENT, back(other(false), here(), None)),
+        ("no ACK", Cause::ReplyPath, SynReceived, ANSWERED, heard(here())),
+        ("no ACK, another way", Cause::ReplyPath, SynReceived, ANSWERED, back(other(true), here(), None)),
+        ("no ACK once", Cause::Unknown, SynReceived, (SYN | ACK, 1, None), heard(here())),
+    ]);
 }
 
+#[rustfmt::skip]
 #[test]
 fn this_host_asks_somebody() {
     use State::{Close, SynReceived, SynSent};
-    let asked = |reason| Evidence {
-        asked: by(reason),
-        ..nothing()
-    };
-    let answered = |reason| Evidence {
-        answered: by(reason),
-        ..nothing()
-    };
-    let socket = |socket| Evidence {
-        socket: Some(socket),
-        ..nothing()
-    };
-    hold(
-        Way::Outbound,
-        &[
-            ("a RST", Cause::Refused, Close, REFUSED, nothing()),
-            (
-                "our own RST",
-                Cause::Unknown,
-                Close,
-                (SYN | ACK, 1, None),
-                nothing(),
-            ),
-            (
-                "nothing",
-                Cause::SilentDrop,
-                SynSent,
-                SILENT,
-                socket(Standing::SynSent),
-            ),
-            (
-                "an ICMP error",
-                Cause::Unreachable,
-                SynSent,
-                (0, 0, Some(0x0301)),
-                nothing(),
-            ),
-            (
-                "something else",
-                Cause::Unknown,
-                SynSent,
-                (ACK, 1, None),
-                nothing(),
-            ),
-            (
-                "dropped behind us",
-                Cause::Unknown,
-                SynSent,
-                SILENT,
-                asked("QDISC_DROP"),
-            ),
-            (
-                "connected all the same",
-                Cause::AsymmetricReply,
-                SynSent,
-                SILENT,
-                socket(Standing::Connected),
-            ),
-            (
-                "the reverse path",
-                Cause::AsymmetricReply,
-                SynReceived,
-                (SYN | ACK, 2, None),
-                answered("IP_RPFILTER"),
-            ),
-            (
-                "a filter of ours",
-                Cause::Unknown,
-                SynReceived,
-                (SYN | ACK, 2, None),
-                answered("NETFILTER_DROP"),
-            ),
-            (
-                "half",
-                Cause::Unknown,
-                SynReceived,
-                (SYN | ACK, 2, None),
-                nothing(),
-            ),
-        ],
-    );
+    const ANSWERED: (u8, u64, Option<u16>) = (SYN | ACK, 2, None);
+    let asked = |reason| Evidence { asked: by(reason), ..nothing() };
+    let answered = |reason| Evidence { answered: by(reason), ..nothing() };
+    let socket = |socket| Evidence { socket: Some(socket), ..nothing() };
+    hold(Way::Outbound, &[
+        ("a RST", Cause::Refused, Close, REFUSED, nothing()),
+        ("our own RST", Cause::Unknown, Close, (SYN | ACK, 1, None), nothing()),
+        ("nothing", Cause::SilentDrop, SynSent, SILENT, socket(Standing::SynSent)),
+        ("an ICMP error", Cause::Unreachable, SynSent, (0, 0, Some(0x0301)), nothing()),
+        ("something else", Cause::Unknown, SynSent, (ACK, 1, None), nothing()),
+        ("dropped behind us", Cause::Unknown, SynSent, SILENT, asked("QDISC_DROP")),
+        ("connected all the same", Cause::AsymmetricReply, SynSent, SILENT, socket(Standing::Connected)),
+        ("the reverse path", Cause::AsymmetricReply, SynReceived, ANSWERED, answered("IP_RPFILTER")),
+        ("a filter of ours", Cause::Unknown, SynReceived, ANSWERED, answered("NETFILTER_DROP")),
+        ("half", Cause::Unknown, SynReceived, ANSWERED, nothing()),
+    ]);
 }
 
 #[test]

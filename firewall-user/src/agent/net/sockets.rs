@@ -80,7 +80,7 @@ pub fn listening() -> anyhow::Result<Vec<(Listener, u32)>> {
             ..request(family, protocol::TCP)
         };
         ask(request, NLM_F_REQUEST | NLM_F_DUMP, |found| {
-            let only_v6 = found.nlas.iter().any(|nla| *nla == Nla::SkV6Only(true));
+            let only_v6 = found.nlas.contains(&Nla::SkV6Only(true));
             let id = &found.header.socket_id;
             let listener = Listener {
                 address: canonical(id.source_address),
