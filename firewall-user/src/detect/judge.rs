@@ -18,6 +18,9 @@ const SILENCE: u64 = 3_600_000_000;
 /// there, and one handshake may well lose three in a row.
 const PATIENCE: u64 = 15_000_000_000;
 
+/// What ends a handshake at once may have been told by the kernel, too, and that takes a moment to come here.
+const TOLD: u64 = 300_000_000;
+
 /// What a look came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Finding {
@@ -54,7 +57,7 @@ impl Finding {
 /// When a handshake can be judged, in nanoseconds since boot; `None`: never, as it stands.
 pub(super) fn ripe_at(entry: &Entry, lively: bool) -> Option<u64> {
     match entry.track.state() {
-        State::Close if !was_complete(entry) => Some(entry.last_seen),
+        State::Close if !was_complete(entry) => Some(entry.last_seen + TOLD),
         State::SynSent | State::SynReceived => {
             Some(entry.opened + if lively { PATIENCE } else { SILENCE })
         }

@@ -61,6 +61,7 @@ fn listen(plan: &WatchPlan, hub: &Hub, stop: &AtomicBool) {
             return;
         }
     };
+    tracing::info!("the kernel tells what it drops of handshakes");
     hub.set_blind(None);
     while !stop.load(Ordering::Relaxed) {
         let mut ready = [PollFd::new(&watch, PollFlags::IN)];

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use crate::net::{End, Host, Netns, Veth};
+use crate::net::{End, Host, Netns, Veth, wait_until};
 
 /// The host's address on its first link, which all faults are about.
 #[must_use]
@@ -123,6 +124,9 @@ impl World {
         let host = Host::start(&ns, &["up0", "up1"], "")?;
         let applied = host.apply(POLICY)?;
         ensure!(applied.ok(), "{applied:?}");
+        // What is dropped before the agent listens is not evidence.
+        let listens = || host.log().contains("the kernel tells").then_some(());
+        wait_until(Duration::from_secs(20), listens).context("the agent hears the kernel")?;
         let (first, far) = ends.into_iter().next().context("a link")?;
         Ok(Self {
             host,
