@@ -53,10 +53,6 @@ struct Moving {
 pub struct MemoryTables {
     /// The host's settings.
     pub settings: Settings,
-    /// Half-open sessions that there may be.
-    pub half_open_max: usize,
-    /// Verified sessions that there may be.
-    pub sessions_max: usize,
     slots: BTreeMap<u32, Slot>,
     /// Which slot is in force, and until when it waits to be confirmed.
     pub active: Active,
@@ -76,8 +72,6 @@ impl Default for MemoryTables {
     fn default() -> Self {
         Self {
             settings: Settings::default(),
-            half_open_max: 65_536,
-            sessions_max: 262_144,
             slots: BTreeMap::new(),
             active: Active::default(),
             names: BTreeMap::new(),
