@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use ringwall_tests::faults::{Kind, World, inject, watch};
+use ringwall_tests::faults::{Kind, Loss, World, healthy, inject, watch};
 use ringwall_tests::scenario::Random;
 use ringwall_tests::{need_root, skip};
 
@@ -51,4 +51,24 @@ fn every_fault_is_named_by_its_evidence_and_none_wrongly() {
         wrong.join("\n"),
         world.host.log()
     );
+}
+
+#[test]
+fn what_loses_packets_and_completes_is_never_reported() {
+    need_root!();
+    if std::process::Command::new("nft")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        skip!("nft is not installed");
+    }
+    let loss = Loss {
+        connections: 400,
+        workers: 24,
+        percent: 5,
+    };
+    let (completed, reported) = healthy(&World::new().unwrap(), &loss).unwrap();
+    assert_eq!(completed, loss.connections);
+    assert!(reported.is_empty(), "{reported:#?}");
 }

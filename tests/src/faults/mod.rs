@@ -1,6 +1,7 @@
 //! Faults made on purpose, so that what the agent says of them can be held against what they are. The agent gets no
 //! hint: addresses and ports are fresh, and one kind of address serves all faults.
 
+mod healthy;
 mod kinds;
 mod world;
 
@@ -10,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 
+pub use healthy::{Loss, healthy};
 pub use kinds::Kind;
 pub use world::{Fresh, World, own};
 
