@@ -197,7 +197,7 @@ fn dead(fresh: Fresh) -> IpAddr {
 }
 
 /// A connection attempt in the background.
-fn attempt(ns: &Netns, from: IpAddr, to: SocketAddr) -> Box<dyn Any + Send> {
+fn attempt(ns: &Netns, from: IpAddr, to: SocketAddr) -> Box<dyn Any + Send + Sync> {
     let ns = ns.clone();
     let work = move || sock::connect_from(&ns, Some(from), to, PATIENCE);
     Box::new(std::thread::spawn(work))

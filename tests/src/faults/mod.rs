@@ -18,7 +18,7 @@ pub use world::{Fresh, World, own};
 use crate::scenario::Random;
 
 /// What is kept open for a fault to last, whatever it is.
-pub type Held = Vec<Box<dyn std::any::Any + Send>>;
+pub type Held = Vec<Box<dyn std::any::Any + Send + Sync>>;
 
 /// A fault that was made.
 pub struct Fault {

@@ -182,12 +182,14 @@ fn what_leaves_meets_other_chains_and_leaves_by_its_interface() {
         interface: interface.to_owned(),
         ..tcp(port)
     };
-    let drop = walk::fate(&ruleset, &leaving(25, "eth0")).drop.unwrap();
+    let drop = super::walk::fate(&ruleset, &leaving(25, "eth0"))
+        .drop
+        .unwrap();
     assert!(
         drop.contains("rule 9") && drop.contains("chain out"),
         "{drop}"
     );
     for other in [leaving(26, "eth0"), leaving(25, "eth1")] {
-        assert_eq!(walk::fate(&ruleset, &other), Fate::default());
+        assert_eq!(super::walk::fate(&ruleset, &other), Fate::default());
     }
 }
