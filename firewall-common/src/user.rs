@@ -12,7 +12,7 @@ use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
-use crate::watch::{KernelDrop, Offsets};
+use crate::watch::{KernelDrop, Offsets, SocketCall};
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -48,6 +48,7 @@ pod!(
     Refused,
     KernelDrop,
     Offsets,
+    SocketCall,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.

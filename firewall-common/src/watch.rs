@@ -29,9 +29,51 @@ pub struct Offsets {
     pub namespace: u32,
     /// The kernel's reasons for what a program at a hook such as ours has dropped.
     pub hooks: [u32; 2],
+    /// `sock.sk_protocol`.
+    pub sock_protocol: u32,
+    /// `sock_common.skc_family`.
+    pub sock_family: u32,
+    /// `sock_common.skc_num`, the own port.
+    pub sock_port: u32,
+    /// `sock_common.skc_dport`.
+    pub sock_far_port: u32,
+    /// `sock_common.skc_rcv_saddr`, and the same of IPv6.
+    pub sock_address: [u32; 2],
+    /// `sock_common.skc_daddr`, and the same of IPv6.
+    pub sock_far: [u32; 2],
     /// Zero.
     pub pad: u32,
 }
+
+/// A process has connected a TCP socket, or listens with one, or does no more.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct SocketCall {
+    /// Nanoseconds since boot.
+    pub time: u64,
+    /// The socket's own end first; its port is 0 before it has one, and so is all of the far end of one that listens.
+    pub tuple: Tuple,
+    /// The process.
+    pub pid: u32,
+    /// Its user.
+    pub uid: u32,
+    /// Its name, as it gives itself.
+    pub comm: [u8; 16],
+    /// [`CONNECTS`], [`LISTENS`] or [`LISTENED`].
+    pub what: u8,
+    /// Zero.
+    pub pad: [u8; 7],
+}
+
+/// It has sent a SYN, or is about to.
+pub const CONNECTS: u8 = 1;
+/// It listens.
+pub const LISTENS: u8 = 2;
+/// It listens no more; who says so may be anybody.
+pub const LISTENED: u8 = 3;
+
+/// Bytes of the ring that they come by.
+pub const SOCKET_CALL_BYTES: u32 = 1 << 18;
 
 /// A packet of a handshake that the kernel dropped.
 #[repr(C)]
@@ -56,4 +98,5 @@ pub const KERNEL_DROP_BYTES: u32 = 1 << 16;
 /// How many there may be: evidence for those who look, no census.
 pub const KERNEL_DROP_RATE: Rate = Rate::per_second(512);
 
-const _: () = assert!(size_of::<Offsets>() == 48 && size_of::<KernelDrop>() == 64);
+const _: () = assert!(size_of::<Offsets>() == 80 && size_of::<KernelDrop>() == 64);
+const _: () = assert!(size_of::<SocketCall>() == 80);

@@ -16,7 +16,7 @@ use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES};
 use firewall_common::session::{Carry, Entry};
-use firewall_common::watch::KERNEL_DROP_BYTES;
+use firewall_common::watch::{KERNEL_DROP_BYTES, SOCKET_CALL_BYTES};
 use firewall_common::zone::ZONES;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
@@ -162,6 +162,9 @@ static ZONE_NAMES: Array<Name, ZONES> = Array::new();
 #[btf_map]
 static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
 
+/// Sockets that processes connect or listen with; not pinned, for only an agent asks.
+#[btf_map]
+pub(crate) static SOCKET_CALLS: RingBuf<u64, { SOCKET_CALL_BYTES as usize }> = RingBuf::new();
 /// Packets of handshakes that the kernel dropped; not pinned, for only an agent asks.
 #[btf_map]
 pub(crate) static KERNEL_DROPS: RingBuf<u64, { KERNEL_DROP_BYTES as usize }> = RingBuf::new();

@@ -4,14 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use aya::maps::{Map, MapData, RingBuf};
+use aya::maps::{MapData, RingBuf};
 use aya::programs::{Program, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use firewall_common::user::read;
-use firewall_common::watch::{KernelDrop, Offsets};
+use firewall_common::watch::{KernelDrop, Offsets, SocketCall};
 
 use super::error::{Error, Result};
 use super::kernel_types::Types;
@@ -20,7 +19,11 @@ use super::maps::make_slots;
 use super::pin::{Paths, shapes};
 use super::{Dataplane, Options, bpffs};
 
-const PROGRAM: &str = "ringwall_kernel_drop";
+/// The programs, and the tracepoints that they are at.
+const PROGRAMS: [(&str, &str); 2] = [
+    ("ringwall_kernel_drop", "kfree_skb"),
+    ("ringwall_socket_state", "inet_sock_set_state"),
+];
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// How to begin to watch. To read the kernel's types takes a moment, so it is done by a thread of its own.
@@ -32,7 +35,8 @@ pub struct WatchPlan {
 
 /// What the kernel drops of handshakes, and why.
 pub struct Watch {
-    ring: RingBuf<MapData>,
+    drops: RingBuf<MapData>,
+    calls: RingBuf<MapData>,
     reasons: BTreeMap<u32, String>,
     /// Its program is attached for as long as this lives.
     _object: Ebpf,
@@ -77,13 +81,9 @@ impl WatchPlan {
             ..offsets(&types).ok_or_else(unreadable)?
         };
         let mut object = self.load(offsets)?;
-        let ring = match object.take_map("KERNEL_DROPS") {
-            Some(Map::RingBuf(map)) => map,
-            _ => return Err(missing("the ring is not in the object")),
-        };
         Ok(Watch {
-            ring: RingBuf::try_from(Map::RingBuf(ring))
-                .map_err(|error| Error::Table("KERNEL_DROPS", io::Error::other(error)))?,
+            drops: ring(&mut object, "KERNEL_DROPS")?,
+            calls: ring(&mut object, "SOCKET_CALLS")?,
             reasons,
             _object: object,
         })
@@ -98,15 +98,23 @@ impl WatchPlan {
         make_slots(&self.paths)?;
         loader.override_global("WATCH", &offsets, true);
         let mut object = loader.load(OBJECT)?;
-        let refused = |error| Error::Program(PROGRAM, Box::new(error));
-        let program: &mut RawTracePoint = match object.program_mut(PROGRAM) {
-            Some(Program::RawTracePoint(program)) => program,
-            _ => return Err(Error::NoProgram(PROGRAM)),
-        };
-        program.load().map_err(refused)?;
-        let _lives_as_long_as_the_object = program.attach("kfree_skb").map_err(refused)?;
+        for (name, place) in PROGRAMS {
+            let refused = |error| Error::Program(name, Box::new(error));
+            let program: &mut RawTracePoint = match object.program_mut(name) {
+                Some(Program::RawTracePoint(program)) => program,
+                _ => return Err(Error::NoProgram(name)),
+            };
+            program.load().map_err(refused)?;
+            let _lives_as_long_as_the_object = program.attach(place).map_err(refused)?;
+        }
         Ok(object)
     }
+}
+
+fn ring(object: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>> {
+    let map = object.take_map(name);
+    let map = map.ok_or_else(|| missing("the ring is not in the object"))?;
+    RingBuf::try_from(map).map_err(|error| Error::Table(name, io::Error::other(error)))
 }
 
 fn missing(why: &'static str) -> Error {
@@ -123,15 +131,27 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         dev_net: types.offset("net_device", "nd_net.net")?,
         sock_net: types.offset("sock_common", "skc_net.net")?,
         net_number: types.offset("net", "ns.inum")?,
+        sock_protocol: types.offset("sock", "sk_protocol")?,
+        sock_family: types.offset("sock_common", "skc_family")?,
+        sock_port: types.offset("sock_common", "skc_num")?,
+        sock_far_port: types.offset("sock_common", "skc_dport")?,
+        sock_address: [
+            types.offset("sock_common", "skc_rcv_saddr")?,
+            types.offset("sock_common", "skc_v6_rcv_saddr")?,
+        ],
+        sock_far: [
+            types.offset("sock_common", "skc_daddr")?,
+            types.offset("sock_common", "skc_v6_daddr")?,
+        ],
         ..Offsets::default()
     })
 }
 
 impl Watch {
-    /// What has come since the last time, with the names of the kernel's reasons.
-    pub fn drain(&mut self) -> Vec<(KernelDrop, String)> {
+    /// What the kernel has dropped since the last time, with the names of its reasons.
+    pub fn drops(&mut self) -> Vec<(KernelDrop, String)> {
         let mut all = Vec::new();
-        while let Some(bytes) = self.ring.next() {
+        while let Some(bytes) = self.drops.next() {
             if let Some(drop) = read::<KernelDrop>(&bytes) {
                 let name = self.reasons.get(&drop.reason).cloned();
                 all.push((drop, name.unwrap_or_else(|| format!("{:#x}", drop.reason))));
@@ -139,10 +159,13 @@ impl Watch {
         }
         all
     }
-}
 
-impl AsFd for Watch {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.ring.as_fd()
+    /// What processes have done with sockets since the last time.
+    pub fn calls(&mut self) -> Vec<SocketCall> {
+        let mut all = Vec::new();
+        while let Some(bytes) = self.calls.next() {
+            all.extend(read::<SocketCall>(&bytes));
+        }
+        all
     }
 }

@@ -11,6 +11,7 @@ pub mod file;
 mod host;
 pub mod hub;
 mod hubble;
+mod owners;
 pub mod reader;
 pub mod record;
 mod subject;

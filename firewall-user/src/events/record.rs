@@ -399,6 +399,17 @@ pub struct Process {
     pub uid: u32,
 }
 
+impl std::fmt::Display for Process {
+    /// `sshd[4711] ssh.service`; what steers a terminal is replaced where it is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]", self.comm, self.pid)?;
+        match &self.unit {
+            Some(unit) => write!(f, " {unit}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The record's time with all nine digits, so that lines are as long as each other.
 mod nanoseconds {
     use jiff::Timestamp;
