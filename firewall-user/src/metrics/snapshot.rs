@@ -10,6 +10,7 @@ use super::process::Process;
 use super::{events, policy, rules, traffic};
 use crate::agent::clock;
 use crate::agent::plane::PacketCount;
+use crate::agent::pressure::session_line;
 use crate::agent::state::{Agent, Tally};
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine};
 use crate::dataplane::{EventCounts, SessionCounts};
@@ -138,8 +139,7 @@ impl Snapshot {
         self.events = plane.event_counts()?;
         let live = plane.sessions()?;
         let capacity = plane.capacity();
-        self.tables =
-            crate::agent::report::session_line(&live, capacity.sessions, capacity.half_open);
+        self.tables = session_line(&live, capacity, &self.packets);
         for session in &live {
             let state = State::from_number(session.entry.track.state)
                 .word()
