@@ -102,10 +102,10 @@ fn keys(top: &Top) -> Line<'static> {
     }
     let filter = match top.filter.as_str() {
         "" => String::new(),
-        filter => format!("   only \"{filter}\" (Esc: all)"),
+        filter => format!("only \"{filter}\" (Esc: all)  "),
     };
     Line::raw(format!(
-        "Tab list  Enter alone  s sort  r reverse  / filter  p pause  ? keys  q end{filter}"
+        "{filter}Tab list  Enter alone  s sort  r reverse  / filter  p pause  ? keys  q end"
     ))
 }
 
