@@ -49,6 +49,7 @@ impl Dataplane {
             tcx: kernel.tcx && !options.clsact,
             earlier: None,
             notes,
+            carrier: None,
             _lock: Some(lock),
         };
         plane.begin(earlier, waits, resize)?;
@@ -102,6 +103,7 @@ impl Dataplane {
             tcx: true,
             earlier: None,
             notes: Vec::new(),
+            carrier: None,
             _lock: None,
         })
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
-use firewall_common::session::Entry;
 use firewall_common::session::end::Cause;
+use firewall_common::session::{Entry, State};
 use firewall_common::tables::Table as Which;
+use firewall_common::zone::Course;
 
 use super::error::Result;
 use super::events;
@@ -48,6 +49,8 @@ pub struct Swept {
     pub ended: Vec<Session>,
     /// Half-open sessions that are left.
     pub half_open: Vec<Session>,
+    /// Sessions of this host's own sockets that have been silent for half of what they may be.
+    pub waning: Vec<FlowKey>,
 }
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
@@ -55,10 +58,16 @@ pub(super) fn expire(maps: &Maps, now: u64) -> Result<Swept> {
     let settings = maps.settings.need(&ONLY)?;
     let mut swept = Swept::default();
     let of = |table| move |(key, entry)| Session { key, entry, table };
-    let (ended, live) = sweep(&maps.half_open, &settings, now)?;
-    swept.half_open = live.into_iter().map(of(Which::HalfOpen)).collect();
+    let (ended, half_open) = sweep(&maps.half_open, &settings, now)?;
+    let left = half_open.iter().copied();
+    swept.half_open = left.map(of(Which::HalfOpen)).collect();
     swept.ended = ended.into_iter().map(of(Which::HalfOpen)).collect();
-    let (ended, _) = sweep(&maps.sessions, &settings, now)?;
+    let (ended, live) = sweep(&maps.sessions, &settings, now)?;
+    let sessions = live.iter().chain(&half_open);
+    swept.waning = sessions
+        .filter(|(_, entry)| wanes(entry, &settings, now))
+        .map(|(key, _)| *key)
+        .collect();
     let ended = ended.into_iter().map(of(Which::Sessions));
     swept.ended.extend(ended);
     // Stand-ins and traces are nobody's conversations: they go without a word.
@@ -75,6 +84,19 @@ pub(super) fn expire(maps: &Maps, now: u64) -> Result<Swept> {
     }
     events::add(maps, &causes)?;
     Ok(swept)
+}
+
+/// Could a socket of this host keep it alive, and is it time to look? Not in a handshake, which has a limit of its
+/// own, nor once it is over.
+fn wanes(entry: &Entry, settings: &Settings, now: u64) -> bool {
+    let state = entry.track.state();
+    let lasting = matches!(
+        state,
+        State::Established | State::FinWait | State::Udp | State::UdpStream
+    );
+    let local = !matches!(entry.course(), Course::Routed) && entry.is_conversation();
+    let timeout = settings.timeouts[usize::from(entry.track.state & 15)];
+    lasting && local && entry.is_over(now, timeout / 2)
 }
 
 fn over(entry: &Entry, settings: &Settings, now: u64) -> bool {
