@@ -11,6 +11,7 @@ use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Carry, Entry};
+use crate::way_back::Ways;
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -43,6 +44,7 @@ pod!(
     Header,
     OfSession,
     Refused,
+    Ways,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.

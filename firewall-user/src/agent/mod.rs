@@ -16,6 +16,7 @@ pub(crate) mod fake;
 pub mod history;
 pub mod interfaces;
 pub mod kernel;
+mod last_good;
 mod lists;
 pub mod lock;
 mod lockout;
@@ -38,4 +39,5 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod ways;
 mod zones;

@@ -31,6 +31,7 @@ mod raw;
 mod sessions;
 mod swap;
 mod table;
+mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};

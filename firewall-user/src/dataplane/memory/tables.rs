@@ -7,6 +7,7 @@ use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::way_back::WayBack;
 
 use super::{MemoryTables, bits};
 
@@ -104,6 +105,15 @@ impl<'t> Tables for &'t MemoryTables {
         }
         let route = self.routes.longest(bits(&tuple.destination));
         route.copied().unwrap_or(nowhere)
+    }
+
+    fn ways_known(self) -> u32 {
+        self.settings.ways
+    }
+
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack {
+        let ways = self.ways.longest(bits(source));
+        ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface))
     }
 
     fn guarded(self, interface: u32) -> bool {

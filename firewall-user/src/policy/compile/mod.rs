@@ -94,7 +94,7 @@ pub fn compile(
         classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
     let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
     let addresses = classes.lines().map_err(one)?;
-    let head = Generation {
+    let mut head = Generation {
         rules: active.len() as u32,
         flags: flags(policy, &active, classes.differ()),
         essentials: essentials(&policy.essentials),
@@ -104,6 +104,7 @@ pub fn compile(
         revision: policy.revision,
         ..Generation::default()
     };
+    zones::checks(policy, numbers, &mut head);
     let rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
     Ok(Compiled {
         head,
