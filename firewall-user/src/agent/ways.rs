@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use super::net::{self, Feasible};
 use super::owner::{Gone, Owner};
 use super::state::Agent;
+use crate::api::types::InterfaceLine;
 use crate::dataplane::memory::{MemoryTables, mapped};
 use crate::policy::explain::Chosen;
 use crate::policy::model::{Endpoint, PacketSpec, Policy, SourceCheck, Zone};
@@ -166,22 +167,32 @@ impl Agent {
                 Some(WayBack::Nowhere | WayBack::Elsewhere)
             )
         };
-        if matches!(spec.source, Endpoint::Zone(_) | Endpoint::Any) {
-            if !leads(came) || self.is_own(source) {
-                let example = self.example(ways, policy, came, source);
-                chosen.packet.source = example.unwrap_or(source);
-            }
+        let zone = matches!(spec.source, Endpoint::Zone(_) | Endpoint::Any);
+        if leads(came) && !(zone && self.is_own(source)) {
             return came;
         }
-        if leads(came) {
-            return came;
+        let here = { self.interfaces.iter() }.filter(|line| line.index == came);
+        let guarded = { self.interfaces.iter() }
+            .filter(|line| line.state == "guarded" && spec.interface.is_none());
+        let mut lines = here.chain(guarded);
+        if !zone {
+            let led = lines.find(|line| leads(line.index));
+            return led.map_or(came, |line| line.index);
         }
-        let mut guarded = self
-            .interfaces
-            .iter()
-            .filter(|line| line.state == "guarded");
-        let led = guarded.find(|line| spec.interface.is_none() && leads(line.index));
-        led.map_or(came, |line| line.index)
+        let name = self.link_name(came).unwrap_or_default();
+        let zone = zone_of(policy, source, name).zone;
+        let found = lines.find_map(|line| {
+            let example = self.example(ways, policy, line, &zone, source.is_ipv6())?;
+            Some((line.index, example))
+        });
+        let (index, example) = found.unwrap_or((came, source));
+        chosen.packet.source = example;
+        index
+    }
+
+    fn link_name(&self, index: u32) -> Option<&str> {
+        let link = self.links.iter().find(|link| link.index == index)?;
+        Some(&link.name)
     }
 
     fn is_own(&self, address: IpAddr) -> bool {
@@ -189,14 +200,19 @@ impl Agent {
         locals.any(|local| local.net.contains(&address))
     }
 
-    /// An address that is in the same zone at an interface as this one, and whose way back leads there.
-    fn example(&self, ways: &Ways, policy: &Policy, index: u32, like: IpAddr) -> Option<IpAddr> {
-        let line = self.interfaces.iter().find(|line| line.index == index)?;
-        let zone = zone_of(policy, like, &line.name).zone;
+    /// An address that is in a zone at an interface, and whose way back leads there.
+    fn example(
+        &self,
+        ways: &Ways,
+        policy: &Policy,
+        line: &InterfaceLine,
+        zone: &str,
+        v6: bool,
+    ) -> Option<IpAddr> {
         let mut leading = { ways.feasible.ways.iter() }
-            .filter(|(_, ways)| ways.judge(index) == WayBack::Here)
+            .filter(|(_, ways)| ways.judge(line.index) == WayBack::Here)
             .filter_map(|((address, length), _)| prefix(*address, *length))
-            .filter(|net| net.prefix_len() > 0 && net.addr().is_ipv6() == like.is_ipv6());
+            .filter(|net| net.prefix_len() > 0 && net.addr().is_ipv6() == v6);
         leading.find_map(|net| {
             let mut hosts = net.hosts().take(SOME);
             hosts
