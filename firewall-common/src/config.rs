@@ -149,8 +149,10 @@ pub struct Generation {
     pub revision: u64,
     /// [`SourceCheck`] by zone: the lower bit of each, then the upper one.
     pub source_checks: [u64; 2],
+    /// Bits by zone number: `management: true`.
+    pub management: u64,
     /// Zero.
-    pub reserved: [u64; 5],
+    pub reserved: [u64; 4],
 }
 
 impl Generation {
@@ -169,6 +171,14 @@ impl Generation {
         let [low, high] = &mut self.source_checks;
         *low = *low & !(1 << place) | (check as u64 & 1) << place;
         *high = *high & !(1 << place) | (check as u64 >> 1) << place;
+    }
+
+    /// Is one of two zones one that operators come from?
+    #[inline(always)]
+    #[must_use]
+    pub const fn manages(&self, zones: [u8; 2]) -> bool {
+        let bits = 1_u64 << (zones[0] & 63) | 1_u64 << (zones[1] & 63);
+        self.management & bits != 0
     }
 }
 
@@ -251,6 +261,22 @@ pub struct Settings {
     pub ways: u32,
     /// Zero.
     pub pad: u32,
+    /// How full the session tables may get.
+    pub room: Room,
+}
+
+/// How full the session tables may get, see [`crate::session::room`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Verified sessions.
+    pub max: u32,
+    /// Of those, how many are kept for management zones.
+    pub reserve: u32,
+    /// Half-open sessions.
+    pub half_open_max: u32,
+    /// Half-open sessions that one source may have.
+    pub half_open_per_source: u32,
 }
 
 /// What becomes of a stray that the list gives `no-session`.
@@ -288,6 +314,12 @@ impl Default for Settings {
             station: 0,
             ways: 0,
             pad: 0,
+            room: Room {
+                max: 262_144,
+                reserve: 1024,
+                half_open_max: 65_536,
+                half_open_per_source: 128,
+            },
         }
     }
 }
@@ -413,7 +445,7 @@ pub struct PolicyInfo {
 
 const _: () = assert!(size_of::<Active>() == 64);
 const _: () = assert!(size_of::<Generation>() == 104);
-const _: () = assert!(size_of::<Settings>() == 168);
+const _: () = assert!(size_of::<Settings>() == 184);
 const _: () = assert!(size_of::<PolicyInfo>() == 176);
 const _: () = assert!(PACKET_COUNTERS == 32_768);
 

@@ -10,6 +10,7 @@ use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
+use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
 use crate::way_back::Ways;
 
@@ -40,6 +41,7 @@ pod!(
     Rule,
     Entry,
     Carry,
+    Opening,
     EventCount,
     Header,
     OfSession,

@@ -184,6 +184,7 @@ impl Plane for Fake {
 
     fn capacity(&self) -> Capacity {
         Capacity {
+            reserve: 0,
             sessions: 1000,
             half_open: 100,
         }

@@ -17,7 +17,7 @@ use super::migrate::Carrier;
 use super::pin::{Paths, shapes};
 use super::table::Table;
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
+pub(super) static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/ringwall"));
 
 /// The programs.
 #[derive(Debug)]

@@ -102,6 +102,7 @@ pub fn compile(
         interface_records: classifier.interface_records,
         interface_stride: classifier.interface_stride,
         revision: policy.revision,
+        management: zones::management(policy, numbers),
         ..Generation::default()
     };
     zones::checks(policy, numbers, &mut head);
