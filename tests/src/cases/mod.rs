@@ -17,9 +17,12 @@ mod source_check;
 mod strays;
 mod tcp;
 mod udp_and_ping;
+mod windows;
 mod zones;
 
 use crate::case::Case;
+
+pub use policies::WEB;
 
 /// Every case.
 #[must_use]
@@ -34,6 +37,7 @@ pub fn all() -> Vec<Case> {
         source_check::CASES,
         rules::CASES,
         tcp::CASES,
+        windows::CASES,
         udp_and_ping::CASES,
         other_protocols::CASES,
         icmp_errors::CASES,
