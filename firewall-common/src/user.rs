@@ -13,6 +13,7 @@ use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
 use crate::watch::{KernelDrop, Offsets};
+use crate::way_back::Ways;
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -48,6 +49,7 @@ pod!(
     Refused,
     KernelDrop,
     Offsets,
+    Ways,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.

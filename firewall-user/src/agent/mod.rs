@@ -18,6 +18,7 @@ pub(crate) mod fake;
 pub mod history;
 pub mod interfaces;
 pub mod kernel;
+mod last_good;
 mod lists;
 pub mod lock;
 mod lockout;
@@ -41,4 +42,5 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod ways;
 mod zones;

@@ -37,6 +37,7 @@ mod stack;
 mod swap;
 mod table;
 mod watch;
+mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
