@@ -43,4 +43,5 @@ pub mod user;
 pub mod verdict;
 mod vlan;
 pub mod watch;
+pub mod way_back;
 pub mod zone;

@@ -6,7 +6,8 @@ use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
-use crate::session::{Entry, Permit, Track};
+use crate::session::{Entry, Moved, Permit, Track};
+use crate::way_back::WayBack;
 
 /// Which of the two session tables an entry is in.
 #[repr(u8)]
@@ -95,6 +96,10 @@ pub trait Tables: Copy {
     fn local(self, address: &Addr) -> u32;
     /// The kernel's routing decision for a packet that arrived by `interface`.
     fn route(self, tuple: &Tuple, interface: u32) -> Route;
+    /// What is known of the ways back to sources: `WAYS_…` of [`crate::way_back`].
+    fn ways_known(self) -> u32;
+    /// Where the way back to a source leads, seen from an interface.
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack;
     /// Is an interface guarded on ingress?
     fn guarded(self, interface: u32) -> bool;
     /// Is there a VLAN device, set up, on an interface for a tag ([`crate::source::Tag::word`])?
@@ -109,7 +114,7 @@ pub trait Tables: Copy {
     /// Copies an entry.
     fn read(self, handle: Self::Handle, entry: &mut Entry);
     /// Writes back what a packet changed.
-    fn write(self, handle: Self::Handle, track: &Track, last_seen: u64);
+    fn write(self, handle: Self::Handle, track: &Track, moved: Moved, last_seen: u64);
     /// Writes back where an adopted session was found to be: its zones and interfaces.
     fn place(self, handle: Self::Handle, entry: &Entry);
     /// Writes back a new judgement.

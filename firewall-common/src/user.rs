@@ -13,6 +13,7 @@ use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
 use crate::watch::{KernelDrop, Offsets, SocketCall};
+use crate::way_back::Ways;
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -49,6 +50,7 @@ pod!(
     KernelDrop,
     Offsets,
     SocketCall,
+    Ways,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.

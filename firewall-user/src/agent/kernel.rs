@@ -9,13 +9,14 @@ use firewall_common::config::{
     GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, STRAY_DROP, STRAY_PASS,
     STRAY_RESET, ServiceKey, VlanKey,
 };
+use firewall_common::flow::FlowKey;
 use firewall_common::session::State;
 use firewall_common::verdict::Decision;
 use ipnet::IpNet;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Stray, Timeouts};
-use super::net::{Link, Local, LocalKind, Vlan};
+use super::net::{Feasible, Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
@@ -223,6 +224,10 @@ impl Plane for Kernel {
         Ok(self.0.expire(boot_now())?)
     }
 
+    fn refresh(&mut self, sessions: &[FlowKey]) -> anyhow::Result<()> {
+        Ok(self.0.refresh(sessions, boot_now())?)
+    }
+
     fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>> {
         let held = self.0.generations()?.into_iter();
         let named = held.map(|(epoch, info)| {
@@ -286,6 +291,10 @@ impl Plane for Kernel {
             (mapped(local.net.addr()), kind)
         });
         Ok(self.0.set_locals(&known.collect::<Vec<_>>())?)
+    }
+
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()> {
+        Ok(self.0.set_ways(&ways.ways, several)?)
     }
 
     fn set_interfaces(

@@ -1,6 +1,7 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
 mod adopt;
+mod alive;
 mod announce;
 pub mod apply;
 mod around;
@@ -17,6 +18,7 @@ pub(crate) mod fake;
 pub mod history;
 pub mod interfaces;
 pub mod kernel;
+mod last_good;
 mod lists;
 pub mod lock;
 mod lockout;
@@ -41,4 +43,5 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod ways;
 mod zones;

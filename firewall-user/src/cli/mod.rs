@@ -23,6 +23,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
+mod top;
 mod wait;
 mod zone;
 
@@ -82,6 +83,7 @@ enum Command {
     Flows(flows::Flows),
     Drops(drops::DropsCommand),
     OneSided(one_sided::OneSided),
+    Top(top::TopCommand),
     Interfaces(interfaces::Interfaces),
     #[command(subcommand)]
     Zone(zone::Zone),
@@ -131,6 +133,7 @@ pub fn main() -> ExitCode {
         Command::Flows(flows) => flows.go(&context),
         Command::Drops(drops) => drops.go(&context),
         Command::OneSided(one_sided) => one_sided.go(&context),
+        Command::Top(top) => top.go(&context),
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),

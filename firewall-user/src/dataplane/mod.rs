@@ -20,6 +20,7 @@ mod home;
 mod hooks;
 mod host;
 mod kernel_types;
+mod living;
 mod load;
 mod maps;
 pub mod memory;
@@ -36,6 +37,7 @@ mod stack;
 mod swap;
 mod table;
 mod watch;
+mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,6 +166,8 @@ pub struct Dataplane {
     earlier: Option<Earlier>,
     /// What was noticed on opening, for people.
     notes: Vec<String>,
+    /// Adds to sessions; loaded when it is first needed.
+    carrier: Option<migrate::Carrier>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
     _lock: Option<File>,
     /// Looks whether sessions are counted right.

@@ -13,12 +13,16 @@ mod reject;
 mod revocation;
 mod routed;
 mod rules;
+mod source_check;
 mod strays;
 mod tcp;
 mod udp_and_ping;
+mod windows;
 mod zones;
 
 use crate::case::Case;
+
+pub use policies::WEB;
 
 /// Every case.
 #[must_use]
@@ -30,8 +34,10 @@ pub fn all() -> Vec<Case> {
         fragments::CASES,
         essentials::CASES,
         zones::CASES,
+        source_check::CASES,
         rules::CASES,
         tcp::CASES,
+        windows::CASES,
         udp_and_ping::CASES,
         other_protocols::CASES,
         icmp_errors::CASES,

@@ -6,8 +6,9 @@ use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
-use firewall_common::session::{Entry, Permit, Track};
+use firewall_common::session::{Entry, Moved, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::way_back::WayBack;
 
 use super::{MemoryTables, Moving, bits};
 
@@ -132,6 +133,15 @@ impl<'t> Tables for &'t MemoryTables {
         route.copied().unwrap_or(nowhere)
     }
 
+    fn ways_known(self) -> u32 {
+        self.settings.ways
+    }
+
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack {
+        let ways = self.ways.longest(bits(source));
+        ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface))
+    }
+
     fn guarded(self, interface: u32) -> bool {
         self.guarded.contains(&interface)
     }
@@ -170,9 +180,9 @@ impl<'t> Tables for &'t MemoryTables {
         self.change(handle, |found| *entry = *found);
     }
 
-    fn write(self, handle: Handle, track: &Track, last_seen: u64) {
+    fn write(self, handle: Handle, track: &Track, moved: Moved, last_seen: u64) {
         self.change(handle, |entry| {
-            entry.track.take(track);
+            entry.track.take(track, moved);
             entry.last_seen = last_seen;
         });
     }
