@@ -19,11 +19,10 @@ use super::maps::make_slots;
 use super::pin::{Paths, shapes};
 use super::{Dataplane, Options, bpffs};
 
-/// The programs, and the tracepoints that they are at.
-const PROGRAMS: [(&str, &str); 2] = [
-    ("ringwall_kernel_drop", "kfree_skb"),
-    ("ringwall_socket_state", "inet_sock_set_state"),
-];
+/// The program that tells of drops, and the tracepoint that it is at.
+const DROPS: (&str, &str) = ("ringwall_kernel_drop", "kfree_skb");
+/// The same of what processes do with sockets.
+const CALLS: (&str, &str) = ("ringwall_socket_state", "inet_sock_set_state");
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
 
 /// How to begin to watch. To read the kernel's types takes a moment, so it is done by a thread of its own.
@@ -98,17 +97,24 @@ impl WatchPlan {
         make_slots(&self.paths)?;
         loader.override_global("WATCH", &offsets, true);
         let mut object = loader.load(OBJECT)?;
-        for (name, place) in PROGRAMS {
-            let refused = |error| Error::Program(name, Box::new(error));
-            let program: &mut RawTracePoint = match object.program_mut(name) {
-                Some(Program::RawTracePoint(program)) => program,
-                _ => return Err(Error::NoProgram(name)),
-            };
-            program.load().map_err(refused)?;
-            let _lives_as_long_as_the_object = program.attach(place).map_err(refused)?;
+        attach(&mut object, DROPS)?;
+        // Owners are good to know, and what is dropped is good to know without them.
+        if let Err(error) = attach(&mut object, CALLS) {
+            tracing::info!("the kernel does not tell who calls, so owners are not known: {error}");
         }
         Ok(object)
     }
+}
+
+fn attach(object: &mut Ebpf, (name, place): (&'static str, &str)) -> Result<()> {
+    let refused = |error| Error::Program(name, Box::new(error));
+    let program: &mut RawTracePoint = match object.program_mut(name) {
+        Some(Program::RawTracePoint(program)) => program,
+        _ => return Err(Error::NoProgram(name)),
+    };
+    program.load().map_err(refused)?;
+    let _lives_as_long_as_the_object = program.attach(place).map_err(refused)?;
+    Ok(())
 }
 
 fn ring(object: &mut Ebpf, name: &'static str) -> Result<RingBuf<MapData>> {
