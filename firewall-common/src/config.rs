@@ -118,6 +118,8 @@ pub const GENERATION_ADDRESSES: u32 = 2;
 pub const GENERATION_INTERFACES: u32 = 4;
 /// Set in [`Generation::flags`]: some rule only monitors, and is counted.
 pub const GENERATION_COUNTS: u32 = 8;
+/// Set in [`Generation::flags`]: some rule says `replies: any`.
+pub const GENERATION_REPLIES: u32 = 1 << 16;
 
 /// The head of a generation.
 #[repr(C)]

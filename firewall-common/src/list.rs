@@ -1,5 +1,6 @@
 //! The list: what it allows opens a session.
 
+use crate::answers::{asked, welcome};
 use crate::config::Generation;
 use crate::event::pick;
 use crate::judge;
@@ -57,9 +58,13 @@ pub(crate) fn list<T: Tables>(
     }
     scratch.entry = Entry::default();
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
+    scratch.entry.opening = welcome(&scratch.search.answer, scratch.question.group);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
     let put = open(tables, at, begins, head.management != 0, scratch);
+    if scratch.entry.welcomes() && no_room(put).is_none() {
+        asked(tables, at.now, scratch);
+    }
     match no_room(put) {
         None => decision,
         Some(reason) => Decision {
@@ -148,7 +153,7 @@ pub(crate) fn open<T: Tables>(
     entry.course = question.course;
     entry.interface_in = question.interface_in;
     entry.interface_out = question.interface_out;
-    entry.opening = match begins {
+    entry.opening |= match begins {
         Begins::StandIn | Begins::MidstreamStandIn => STANDS_IN,
         _ => 0,
     };

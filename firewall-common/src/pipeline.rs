@@ -3,6 +3,7 @@
 //! Each stage is a file of that name. It either decides (`Some`) or hands on (`None`). Everything larger
 //! than a word lives in [`Scratch`], since the kernel's stack is 512 bytes.
 
+use crate::answers::answers;
 use crate::config::{GENERATION_MONITOR, Generation, packet_counter};
 use crate::essential::essentials;
 use crate::event::Happened;
@@ -64,6 +65,10 @@ pub struct Scratch {
     pub ended: Entry,
     /// What the packet did to sessions.
     pub happened: Happened,
+    /// The key of a question to a group, and what is known of it.
+    pub awaited: FlowKey,
+    /// See [`Self::awaited`].
+    pub asked: Entry,
     /// A fragment's key.
     pub fragment: FragmentKey,
     /// What was decided.
@@ -89,6 +94,8 @@ impl Default for Scratch {
             entry: Entry::default(),
             ended: Entry::default(),
             happened: Happened::default(),
+            awaited: FlowKey::default(),
+            asked: Entry::default(),
             fragment: FragmentKey::default(),
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
@@ -234,7 +241,10 @@ fn whole<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch
         _ => match sessions(tables, at, head, scratch) {
             Some(decision) => decision,
             None if scratch.onward => onward(tables, at, head, scratch),
-            None => list(tables, at, head, scratch),
+            None => match answers(tables, at, head, scratch) {
+                Some(decision) => decision,
+                None => list(tables, at, head, scratch),
+            },
         },
     }
 }

@@ -32,6 +32,9 @@ pub const MONITOR: u8 = 2;
 /// Set in [`Rule::flags`]: a policy's `default`.
 pub const DEFAULT: u8 = 4;
 
+/// Set in [`Rule::flags`]: `replies: any`.
+pub const REPLIES: u8 = 64;
+
 /// A rule of the ordered list.
 #[repr(C)]
 #[cfg_attr(feature = "user", derive(serde::Serialize, serde::Deserialize))]

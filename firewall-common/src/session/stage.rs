@@ -1,6 +1,7 @@
 //! A packet of a live session: found, moved on, judged anew where the policy has changed.
 
 use crate::addr::Addr;
+use crate::answers::asked;
 use crate::config::Generation;
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
@@ -101,7 +102,11 @@ pub(crate) fn sessions<T: Tables>(
         tables.write(handle, &entry.track, moved, entry.last_seen);
         tables.account(handle, !from_opener, at.packets, at.bytes);
     }
-    Some(in_session(reason, entry))
+    let decision = in_session(reason, entry);
+    if scratch.entry.welcomes() && from_opener && decision.passes() {
+        asked(tables, at.now, scratch);
+    }
+    Some(decision)
 }
 
 /// Where the opener's packets of an adopted session really come or go: routing may be asymmetric, and the agent
@@ -205,6 +210,7 @@ fn crosses<T: Tables>(tables: T, at: &At, entry: &Entry, side: Side, source: &Ad
     let from_opener = entry.is_opener(side);
     match entry.course() {
         _ if entry.group() && !from_opener => false,
+        _ if entry.awaits() => false,
         // Its opener leaves here, and its responder arrives.
         _ if entry.stands_in() => from_opener != ingress,
         Course::Inbound => from_opener == ingress,

@@ -29,8 +29,10 @@ pub struct Session {
 /// All sessions. One that is promoted meanwhile may be listed in both tables.
 pub(super) fn list(maps: &Maps) -> Result<Vec<Session>> {
     let of = |table: &Table<FlowKey, Entry>, which| -> Result<Vec<Session>> {
+        // What a question to a group has left is no session.
         let all = table.list()?.into_iter();
         Ok(all
+            .filter(|(_, entry)| !entry.awaits())
             .map(|(key, entry)| Session {
                 key,
                 entry,

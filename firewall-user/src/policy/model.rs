@@ -316,6 +316,8 @@ pub struct Rule {
     pub interfaces: Option<Vec<String>>,
     /// `stateful`, default true.
     pub stateful: bool,
+    /// `replies: any`.
+    pub replies: bool,
     /// `log`.
     pub log: Option<Log>,
     /// `mode: monitor`.

@@ -85,6 +85,34 @@ pub(super) const CASES: &[Case] = &[
         ]
     })
     .v6(),
+    Case::new("a-jumbogram-is-not-believed", WEB, |f| {
+        // RFC 2675: payload length 0, and the true one in a hop-by-hop option.
+        let packet = open(f)
+            .extension(HOP_BY_HOP, &[0xc2, 4, 0, 1, 0, 0])
+            .claims_length(0);
+        vec![arrives(packet.frame(), Truncated)]
+    })
+    .v6(),
+    Case::new("no-next-header", WEB, |f| {
+        let packet = crate::case::packet::raw(f.stranger, f.host, 59, vec![0; 16]);
+        vec![arrives(packet.frame(), NoPolicy)]
+    })
+    .v6(),
+    Case::new("a-fragment-header-behind-an-atomic-one", WEB, |f| {
+        let twice = shut(f)
+            .extension(FRAGMENT, &[0, 0, 0, 0, 0, 1])
+            .extension(DESTINATION, &[1, 4])
+            .fragment(0, true, 9);
+        vec![arrives(twice.frame(), Malformed)]
+    })
+    .v6(),
+    Case::new("routing-header-type-0-in-a-first-fragment", WEB, |f| {
+        let packet = open(f)
+            .extension(FRAGMENT, &[0, 1, 0, 0, 0, 5])
+            .extension(ROUTING, &[0, 1]);
+        vec![arrives(packet.frame(), Malformed)]
+    })
+    .v6(),
     Case::new("two-fragment-headers", WEB, |f| {
         let packet = open(f)
             .extension(FRAGMENT, &[0, 0, 0, 0, 0, 1])

@@ -305,3 +305,27 @@ policies:
       - {name: for-a-minute, action: allow, services: [tcp/443], expires: "2026-06-01T00:01:00Z", reason: a, owner: b}
       - {name: for-ever, action: allow, services: [tcp/80], reason: a, owner: b}
 "#;
+
+/// Looks for things by asking groups.
+pub(super) const ASKING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: deny, routed: deny}
+zones: {internet: {default: true}}
+policies:
+  - name: out
+    from: host
+    to: any
+    rules:
+      - {name: find, action: allow, services: [udp/1900], replies: any, reason: a, owner: b}
+      - {name: plain, action: allow, services: [udp/5353], reason: a, owner: b}
+"#;
+
+/// The next revision of [`ASKING`], without it.
+pub(super) const ASKING_CLOSED: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 2}
+unmatched: {inbound: deny, outbound: deny, routed: deny}
+zones: {internet: {default: true}}
+policies: []
+"#;

@@ -76,6 +76,9 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
     if !rule.stateful {
         all.push("stateful: false".to_owned());
     }
+    if rule.replies {
+        all.push("replies: any".to_owned());
+    }
     match rule.log {
         Some(Log { one_in: 1 }) => all.push("log: true".to_owned()),
         Some(Log { one_in }) => all.push(format!("log: {{sample: 1/{one_in}}}")),

@@ -28,11 +28,11 @@ pub use view::{Around, Cell, FIELDS, Known, Run as AddressRun, View};
 
 use firewall_common::config::{
     Fallback, GENERATION_ADDRESSES, GENERATION_COUNTS, GENERATION_INTERFACES, GENERATION_MONITOR,
-    Generation, MAX_RULES,
+    GENERATION_REPLIES, Generation, MAX_RULES,
 };
 use firewall_common::essential::Essential;
 use firewall_common::policy::line::Line;
-use firewall_common::policy::rule::{Action as Act, DEFAULT, MONITOR, Rule, STATELESS};
+use firewall_common::policy::rule::{Action as Act, DEFAULT, MONITOR, REPLIES, Rule, STATELESS};
 use jiff::Timestamp;
 
 use super::compiled::{Clock, Compiled, Cost, Numbers};
@@ -143,10 +143,12 @@ fn too_many_rules(places: &[Place<'_>]) -> Option<CompileError> {
 
 fn flags(policy: &Policy, active: &[&Place<'_>], addresses_differ: bool) -> u32 {
     let named = |place: &&Place<'_>| place.rule.is_some_and(|rule| rule.interfaces.is_some());
+    let welcomes = |place: &&Place<'_>| place.rule.is_some_and(|rule| rule.replies);
     let bits = [
         (policy.mode == Mode::Monitor, GENERATION_MONITOR),
         (addresses_differ, GENERATION_ADDRESSES),
         (active.iter().any(named), GENERATION_INTERFACES),
+        (active.iter().any(welcomes), GENERATION_REPLIES),
         (
             active.iter().any(|place| place.monitors()),
             GENERATION_COUNTS,
@@ -194,8 +196,10 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
         Action::Reject => Act::Reject,
     };
     let stateless = place.rule.is_some_and(|rule| !rule.stateful);
+    let replies = place.rule.is_some_and(|rule| rule.replies);
     let bits = [
         (stateless, STATELESS),
+        (replies, REPLIES),
         (place.monitors(), MONITOR),
         (place.rule.is_none(), DEFAULT),
     ];

@@ -37,10 +37,9 @@ const RULE_KEYS: [&str; 27] = [
     "on_change",
     "log",
 ];
-const RULE_NOT_YET: [&str; 7] = [
+const RULE_NOT_YET: [&str; 6] = [
     "limit",
     "max_sessions",
-    "replies",
     "not_before",
     "users",
     "units",
@@ -169,6 +168,7 @@ fn rule(
             .get("interfaces")
             .map(|node| zones::interfaces(node, cx, matters)),
         stateful: fields.flag("stateful", true, &mut cx.report),
+        replies: replies(fields, action, cx),
         log: fields
             .get("log")
             .and_then(|node| log::read(node, &mut cx.report)),
@@ -187,6 +187,28 @@ fn rule(
     };
     let (name, span) = name?;
     action.map(|_| Rule { name, span, ..rule })
+}
+
+/// `replies: any`, which says something only where a session is opened.
+fn replies(fields: &Fields<'_>, action: Option<Action>, cx: &mut Cx<'_>) -> bool {
+    let Some(node) = fields.get("replies") else {
+        return false;
+    };
+    let word = walk::text(node, "`any` for `replies`", &mut cx.report);
+    if let Some(word) = word.filter(|word| *word != "any") {
+        let message = format!("`{word}` is no way of `replies`: it is `any`, or not there");
+        cx.report.error(node.span, "bad-value", message);
+    }
+    let opens = fields
+        .get("stateful")
+        .is_none_or(|node| node.text() != Some("false"));
+    if !matches!(action, Some(Action::Allow) | None) || !opens {
+        let message =
+            "`replies` is for rules that open sessions: `action: allow`, and not `stateful: false`";
+        cx.report
+            .error(node.span, "replies-without-session", message);
+    }
+    word == Some("any")
 }
 
 fn not_yet(fields: &Fields<'_>, cx: &mut Cx<'_>) {

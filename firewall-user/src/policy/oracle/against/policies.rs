@@ -270,6 +270,7 @@ fn rule(dice: &mut Dice, number: usize, sets: usize, (now, margin): Now) -> Rule
             dice.several(1, 2, |dice| (*dice.pick(&PATTERNS)).to_owned())
         }),
         stateful: dice.chance(88),
+        replies: false,
         log: None,
         mode: if dice.chance(5) {
             Mode::Monitor

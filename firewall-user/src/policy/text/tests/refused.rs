@@ -58,7 +58,6 @@ fn words_without_effect_yet_are_refused_by_name() {
     for field in [
         "limit: {rate: 10/min}",
         "max_sessions: {count: 1}",
-        "replies: any",
         "not_before: 2127-01-01",
         "users: [root]",
         "units: [a.service]",
