@@ -92,7 +92,11 @@ const ELSEWHERE: [(Reason, &str); 7] = [
 fn every_drop_is_hit() {
     let steps = cases::all()
         .into_iter()
-        .flat_map(|case| over(&case).map(case.steps).collect::<Vec<_>>())
+        .flat_map(|case| {
+            over(&case)
+                .map(|family| (case.steps)(&family))
+                .collect::<Vec<_>>()
+        })
         .flatten();
     let hit: BTreeSet<_> = steps
         .filter_map(|step| match step {

@@ -74,6 +74,7 @@ fn words_without_effect_yet_are_refused_by_name() {
             "`on_change: reset` is not supported",
         ),
         ("on_change: drop", 16, "`drop` is no way"),
+        ("replies: all", 14, "`all` is no way of `replies`"),
         ("log: false", 10, "`log: false` would say nothing"),
         ("log: yes", 10, "`log` is `true` or `false`"),
         ("log: {sample: 2/3}", 19, "`sample` is one in so many"),
