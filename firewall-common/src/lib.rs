@@ -43,4 +43,5 @@ pub mod tables;
 mod user;
 pub mod verdict;
 mod vlan;
+pub mod way_back;
 pub mod zone;
