@@ -32,6 +32,9 @@ use crate::policy::compiled::{Compiled, InterfacePlan};
 /// made to come in between. See docs/test-aids.md.
 const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
 
+/// Uses the clsact qdisc as below Linux 6.6, though the kernel has TCX: a test aid, too.
+const CLSACT: &str = "RINGWALL_TEST_CLSACT";
+
 struct Kernel(Dataplane);
 
 /// Opens the data plane, reusing what is pinned.
@@ -46,6 +49,7 @@ pub fn opener() -> Opener {
             half_open_per_source: settings.config.sessions.half_open_per_source,
             reserve: settings.config.sessions.reserve,
             before_flip: pause.map(Duration::from_millis),
+            clsact: std::env::var_os(CLSACT).is_some(),
             ..Options::default()
         };
         let mut plane = Dataplane::open(&options)?;

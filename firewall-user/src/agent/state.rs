@@ -17,7 +17,7 @@ use super::eyes::Eyes;
 use super::history::{History, Record};
 use super::last_good::Given;
 use super::net::guard::Wishes;
-use super::net::{self, Link, Local, Socket};
+use super::net::{self, Link, Local, Published, Socket};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
@@ -128,6 +128,9 @@ pub type Opener = Box<dyn Fn(&Settings) -> anyhow::Result<Box<dyn Plane>> + Send
 /// Lists sockets, each with the interface that leads to its far end.
 pub(super) type Sockets = Box<dyn Fn() -> anyhow::Result<Vec<(Socket, Option<u32>)>> + Send>;
 
+/// Lists connections to published ports.
+pub(super) type Translated = Box<dyn Fn() -> std::io::Result<Vec<Published>> + Send>;
+
 /// All that the agent holds.
 pub struct Agent {
     /// What it was told.
@@ -149,6 +152,8 @@ pub struct Agent {
     pub(super) adopted: u64,
     /// Lists sockets, each with the interface that leads to its far end.
     pub(super) sockets: Sockets,
+    /// Lists connections to published ports.
+    pub(super) published: Translated,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
@@ -189,6 +194,7 @@ impl Agent {
             looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
+            published: Box::new(net::published),
             links: Vec::new(),
             interfaces: Vec::new(),
             early: None,
@@ -239,6 +245,7 @@ impl Agent {
             looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
+            published: Box::new(net::published),
             locals: Vec::new(),
             ways: None,
             ways_again: Arc::default(),

@@ -25,6 +25,7 @@ mod maps;
 pub mod memory;
 mod migrate;
 pub mod neighbours;
+pub mod netdev;
 mod netlink;
 mod open;
 mod pin;
@@ -49,7 +50,7 @@ use firewall_common::flow::FlowKey;
 use firewall_common::session::room::{places, reserve};
 use firewall_common::verdict::Decision;
 
-pub use attach::{Attached, Ingress, Neighbour, Place};
+pub use attach::{Attached, Ingress, Place};
 pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
@@ -59,6 +60,7 @@ pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
 pub use migrate::TakenOver;
+pub use neighbours::Neighbour;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 

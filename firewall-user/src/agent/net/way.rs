@@ -35,12 +35,17 @@ impl Ways {
         if let Some(known) = self.known.get(&(local, far)) {
             return *known;
         }
-        let found = self.ask(local, far);
+        let found = self.ask(Some(local), far);
         self.known.insert((local, far), found);
         found
     }
 
-    fn ask(&mut self, local: IpAddr, far: IpAddr) -> Option<u32> {
+    /// The interface to an address, from whichever of ours.
+    pub fn to(&mut self, far: IpAddr) -> Option<u32> {
+        self.ask(None, far)
+    }
+
+    fn ask(&mut self, local: Option<IpAddr>, far: IpAddr) -> Option<u32> {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST;
         let request = RouteNetlinkMessage::GetRoute(question(local, far));
@@ -66,7 +71,7 @@ impl Ways {
     }
 }
 
-fn question(local: IpAddr, far: IpAddr) -> RouteMessage {
+fn question(local: Option<IpAddr>, far: IpAddr) -> RouteMessage {
     let address = |address: IpAddr| match address {
         IpAddr::V4(v4) => RouteAddress::Inet(v4),
         IpAddr::V6(v6) => RouteAddress::Inet6(v6),
@@ -78,11 +83,13 @@ fn question(local: IpAddr, far: IpAddr) -> RouteMessage {
     let mut message = RouteMessage::default();
     message.header.address_family = family;
     message.header.destination_prefix_length = length;
-    message.header.source_prefix_length = length;
-    message.attributes = vec![
-        RouteAttribute::Destination(address(far)),
-        RouteAttribute::Source(address(local)),
-    ];
+    message.attributes = vec![RouteAttribute::Destination(address(far))];
+    if let Some(local) = local {
+        message.header.source_prefix_length = length;
+        message
+            .attributes
+            .push(RouteAttribute::Source(address(local)));
+    }
     message
 }
 
@@ -96,6 +103,7 @@ mod tests {
         for text in ["127.0.0.1", "::1"] {
             let own = text.parse().unwrap();
             assert_eq!(ways.interface(own, own), Some(1), "{text}");
+            assert_eq!(ways.to(own), Some(1), "{text}, from anywhere");
             assert_eq!(ways.interface(own, own), Some(1), "{text}, remembered");
         }
     }
