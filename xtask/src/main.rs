@@ -1,4 +1,4 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | kernels | package`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | fuzz | mutants | kernels | package`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -6,12 +6,15 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod fuzz;
 mod kernels;
 mod lint;
+mod mutants;
 mod package;
 mod setup;
 mod test;
 mod toolchain;
+mod tools;
 mod torture;
 
 use std::process::ExitCode;
@@ -45,6 +48,10 @@ enum Task {
     Bench(bench::Args),
     /// The worst that can be done to it, row by row, and a table of what held; many minutes
     Torture(torture::Args),
+    /// Every reader of strangers' bytes under libFuzzer; `--coverage`: which lines of the parsers are reached
+    Fuzz(fuzz::Args),
+    /// Faults put into what decides, one by one: a test must notice each; hours
+    Mutants(mutants::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
     /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
@@ -66,6 +73,8 @@ fn main() -> ExitCode {
         Task::Demo(args) => demo::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Mutants(args) => mutants::run(&args),
         Task::Package(args) => package::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),
