@@ -146,8 +146,20 @@ pub struct Generation {
     pub interface_stride: u32,
     /// `metadata.revision`.
     pub revision: u64,
+    /// Bits by zone number: `management: true`.
+    pub management: u64,
     /// Zero.
-    pub reserved: [u64; 7],
+    pub reserved: [u64; 6],
+}
+
+impl Generation {
+    /// Is one of two zones one that operators come from?
+    #[inline(always)]
+    #[must_use]
+    pub const fn manages(&self, zones: [u8; 2]) -> bool {
+        let bits = 1_u64 << (zones[0] & 63) | 1_u64 << (zones[1] & 63);
+        self.management & bits != 0
+    }
 }
 
 /// Key of the service table, for longest-prefix match: protocol, kind, and the port in network byte order
@@ -225,6 +237,22 @@ pub struct Settings {
     /// Where the answers to local senders seem to come from, if they arrive by a device with XDP in the stack: an
     /// Ethernet address of nobody, as its six bytes stand in a frame; drawn at load.
     pub station: u64,
+    /// How full the session tables may get.
+    pub room: Room,
+}
+
+/// How full the session tables may get, see [`crate::session::room`].
+#[repr(C)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Verified sessions.
+    pub max: u32,
+    /// Of those, how many are kept for management zones.
+    pub reserve: u32,
+    /// Half-open sessions.
+    pub half_open_max: u32,
+    /// Half-open sessions that one source may have.
+    pub half_open_per_source: u32,
 }
 
 /// What becomes of a stray that the list gives `no-session`.
@@ -260,6 +288,12 @@ impl Default for Settings {
             mark: 0,
             strays: Strays::default(),
             station: 0,
+            room: Room {
+                max: 262_144,
+                reserve: 1024,
+                half_open_max: 65_536,
+                half_open_per_source: 128,
+            },
         }
     }
 }
@@ -385,7 +419,7 @@ pub struct PolicyInfo {
 
 const _: () = assert!(size_of::<Active>() == 64);
 const _: () = assert!(size_of::<Generation>() == 104);
-const _: () = assert!(size_of::<Settings>() == 160);
+const _: () = assert!(size_of::<Settings>() == 176);
 const _: () = assert!(size_of::<PolicyInfo>() == 176);
 const _: () = assert!(PACKET_COUNTERS == 32_768);
 

@@ -7,10 +7,12 @@ use crate::packet::LATER;
 use crate::pipeline::{At, Scratch};
 use crate::reason::{Outcome, Reason};
 use crate::session::end::Cause;
+use crate::session::room::{CAPPED, MANAGED};
 use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET, STANDS_IN};
 use crate::stray::{Fate, stray};
 use crate::tables::{Put, Tables};
 use crate::verdict::{Decision, Verdict};
+use crate::zone::Course;
 
 /// No session: the ordered list decides, and what it allows opens one.
 #[inline(always)]
@@ -56,14 +58,32 @@ pub(crate) fn list<T: Tables>(
     scratch.entry = Entry::default();
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
     scratch.decision = decision;
-    match open(tables, at, begins, scratch) {
-        Put::There | Put::Already => decision,
-        Put::Full => Decision {
+    scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
+    let put = open(tables, at, begins, head.management != 0, scratch);
+    match no_room(put) {
+        None => decision,
+        Some(reason) => Decision {
             verdict: Verdict::Dropped,
-            reason: Reason::HalfOpenLimit,
+            reason,
             ..decision
         },
     }
+}
+
+/// Why a session was not opened.
+#[inline(always)]
+pub(crate) const fn no_room(put: Put) -> Option<Reason> {
+    match put {
+        Put::There | Put::Already => None,
+        Put::Full => Some(Reason::SessionTableFull),
+        Put::Crowded => Some(Reason::HalfOpenLimit),
+    }
+}
+
+/// Does it come from, or go to, where operators are?
+#[inline(always)]
+const fn manages(head: &Generation, decision: &Decision) -> bool {
+    head.manages([decision.source_zone.0, decision.destination_zone.0])
 }
 
 /// Never to multicast or broadcast, nor in answer to a frame that was for all (RFC 1122 section 3.2.2).
@@ -92,7 +112,13 @@ pub(crate) enum Begins {
 /// Puts a session for the packet into the table, by the decision that was left in `scratch`.
 // Not inlined, so that the kernel gives it a stack frame beside that of searching the policy.
 #[inline(never)]
-pub(crate) fn open<T: Tables>(tables: T, at: &At, begins: Begins, scratch: &mut Scratch) -> Put {
+pub(crate) fn open<T: Tables>(
+    tables: T,
+    at: &At,
+    begins: Begins,
+    reserves: bool,
+    scratch: &mut Scratch,
+) -> Put {
     let Scratch {
         packet,
         tuple,
@@ -128,6 +154,9 @@ pub(crate) fn open<T: Tables>(tables: T, at: &At, begins: Begins, scratch: &mut 
     };
     entry.opening |=
         if question.leaving { LEAVING } else { 0 } | if question.group { GROUP } else { 0 };
+    // Of the host's own openings the source says nothing, and those of a stand-in are counted where they came in.
+    let counted_before = question.course == Course::Outbound as u8 || entry.stands_in();
+    entry.counted |= if counted_before { 0 } else { CAPPED };
     if happened.log != 0 {
         let seed = pick::of_session(key, at.now);
         let quiet = !pick::picked(seed, happened.log);
@@ -142,11 +171,11 @@ pub(crate) fn open<T: Tables>(tables: T, at: &At, begins: Begins, scratch: &mut 
     // Where nothing was found nothing is closed: another CPU may have opened the session since.
     if *occupied {
         let over = ended.is_over(at.now, tables.timeout(ended.track.state));
-        if tables.close(key) && ended.is_conversation() {
+        if tables.close(key, ended) && ended.is_conversation() {
             happened.closed = Cause::of_replaced(ended, over) as u8;
         }
     }
-    let put = tables.open(key, entry);
+    let put = tables.open(key, entry, reserves);
     happened.opened = matches!(put, Put::There);
     put
 }

@@ -30,7 +30,7 @@ use crate::policy::lookup::{Answer, lookup};
 use crate::policy::rule::{Action, STATELESS};
 use crate::reason::Reason;
 use crate::session::{Entry, Permit};
-use crate::tables::{Put, Tables};
+use crate::tables::Tables;
 use crate::verdict::Decision;
 
 /// A packet that is judged already and has no session under the addresses it leaves by.
@@ -118,11 +118,11 @@ fn stand_in<T: Tables>(
         ..Permit::default()
     };
     scratch.decision = decision;
-    let put = list::open(tables, at, begins, scratch);
+    let put = list::open(tables, at, begins, false, scratch);
     // The conversation was recorded where it opened.
     scratch.happened.opened = false;
-    match put {
-        Put::There | Put::Already => decision,
-        Put::Full => between(&scratch.search.answer, Reason::HalfOpenLimit),
+    match list::no_room(put) {
+        None => decision,
+        Some(reason) => between(&scratch.search.answer, reason),
     }
 }

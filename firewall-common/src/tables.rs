@@ -28,6 +28,8 @@ pub enum Put {
     Full = 1,
     /// It was there already: another CPU was faster, which is as good.
     Already = 2,
+    /// There are too many half-open ones: in all, or of its source.
+    Crowded = 3,
 }
 
 /// Where the kernel's routing takes a packet.
@@ -114,12 +116,14 @@ pub trait Tables: Copy {
     fn permit(self, handle: Self::Handle, permit: &Permit);
     /// Adds to the counts of one direction; exact under concurrency.
     fn account(self, handle: Self::Handle, responder: bool, packets: u32, bytes: u32);
-    /// Puts a new entry among the half-open ones.
-    fn open(self, key: &FlowKey, entry: &Entry) -> Put;
+    /// Puts a new entry among the half-open ones. [`Put::Full`] where there is no room left for it as a verified
+    /// one, of which some is kept for management zones if `reserves`.
+    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put;
     /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
-    /// Ends a session; says whether it was this call that did. Of many that end one session at once, one is told so.
-    fn close(self, key: &FlowKey) -> bool;
+    /// Ends a session, as it was found; says whether it was this call that did. Of many that end one session at
+    /// once, one is told so.
+    fn close(self, key: &FlowKey, entry: &Entry) -> bool;
 
     /// Remembers that the first fragment of a packet was let through.
     fn remember_fragment(self, key: &FragmentKey, now: u64);

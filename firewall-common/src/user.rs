@@ -10,6 +10,7 @@ use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
+use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
 
 macro_rules! pod {
@@ -39,6 +40,7 @@ pod!(
     Rule,
     Entry,
     Carry,
+    Opening,
     EventCount,
     Header,
     OfSession,

@@ -1,4 +1,4 @@
-//! Addition that is exact when two CPUs add at once.
+//! What is exact when two CPUs do it at once.
 
 use core::arch::asm;
 
@@ -14,4 +14,18 @@ pub(crate) unsafe fn add(counter: *mut u64, amount: u64) {
     unsafe {
         asm!("lock *(u64 *)({counter} + 0) += {amount}", counter = in(reg) counter, amount = in(reg) amount);
     }
+}
+
+/// The same, and what the counter was before (RFC 9669 section 5.3, BPF_ADD with BPF_FETCH; since Linux 5.12).
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub(crate) unsafe fn fetch_add(counter: *mut u64, amount: u64) -> u64 {
+    let mut word = amount;
+    // SAFETY: as above.
+    unsafe {
+        asm!("{word} = atomic_fetch_add((u64 *)({counter} + 0), {word})", counter = in(reg) counter, word = inout(reg) word);
+    }
+    word
 }

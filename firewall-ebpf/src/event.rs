@@ -190,7 +190,7 @@ fn counts(kind: Kind) -> Option<&'static mut EventCount> {
 }
 
 #[inline(always)]
-fn count(place: u32) {
+pub(crate) fn count(place: u32) {
     if let Some(count) = SESSION_COUNTS.get_ptr_mut(place) {
         // SAFETY: this CPU's word, as above.
         unsafe { *count += 1 };

@@ -14,6 +14,7 @@ use firewall_common::pipeline::{At, Scratch};
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
+use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES};
 use firewall_common::session::{Carry, Entry};
 use firewall_common::zone::ZONES;
 
@@ -82,12 +83,21 @@ pub(crate) static FAILSAFE_ADDRESSES: LpmTrie<[u8; 16], u64, 4096> = LpmTrie::ne
 /// trie is only as aligned as the key is long.
 #[btf_map]
 pub(crate) static FAILSAFE_SERVICES: LpmTrie<[u8; 4], [u32; 2], 4096> = LpmTrie::new();
-/// Verified sessions.
+/// Verified sessions. More places than the host wants sessions, see `firewall_common::session::room`.
 #[btf_map]
-pub(crate) static SESSIONS: HashMap<FlowKey, Entry, 262_144> = HashMap::new();
+pub(crate) static SESSIONS: HashMap<FlowKey, Entry, 328_064> = HashMap::new();
 /// Openings that were not answered yet: a flood of them cannot push out what is verified.
 #[btf_map]
 pub(crate) static HALF_OPEN: HashMap<FlowKey, Entry, 65_536> = HashMap::new();
+/// The ring of half-open sessions: who has to give way first.
+#[btf_map]
+pub(crate) static OPENINGS: Array<Opening, 65_536> = Array::new();
+/// How many verified sessions there are, and the ring's next place; the agent adds to it, too.
+#[btf_map]
+pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new();
+/// Half-open sessions by source; the agent adds to it, too.
+#[btf_map]
+pub(crate) static SOURCES: Array<u64, { SOURCE_COUNTS as usize }, MMAPABLE> = Array::new();
 /// First fragments that were let through, and when. Losing one costs a datagram, so it may evict.
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, u64, 16_384> = LruHashMap::new();
@@ -151,5 +161,7 @@ static ZONE_NAMES: Array<Name, ZONES> = Array::new();
 #[btf_map]
 static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
 
+/// `BPF_F_MMAPABLE`: the agent has it in its own memory.
+const MMAPABLE: usize = 0x400;
 /// `BPF_F_NO_PREALLOC`: memory only for what is there.
 const NO_PREALLOC: usize = 1;

@@ -21,6 +21,7 @@ use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
     HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
 };
+use crate::room;
 use crate::route;
 use crate::source::Context;
 
@@ -298,11 +299,11 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn open(self, key: &FlowKey, entry: &Entry) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
         if DRY {
             return Put::There;
         }
-        put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into()))
+        room::open(key, entry, reserves)
     }
 
     /// In before out, see [`Self::find`]. Of two CPUs that promote at once one finds it there, which is
@@ -314,20 +315,30 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
             return Put::There;
         }
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
-        if !matches!(put, Put::Full) {
-            let _gone_already = HALF_OPEN.remove(key);
+        if matches!(put, Put::There) {
+            room::count_verified(entry, 1);
+        }
+        if !matches!(put, Put::Full) && HALF_OPEN.remove(key).is_ok() {
+            room::release(key, entry);
         }
         put
     }
 
     /// Of many that delete one key at once, the kernel says to one that it was there.
     #[inline(always)]
-    fn close(self, key: &FlowKey) -> bool {
+    fn close(self, key: &FlowKey, entry: &Entry) -> bool {
         if DRY {
             return false;
         }
         let half_open = HALF_OPEN.remove(key).is_ok();
-        SESSIONS.remove(key).is_ok() || half_open
+        if half_open {
+            room::release(key, entry);
+        }
+        let verified = SESSIONS.remove(key).is_ok();
+        if verified {
+            room::count_verified(entry, u64::MAX);
+        }
+        verified || half_open
     }
 
     #[inline(always)]
@@ -389,7 +400,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 }
 
 #[inline(always)]
-fn put(outcome: Result<(), i32>) -> Put {
+pub(crate) fn put(outcome: Result<(), i32>) -> Put {
     match outcome {
         Ok(()) => Put::There,
         Err(EEXIST) => Put::Already,

@@ -19,3 +19,4 @@ pub mod run;
 pub mod scenario;
 pub mod skip;
 pub mod torture;
+pub mod wall;

@@ -23,6 +23,8 @@ pub enum Cause {
     Replaced = 7,
     /// Ended by hand.
     Killed = 8,
+    /// A newer opening needed its place among the half-open ones.
+    Evicted = 9,
 }
 
 /// Causes stay below this; tables indexed by cause have this many places.
@@ -39,6 +41,7 @@ impl Cause {
         Self::RuleExpired,
         Self::Replaced,
         Self::Killed,
+        Self::Evicted,
     ];
 
     /// The word users see.
@@ -53,6 +56,7 @@ impl Cause {
             Self::RuleExpired => "rule-expired",
             Self::Replaced => "replaced",
             Self::Killed => "killed",
+            Self::Evicted => "evicted",
         }
     }
 

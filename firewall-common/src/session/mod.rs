@@ -1,6 +1,7 @@
 //! Sessions: what is kept of a conversation, and how its packets move it on.
 
 pub mod end;
+pub mod room;
 pub(crate) mod stage;
 pub mod tcp;
 
@@ -192,8 +193,10 @@ pub struct Entry {
     pub destination_zone: u8,
     /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`] and [`QUIET`].
     pub opening: u8,
+    /// [`room::MANAGED`] and [`room::CAPPED`]: which counts of the tables it is in.
+    pub counted: u8,
     /// Zero.
-    pub pad: [u8; 3],
+    pub pad: [u8; 2],
 }
 
 /// What a session has come to in tables that were replaced after it had been copied.

@@ -81,7 +81,7 @@ pub(crate) fn sessions<T: Tables>(
         }
         // In monitor mode the session goes on, so that it can be judged again.
         if !matches!(reason, Reason::Session | Reason::Adopted) && !monitors(head) {
-            if tables.close(key) {
+            if tables.close(key, entry) {
                 *ended = *entry;
                 happened.closed = Cause::of_refusal(reason) as u8;
                 leave_a_trace(tables, key, entry);

@@ -120,6 +120,10 @@ pub struct SessionConfig {
     pub max: u32,
     /// `half_open_max`: sessions that have seen no answer.
     pub half_open_max: u32,
+    /// `half_open_per_source`: of those, how many one source may have.
+    pub half_open_per_source: u32,
+    /// `reserve`: entries of the session table that are kept for management zones.
+    pub reserve: u32,
     /// `stray`.
     pub stray: Stray,
     /// `timeouts`.
@@ -131,6 +135,8 @@ impl Default for SessionConfig {
         Self {
             max: 262_144,
             half_open_max: 65_536,
+            half_open_per_source: 128,
+            reserve: 1024,
             stray: Stray::Drop,
             timeouts: Timeouts::default(),
         }

@@ -183,6 +183,7 @@ impl Plane for Fake {
 
     fn capacity(&self) -> Capacity {
         Capacity {
+            reserve: 0,
             sessions: 1000,
             half_open: 100,
         }

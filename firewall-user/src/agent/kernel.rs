@@ -42,6 +42,8 @@ pub fn opener() -> Opener {
             bpf_dir: settings.paths.bpf.clone(),
             sessions_max: settings.config.sessions.max,
             half_open_max: settings.config.sessions.half_open_max,
+            half_open_per_source: settings.config.sessions.half_open_per_source,
+            reserve: settings.config.sessions.reserve,
             before_flip: pause.map(Duration::from_millis),
             ..Options::default()
         };
@@ -213,6 +215,7 @@ impl Plane for Kernel {
         sizes.map_or_else(Capacity::default, |sizes| Capacity {
             sessions: sizes.sessions,
             half_open: sizes.half_open,
+            reserve: sizes.reserve,
         })
     }
 
@@ -297,6 +300,8 @@ impl Plane for Kernel {
     fn set_host(&mut self, sessions: &SessionConfig, rules: &[FailsafeRule]) -> anyhow::Result<()> {
         self.0.set_timeouts(timeouts(&sessions.timeouts))?;
         self.set_strays(Some(sessions.stray), None)?;
+        self.0
+            .set_room(sessions.reserve, sessions.half_open_per_source)?;
         Ok(self.0.set_failsafe(&failsafe(rules))?)
     }
 }

@@ -25,6 +25,7 @@ pub mod notify;
 pub mod owner;
 pub mod paths;
 pub mod plane;
+pub mod pressure;
 mod ready;
 pub mod report;
 mod restore;

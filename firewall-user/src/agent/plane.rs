@@ -99,6 +99,8 @@ pub struct Capacity {
     pub sessions: u32,
     /// In the table of half-open ones.
     pub half_open: u32,
+    /// Of the verified ones, how many are kept for management zones.
+    pub reserve: u32,
 }
 
 /// The tables and programs in the kernel, or their stand-in.

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use firewall_common::config::{FIRST_FAILSAFE_COUNTER, RuleCount};
 use firewall_common::essential::Essential;
-use firewall_common::tables::Table;
 use firewall_common::zone::ZoneId;
 
 use super::clock;
 use super::config::FailsafeRule;
 use super::history::Record;
 use super::interfaces::{UNGUARDED, UNGUARDED_TEXT};
-use super::plane::{InForce, Live};
+use super::plane::InForce;
+use super::pressure;
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
 use crate::policy::compiled::{Clock, Compiled};
@@ -78,10 +78,12 @@ impl Agent {
             let text = "no policy is in force: everything passes; begin with `ringwall apply PATH`";
             warnings.push(text.to_owned());
         }
+        let sessions = self.session_line();
+        warnings.extend(pressure::warnings(&sessions));
         Status {
             enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),
-            sessions: self.session_line(),
+            sessions,
             warnings,
             agent: Some(AgentLine {
                 pid: std::process::id(),
@@ -97,11 +99,9 @@ impl Agent {
             return SessionLine::default();
         };
         let capacity = plane.capacity();
-        session_line(
-            &plane.sessions().unwrap_or_default(),
-            capacity.sessions,
-            capacity.half_open,
-        )
+        let live = plane.sessions().unwrap_or_default();
+        let packets = plane.packet_counts().unwrap_or_default();
+        pressure::session_line(&live, capacity, &packets)
     }
 
     /// `GET /v1/history`, newest first.
@@ -179,18 +179,6 @@ pub fn numbered(rules: &BTreeMap<String, u32>, zones: &BTreeMap<String, u8>) -> 
         .zones
         .insert(ZoneId::MULTICAST.0, "multicast".to_owned());
     names
-}
-
-/// How full the session tables are.
-#[must_use]
-pub fn session_line(live: &[Live], capacity: u32, half_open_capacity: u32) -> SessionLine {
-    let half = live.iter().filter(|l| l.table == Table::HalfOpen).count() as u64;
-    SessionLine {
-        open: live.len() as u64 - half,
-        half_open: half,
-        capacity: u64::from(capacity),
-        half_open_capacity: u64::from(half_open_capacity),
-    }
 }
 
 /// The whole list as it decides: essentials, failsafe, the policies' rules, what is left.

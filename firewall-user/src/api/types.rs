@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::agent::revision::Allow;
@@ -138,6 +140,26 @@ pub struct SessionLine {
     pub capacity: u64,
     /// Places for half-open ones.
     pub half_open_capacity: u64,
+    /// Places for verified sessions that are kept for management zones.
+    #[serde(default)]
+    pub reserve: u64,
+    /// Openings refused for want of room since the tables were made, by reason.
+    #[serde(default)]
+    pub refused: BTreeMap<String, u64>,
+    /// Who has opened the most sessions here, the heaviest first.
+    #[serde(default)]
+    pub sources: Vec<SourceLine>,
+}
+
+/// A source and its sessions.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceLine {
+    /// An address; of IPv6 a network of 64 bits.
+    pub source: String,
+    /// Verified sessions.
+    pub open: u64,
+    /// Half-open ones.
+    pub half_open: u64,
 }
 
 /// The agent.

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::output::{Format, OutputArgs, cell};
 use super::{Context, Done, pinned};
-use crate::api::types::{self, InterfaceLine, OtherProgram, Problem, exit};
+use crate::api::types::{self, InterfaceLine, OtherProgram, Problem, SessionLine, exit};
 
 const LONG: &str = "\
 Shows what is enforced: the policy, every interface with its state and why, the session tables, and what \
@@ -67,6 +67,7 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         "sessions  {} of {}, half-open {} of {}",
         sessions.open, sessions.capacity, sessions.half_open, sessions.half_open_capacity
     ));
+    lines.extend(pressure(sessions));
     lines.push(match &status.agent {
         Some(agent) => format!(
             "agent     {} (process {}), up {} s",
@@ -107,4 +108,29 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
     context
         .screen
         .rows(interfaces, Format::Table, &header, cells)
+}
+
+/// Who fills the tables, and what was refused; nothing while they are nearly empty and never were full.
+fn pressure(sessions: &SessionLine) -> Vec<String> {
+    let mut lines = Vec::new();
+    let refused = sessions.refused.iter().filter(|(_, count)| **count != 0);
+    let refused: Vec<_> = refused
+        .map(|(why, count)| format!("{why} {count}"))
+        .collect();
+    if !refused.is_empty() {
+        lines.push(format!("refused   {}", refused.join(", ")));
+    }
+    let high = |used: u64, of: u64| of != 0 && used >= of / 2;
+    let busy = high(sessions.open, sessions.capacity)
+        || high(sessions.half_open, sessions.half_open_capacity);
+    if busy || !refused.is_empty() {
+        lines.extend(sessions.sources.iter().map(|line| {
+            let (open, half_open) = (line.open, line.half_open);
+            format!(
+                "source    {}: {open} open, {half_open} half-open",
+                line.source
+            )
+        }));
+    }
+    lines
 }

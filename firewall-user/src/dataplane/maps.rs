@@ -21,6 +21,7 @@ use firewall_common::session::Entry;
 use super::error::{Error, Result};
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
 use super::raw;
+use super::room::Counts;
 use super::table::{Counters, Table};
 use super::window::Window;
 
@@ -55,6 +56,7 @@ pub(super) struct Maps {
     pub rule_names: Inner,
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
+    pub counts: Counts,
 }
 
 impl Maps {
@@ -87,6 +89,7 @@ impl Maps {
             rule_names: Inner::open(at, "RULE_NAMES")?,
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
+            counts: Counts::open(at)?,
         })
     }
 }

@@ -49,14 +49,10 @@ struct Moving {
 
 /// All state of the packet path. What an agent would set is set through `&mut`; `&MemoryTables` is the
 /// door for packets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryTables {
     /// The host's settings.
     pub settings: Settings,
-    /// Half-open sessions that there may be.
-    pub half_open_max: usize,
-    /// Verified sessions that there may be.
-    pub sessions_max: usize,
     slots: BTreeMap<u32, Slot>,
     /// Which slot is in force, and until when it waits to be confirmed.
     pub active: Active,
@@ -70,27 +66,6 @@ pub struct MemoryTables {
     moving: RefCell<Moving>,
     /// By hook; as in the kernel, each packet finds it as the one before left it.
     scratch: RefCell<[Scratch; 2]>,
-}
-
-impl Default for MemoryTables {
-    fn default() -> Self {
-        Self {
-            settings: Settings::default(),
-            half_open_max: 65_536,
-            sessions_max: 262_144,
-            slots: BTreeMap::new(),
-            active: Active::default(),
-            names: BTreeMap::new(),
-            vlans: BTreeSet::new(),
-            locals: HashMap::new(),
-            routes: Prefixes::default(),
-            guarded: BTreeSet::new(),
-            failsafe_addresses: Vec::new(),
-            failsafe_services: Prefixes::default(),
-            moving: RefCell::default(),
-            scratch: RefCell::default(),
-        }
-    }
 }
 
 /// An address as tables know it.

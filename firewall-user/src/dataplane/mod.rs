@@ -28,6 +28,7 @@ mod netlink;
 mod open;
 mod pin;
 mod raw;
+mod room;
 mod sessions;
 #[cfg(test)]
 mod stack;
@@ -41,8 +42,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{Generation, InterfaceKey, RuleCount, VlanKey};
+use firewall_common::config::{Generation, InterfaceKey, Room, RuleCount, VlanKey};
 use firewall_common::flow::FlowKey;
+use firewall_common::session::room::{places, reserve};
 use firewall_common::verdict::Decision;
 
 pub use attach::{Attached, Ingress, Neighbour, Place};
@@ -73,6 +75,10 @@ pub struct Options {
     pub sessions_max: u32,
     /// Places for half-open sessions.
     pub half_open_max: u32,
+    /// Verified sessions that are kept for management zones.
+    pub reserve: u32,
+    /// Half-open sessions that one source may have.
+    pub half_open_per_source: u32,
     /// Use the clsact qdisc even where the kernel has TCX.
     pub clsact: bool,
     /// Wait between the last write of an apply and its flip, and between a takeover's switch and its last look;
@@ -86,8 +92,26 @@ impl Default for Options {
             bpf_dir: PathBuf::from("/sys/fs/bpf/ringwall"),
             sessions_max: 262_144,
             half_open_max: 65_536,
+            reserve: 1024,
+            half_open_per_source: 128,
             clsact: false,
             before_flip: None,
+        }
+    }
+}
+
+impl Options {
+    /// Places of the table of verified sessions.
+    fn session_places(&self) -> u32 {
+        places(self.sessions_max, self.half_open_max)
+    }
+
+    fn room(&self) -> Room {
+        Room {
+            max: self.sessions_max,
+            reserve: reserve(self.reserve, self.sessions_max),
+            half_open_max: self.half_open_max,
+            half_open_per_source: self.half_open_per_source,
         }
     }
 }
@@ -108,8 +132,19 @@ pub struct InForce {
 pub struct Sizes {
     /// Places for verified sessions.
     pub sessions: u32,
+    /// Of those, how many are kept for management zones.
+    pub reserve: u32,
     /// Places for half-open sessions.
     pub half_open: u32,
+}
+
+fn sizes(maps: &Maps) -> Result<Sizes> {
+    let room = maps.settings.need(&maps::ONLY)?.room;
+    Ok(Sizes {
+        sessions: room.max,
+        reserve: room.reserve,
+        half_open: room.half_open_max,
+    })
 }
 
 /// Programs and tables in the kernel.
@@ -128,6 +163,8 @@ pub struct Dataplane {
     notes: Vec<String>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
     _lock: Option<File>,
+    /// Looks whether sessions are counted right.
+    audit: room::Audit,
 }
 
 impl Dataplane {
@@ -249,7 +286,7 @@ impl Dataplane {
     /// Why it could not be done.
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
-        sessions::expire(&self.maps, now)
+        sessions::expire(&self.maps, &mut self.audit, now)
     }
 
     /// Puts sessions that live already into the tables; how many found a place. With `replace` what is there
@@ -258,7 +295,9 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be done.
     pub fn adopt(&mut self, sessions: &[Session], replace: bool) -> Result<usize> {
-        adopt::adopt(&self.maps, sessions, replace)
+        let placed = adopt::adopt(&self.maps, sessions, replace)?;
+        room::recount(&self.maps)?;
+        Ok(placed)
     }
 
     /// Tells what becomes of strays: a mode (`STRAY_…`), and until when routed ones are taken up, in
@@ -305,9 +344,18 @@ impl Dataplane {
     /// # Errors
     /// Why they cannot be read.
     pub fn table_sizes(&self) -> Result<Sizes> {
-        Ok(Sizes {
-            sessions: self.maps.sessions.places()?,
-            half_open: self.maps.half_open.places()?,
+        sizes(&self.maps)
+    }
+
+    /// Tells how many sessions are kept for management zones, and how many half-open ones a source may have.
+    ///
+    /// # Errors
+    /// Why it could not be told.
+    pub fn set_room(&mut self, kept: u32, half_open_per_source: u32) -> Result<()> {
+        room::set(&self.maps, |room| Room {
+            reserve: reserve(kept, room.max),
+            half_open_per_source,
+            ..room
         })
     }
 

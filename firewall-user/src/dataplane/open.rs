@@ -12,7 +12,7 @@ use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
 use super::migrate::{self, Earlier};
 use super::pin::Paths;
-use super::{Dataplane, Options, bpffs, features, home};
+use super::{Dataplane, Options, bpffs, features, home, room};
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
@@ -38,7 +38,7 @@ impl Dataplane {
         let (programs, log) = Programs::load(options, &paths)?;
         resize.place(&paths)?;
         let maps = Maps::open(&paths)?;
-        settle(&maps)?;
+        settle(&maps, options)?;
         home::settle(&maps)?;
         let mut plane = Self {
             options: options.clone(),
@@ -50,6 +50,7 @@ impl Dataplane {
             earlier: None,
             notes,
             _lock: Some(lock),
+            audit: room::Audit::default(),
         };
         plane.begin(earlier, waits, resize)?;
         Ok(plane)
@@ -103,13 +104,14 @@ impl Dataplane {
             earlier: None,
             notes: Vec::new(),
             _lock: None,
+            audit: room::Audit::default(),
         })
     }
 }
 
 /// Gives new tables the default timeouts, and draws the mark that our answers are known by. An
 /// answer that is under way with the former mark is judged like any packet.
-fn settle(maps: &Maps) -> Result<()> {
+fn settle(maps: &Maps, options: &Options) -> Result<()> {
     let found = maps.settings.need(&ONLY)?;
     let timeouts = if found.timeouts == [0; 16] {
         Settings::default().timeouts
@@ -117,12 +119,15 @@ fn settle(maps: &Maps) -> Result<()> {
         found.timeouts
     };
     let mark = draw()?;
+    maps.counts
+        .settle(u64::from(draw()?) << 32 | u64::from(draw()?));
     maps.settings.set(
         &ONLY,
         &Settings {
             timeouts,
             mark,
             station: station(draw()?, draw()?),
+            room: options.room(),
             ..found
         },
     )

@@ -12,6 +12,7 @@ use firewall_common::config::{
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::session::Entry;
+use firewall_common::session::room::{Opening, SOURCES, TALLIES};
 use firewall_common::zone::ZONES;
 
 use super::Options;
@@ -102,8 +103,11 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<Addr, LocalEntry>("LOCALS", Hash, 65_536),
         shape::<AddressKey, u64>("FAILSAFE_ADDRESSES", LpmTrie, 4096),
         shape::<ServiceKeyPrefix, u64>("FAILSAFE_SERVICES", LpmTrie, 4096),
-        shape::<FlowKey, Entry>("SESSIONS", Hash, options.sessions_max),
+        shape::<FlowKey, Entry>("SESSIONS", Hash, options.session_places()),
         shape::<FlowKey, Entry>("HALF_OPEN", Hash, options.half_open_max),
+        shape::<u32, Opening>("OPENINGS", Array, options.half_open_max),
+        shape::<u32, u64>("TALLY", Array, TALLIES),
+        shape::<u32, u64>("SOURCES", Array, SOURCES),
         shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
         shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
         shape::<u32, u32>("RULE_COUNTS", ArrayOfMaps, COUNTER_PAGES),

@@ -11,6 +11,7 @@ use firewall_common::tables::Table as Which;
 use super::error::Result;
 use super::events;
 use super::maps::{Maps, ONLY};
+use super::room::Audit;
 use super::table::Table;
 
 /// A session as it was when it was listed.
@@ -51,14 +52,15 @@ pub struct Swept {
 }
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
-pub(super) fn expire(maps: &Maps, now: u64) -> Result<Swept> {
+pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> {
     let settings = maps.settings.need(&ONLY)?;
     let mut swept = Swept::default();
     let of = |table| move |(key, entry)| Session { key, entry, table };
-    let (ended, live) = sweep(&maps.half_open, &settings, now)?;
-    swept.half_open = live.into_iter().map(of(Which::HalfOpen)).collect();
+    let (ended, half_open) = sweep(maps, Which::HalfOpen, &settings, now)?;
     swept.ended = ended.into_iter().map(of(Which::HalfOpen)).collect();
-    let (ended, _) = sweep(&maps.sessions, &settings, now)?;
+    let (ended, live) = sweep(maps, Which::Sessions, &settings, now)?;
+    audit.look(&maps.counts, &half_open, &live);
+    swept.half_open = half_open.into_iter().map(of(Which::HalfOpen)).collect();
     let ended = ended.into_iter().map(of(Which::Sessions));
     swept.ended.extend(ended);
     // Stand-ins and traces are nobody's conversations: they go without a word.
@@ -89,7 +91,8 @@ fn over(entry: &Entry, settings: &Settings, now: u64) -> bool {
 ///
 /// Of many that take one key out at once, a packet's program among them, one gets the entry: so each end is
 /// told and counted once.
-fn sweep(table: &Table<FlowKey, Entry>, settings: &Settings, now: u64) -> Result<(Pairs, Pairs)> {
+fn sweep(maps: &Maps, which: Which, settings: &Settings, now: u64) -> Result<(Pairs, Pairs)> {
+    let table = table(maps, which);
     let (mut gone, mut live) = (Vec::new(), Vec::new());
     for (key, entry) in table.list()? {
         if !over(&entry, settings, now) {
@@ -103,9 +106,13 @@ fn sweep(table: &Table<FlowKey, Entry>, settings: &Settings, now: u64) -> Result
             continue;
         }
         match table.take(&key)? {
-            Some(taken) if !over(&taken, settings, now) => table.put_back(&key, &taken)?,
-            Some(taken) => gone.push((key, taken)),
-            None => {}
+            Some(taken) if over(&taken, settings, now) => {
+                maps.counts.left(which, &key, &taken);
+                gone.push((key, taken));
+            }
+            // Of one that is not put back a packet has opened the next one, or taken the place: it has ended.
+            Some(taken) if !table.put_back(&key, &taken)? => maps.counts.left(which, &key, &taken),
+            _ => {}
         }
     }
     Ok((gone, live))
@@ -117,6 +124,21 @@ type Pairs = Vec<(FlowKey, Entry)>;
 ///
 /// From the half-open table first: a session that is promoted meanwhile is in the other one by then.
 pub(super) fn close(maps: &Maps, key: &FlowKey) -> Result<bool> {
-    let half_open = maps.half_open.delete(key)?;
-    Ok(maps.sessions.delete(key)? || half_open)
+    let half_open = take(maps, Which::HalfOpen, key)?;
+    Ok(take(maps, Which::Sessions, key)? || half_open)
+}
+
+fn take(maps: &Maps, which: Which, key: &FlowKey) -> Result<bool> {
+    let taken = table(maps, which).take(key)?;
+    if let Some(entry) = &taken {
+        maps.counts.left(which, key, entry);
+    }
+    Ok(taken.is_some())
+}
+
+fn table(maps: &Maps, which: Which) -> &Table<FlowKey, Entry> {
+    match which {
+        Which::HalfOpen => &maps.half_open,
+        Which::Sessions => &maps.sessions,
+    }
 }

@@ -88,15 +88,10 @@ impl<K: Pod, V: Pod> Table<K, V> {
         raw::update(self.fd(), key, value, 0).map_err(self.error())
     }
 
-    /// Puts a value back that has just been taken out. One that has come in meanwhile stays, and where
-    /// the table has filled up, there is no place for it.
-    pub(super) fn put_back(&self, key: &K, value: &V) -> Result<()> {
-        match raw::update(self.fd(), key, value, NEW) {
-            Err(error) if !matches!(error.raw_os_error(), Some(libc::EEXIST | libc::E2BIG)) => {
-                Err(Error::Table(self.name, error))
-            }
-            _ => Ok(()),
-        }
+    /// Puts a value back that has just been taken out; says whether it is there again. One that has come in
+    /// meanwhile stays, and where the table has filled up, there is no place for it.
+    pub(super) fn put_back(&self, key: &K, value: &V) -> Result<bool> {
+        self.offer(key, value, false)
     }
 
     /// Sets a value if there is a place for it, and with `replace` also where the key is there; says whether.

@@ -5,6 +5,7 @@ use std::io;
 use std::marker::PhantomData;
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicU64;
 
 use aya::Pod;
 
@@ -16,6 +17,9 @@ pub(super) struct Window<V> {
     bytes: usize,
     values: PhantomData<V>,
 }
+
+// SAFETY: the mapping belongs to the process and not to a thread; who has the window has it alone.
+unsafe impl<V: Send> Send for Window<V> {}
 
 /// Pages of the kernel are a multiple of this everywhere.
 const PAGE: usize = 4096;
@@ -75,6 +79,18 @@ impl<V: Pod + PartialEq> Window<V> {
             }
         }
         fits
+    }
+}
+
+impl Window<u64> {
+    /// A word that programs add to at the same time.
+    pub(super) fn atomic(&self, place: usize) -> Option<&AtomicU64> {
+        if place >= self.places {
+            return None;
+        }
+        // SAFETY: the word is inside the mapping, aligned to a page and so to itself, and lives as long as this. It is
+        // nowhere borrowed as plain memory: of a table of counts only this is asked for.
+        Some(unsafe { AtomicU64::from_ptr(self.start.as_ptr().add(place)) })
     }
 }
 

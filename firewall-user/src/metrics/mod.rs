@@ -5,6 +5,7 @@ mod events;
 mod family;
 mod policy;
 mod process;
+mod rules;
 mod server;
 mod snapshot;
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod counters;
 pub mod crossing;
 mod doors;
+pub mod flood;
 mod pairs;
 mod policy;
 mod random;

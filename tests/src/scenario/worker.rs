@@ -19,6 +19,17 @@ impl<T: Send + 'static> Worker<T> {
         Self { stop, thread }
     }
 
+    /// Waits until it ends by itself.
+    pub fn wait(&self) {
+        while self
+            .thread
+            .as_ref()
+            .is_some_and(|thread| !thread.is_finished())
+        {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    }
+
     /// Stops it and takes what it has to tell.
     pub fn finish(mut self) -> T {
         self.stop.store(true, Ordering::Relaxed);

@@ -24,7 +24,6 @@ pub(super) fn sessions(node: &Node, report: &mut Report<'_>) -> SessionConfig {
     let Some(fields) = Fields::read(node, "`sessions`", &keys, report) else {
         return config;
     };
-    fields.refuse_not_yet(&["half_open_per_source", "reserve"], report);
     config.max = size(&fields, "max", config.max, report);
     let half = config.half_open_max.min(config.max);
     config.half_open_max = size(&fields, "half_open_max", half, report);
@@ -35,6 +34,13 @@ pub(super) fn sessions(node: &Node, report: &mut Report<'_>) -> SessionConfig {
         let message = format!("`half_open_max` is above `max` ({})", config.max);
         report.error(span, "wrong-number", message);
     }
+    let (per_source, reserve) = (config.half_open_per_source, config.reserve);
+    config.half_open_per_source = size(&fields, "half_open_per_source", per_source, report);
+    config.reserve = fields
+        .get("reserve")
+        .and_then(|node| walk::number(node, "reserve", MOST_SESSIONS, report))
+        .and_then(|number| number.try_into().ok())
+        .unwrap_or(reserve);
     config.stray = fields
         .get("stray")
         .map(|n| stray(n, report))

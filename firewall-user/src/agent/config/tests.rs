@@ -27,6 +27,8 @@ labels: {role: web, rack: 12}
 sessions:
   max: 1000
   half_open_max: 100
+  half_open_per_source: 7
+  reserve: 0
   stray: drop
   timeouts: {tcp_established: 2h, udp: 45s, other: 5m, icmp: 1d}
 metrics: {listen: \"[::1]:9999\", max_series: 10}
@@ -43,6 +45,11 @@ policy: {path: /etc/ringwall/policy.d, watch: false}
         (config.sessions.max, config.sessions.half_open_max),
         (1000, 100)
     );
+    let kept = (
+        config.sessions.half_open_per_source,
+        config.sessions.reserve,
+    );
+    assert_eq!(kept, (7, 0));
     assert_eq!(
         config.sessions.timeouts.tcp_established,
         Duration::from_secs(7200)
@@ -79,8 +86,8 @@ const FAULTS: &[(&str, usize, usize, &str)] = &[
     ("history: {max_size: 1KiB}", 1, 21, "no size"),
     ("history: {max_size: 99999999999TiB}", 1, 21, "no size"),
     ("history: {max_age: 7}", 1, 20, "no duration"),
-    ("sessions: {reserve: 5}", 1, 12, "`reserve` is not supported"),
-    ("sessions: {half_open_per_source: 5}", 1, 12, "not supported"),
+    ("sessions: {reserve: -5}", 1, 21, "whole number"),
+    ("sessions: {half_open_per_source: 0}", 1, 34, "at least 1"),
     ("sessions: {stray: accept}", 1, 19, "`accept`"),
     ("sessions: {max: 0}", 1, 17, "at least 1"),
     ("sessions: {max: 99999999999}", 1, 17, "whole number"),

@@ -1,14 +1,15 @@
 //! The door for packets.
 
 use firewall_common::addr::Addr;
-use firewall_common::config::{Generation, InterfaceEntry, RuleCount, ServiceKey, Strays};
+use firewall_common::config::{Generation, InterfaceEntry, Room, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
+use firewall_common::session::room::{self, CAPPED, MANAGED};
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 
-use super::{MemoryTables, bits};
+use super::{MemoryTables, Moving, bits};
 
 /// An entry by its key and table.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,31 @@ impl MemoryTables {
 
     fn count_rule(&self, counter: u32, count: impl FnOnce(&mut RuleCount)) {
         count(self.moving.borrow_mut().rules.entry(counter).or_default());
+    }
+}
+
+impl Moving {
+    /// Is there a place among the half-open ones? Where all are taken, the oldest gives way if it must.
+    fn admits(&mut self, key: &FlowKey, entry: &Entry, limits: &Room) -> bool {
+        let capped = |entry: &Entry| entry.counted & CAPPED != 0;
+        // Of two seeds that agree on two sources by chance, another does not; here one is enough.
+        let source = room::counts_of(room::opener(key, entry), 0);
+        let same = |(key, entry): &(&FlowKey, &Entry)| {
+            capped(entry) && room::counts_of(room::opener(key, entry), 0) == source
+        };
+        let held = self.half_open.iter().filter(same).count();
+        if capped(entry) && held >= limits.half_open_per_source as usize {
+            return false;
+        }
+        if self.half_open.len() < limits.half_open_max as usize {
+            return true;
+        }
+        let oldest = self.half_open.iter().min_by_key(|(_, entry)| entry.opened);
+        let Some((oldest, opened)) = oldest.map(|(key, entry)| (*key, entry.opened)) else {
+            return false;
+        };
+        let gives_way = room::gives_way(opened, entry.opened, room::is_favoured(entry));
+        gives_way && self.half_open.remove(&oldest).is_some()
     }
 }
 
@@ -173,13 +199,20 @@ impl<'t> Tables for &'t MemoryTables {
         });
     }
 
-    fn open(self, key: &FlowKey, entry: &Entry) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
         let mut moving = self.moving.borrow_mut();
         if moving.half_open.contains_key(key) {
             return Put::Already;
         }
-        if moving.half_open.len() >= self.half_open_max {
+        let limits = &self.settings.room;
+        let managed = |entry: &&Entry| entry.counted & MANAGED != 0;
+        let of_management = moving.sessions.values().filter(managed).count() as u64;
+        let others = moving.sessions.len() as u64 - of_management;
+        if !room::is_there(limits, of_management, others, entry, reserves) {
             return Put::Full;
+        }
+        if !moving.admits(key, entry, limits) {
+            return Put::Crowded;
         }
         moving.half_open.insert(*key, *entry);
         Put::There
@@ -187,16 +220,12 @@ impl<'t> Tables for &'t MemoryTables {
 
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put {
         let mut moving = self.moving.borrow_mut();
-        let full = moving.sessions.len() >= self.sessions_max;
-        if full && !moving.sessions.contains_key(key) {
-            return Put::Full;
-        }
         moving.sessions.insert(*key, *entry);
         moving.half_open.remove(key);
         Put::There
     }
 
-    fn close(self, key: &FlowKey) -> bool {
+    fn close(self, key: &FlowKey, _entry: &Entry) -> bool {
         let mut moving = self.moving.borrow_mut();
         let half_open = moving.half_open.remove(key).is_some();
         moving.sessions.remove(key).is_some() || half_open

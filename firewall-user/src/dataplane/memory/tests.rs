@@ -79,7 +79,7 @@ fn a_session_moves_from_the_half_open_ones_to_the_verified_ones() {
 #[test]
 fn full_tables_refuse_and_interfaces_go_by_their_names() {
     let mut tables = tables();
-    tables.half_open_max = 1;
+    tables.settings.room.half_open_max = 1;
     let frame = |port: u16| {
         let mut open = packet("tcp any -> host:80");
         open.source_port = port;

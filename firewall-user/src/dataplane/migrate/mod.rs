@@ -35,7 +35,7 @@ use super::load;
 use super::maps::{self, Maps};
 use super::pin::Paths;
 use super::table::Table;
-use super::{Dataplane, InForce, bpffs, home, raw};
+use super::{Dataplane, InForce, bpffs, home, raw, room};
 
 /// What tables of an earlier layout hold, in the terms of today.
 pub(super) trait Tables: Debug + Send {
@@ -333,6 +333,7 @@ impl Dataplane {
 
     fn finish(&self, earlier: &Earlier) -> Result<()> {
         earlier.counts(&self.maps)?;
+        room::recount(&self.maps)?;
         remove(&earlier.paths)
     }
 }

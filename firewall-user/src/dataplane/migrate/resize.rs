@@ -18,7 +18,7 @@ use crate::dataplane::error::{Error, Result};
 use crate::dataplane::maps::{self, Maps};
 use crate::dataplane::pin::{Paths, shapes};
 use crate::dataplane::table::Table;
-use crate::dataplane::{Dataplane, Options, load, raw};
+use crate::dataplane::{Dataplane, Options, Sizes, load, raw, room, sizes};
 
 const TABLES: [(Which, &str, &str); 2] = [
     (Which::Sessions, "SESSIONS", "max"),
@@ -67,7 +67,11 @@ pub(in crate::dataplane) fn prepare(options: &Options, paths: &Paths) -> Result<
             continue;
         }
         let table: Table<FlowKey, Entry> = Table::open(&paths.maps, name)?;
-        let (live, places) = (table.list()?.len(), shape.places);
+        let places = match which {
+            Which::Sessions => options.sessions_max,
+            Which::HalfOpen => options.half_open_max,
+        };
+        let live = table.list()?.len();
         if live > places as usize {
             return Err(Error::NoRoom { key, live, places });
         }
@@ -76,7 +80,22 @@ pub(in crate::dataplane) fn prepare(options: &Options, paths: &Paths) -> Result<
         resize.waiting.push(new);
         resize.olds.push((which, name, table));
     }
+    renew_ring(options, paths)?;
     Ok(resize)
+}
+
+/// The ring of half-open sessions has as many places as their table. In a new one the present ones have no
+/// place: they are not asked to give way, and are answered or over soon.
+fn renew_ring(options: &Options, paths: &Paths) -> Result<()> {
+    let all = shapes(options);
+    let Some(ring) = all.iter().find(|shape| shape.name == "OPENINGS") else {
+        return Ok(());
+    };
+    if ring.is_resized(&paths.maps)? {
+        let pin = paths.maps.join(ring.name);
+        fs::remove_file(&pin).map_err(|error| Error::Directory(pin, error))?;
+    }
+    Ok(())
 }
 
 impl Resize {
@@ -87,7 +106,11 @@ impl Resize {
 
     /// What is said of it.
     pub(in crate::dataplane) fn note(&self, maps: &Maps) -> Result<String> {
-        let (sessions, half_open) = (maps.sessions.places()?, maps.half_open.places()?);
+        let Sizes {
+            sessions,
+            half_open,
+            ..
+        } = sizes(maps)?;
         Ok(format!(
             "the session tables have another size now ({sessions} places, half-open {half_open}); their sessions live on"
         ))
@@ -130,6 +153,7 @@ impl Resize {
         } else {
             copied.last(&list, &plane.maps, &carrier)?;
         }
+        room::recount(&plane.maps)?;
         for (_, name, _) in &self.olds {
             let old = beside(&plane.paths, name, "old");
             fs::remove_file(old).map_err(|error| Error::Table(name, error))?;

@@ -43,10 +43,14 @@ fn table(maps: &Maps, which: Which) -> &Table<FlowKey, Entry> {
     }
 }
 
-/// Refuses what has not enough places for the sessions there are.
+/// Refuses what has not enough room for the sessions there are.
 pub(super) fn room(list: List<'_>, maps: &Maps) -> Result<()> {
-    for (which, key) in [(Which::Sessions, "max"), (Which::HalfOpen, "half_open_max")] {
-        let (live, places) = (list(which)?.len(), table(maps, which).places()?);
+    let room = maps.settings.need(&ONLY)?.room;
+    for (which, key, places) in [
+        (Which::Sessions, "max", room.max),
+        (Which::HalfOpen, "half_open_max", room.half_open_max),
+    ] {
+        let live = list(which)?.len();
         if live > places as usize {
             return Err(Error::NoRoom { key, live, places });
         }

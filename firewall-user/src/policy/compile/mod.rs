@@ -102,6 +102,7 @@ pub fn compile(
         interface_records: classifier.interface_records,
         interface_stride: classifier.interface_stride,
         revision: policy.revision,
+        management: zones::management(policy, numbers),
         ..Generation::default()
     };
     let rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();

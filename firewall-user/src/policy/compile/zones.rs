@@ -21,6 +21,13 @@ pub(super) fn names(policy: &Policy, numbers: &Numbers) -> Vec<(ZoneId, String)>
     names
 }
 
+/// Bits by number of the zones that operators come from.
+pub(super) fn management(policy: &Policy, numbers: &Numbers) -> u64 {
+    let zones = policy.zones.iter().filter(|zone| zone.management);
+    let bits = zones.map(|zone| 1_u64 << (number(numbers, &zone.name) & 63));
+    bits.fold(0, |all, bit| all | bit)
+}
+
 /// The number of a zone of the policy.
 pub(super) fn number(numbers: &Numbers, name: &str) -> u8 {
     numbers.zones.get(name).copied().unwrap_or(ZoneId::NONE.0)
