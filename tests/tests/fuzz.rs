@@ -9,7 +9,6 @@
 use std::path::{Path, PathBuf};
 
 use libtest_mimic::{Arguments, Failed, Trial};
-use ringwall_tests::differential::{Plan, frames};
 use ringwall_tests::fuzz::{TARGETS, Target};
 
 fn main() {
@@ -47,21 +46,13 @@ fn replay(target: &Target) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Inputs to begin with: frames of every kind, a few to an input.
+/// Writes the inputs to begin with.
 fn seeds() {
-    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/packets");
-    std::fs::create_dir_all(&place).expect("the corpus");
-    let plan = Plan {
-        seed: 7,
-        packets: 900,
-    };
-    for (number, frames) in frames(plan).chunks(12).enumerate() {
-        let mut input = Vec::new();
-        for (leaves, frame) in frames {
-            let [high, low] = (frame.len() as u16).to_be_bytes();
-            input.extend([u8::from(*leaves), high, low]);
-            input.extend(frame);
-        }
-        std::fs::write(place.join(format!("seed-{number:02}")), input).expect("an input");
+    for (target, name, bytes) in ringwall_tests::fuzz::seeds() {
+        let place = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("fuzz/corpus")
+            .join(target);
+        std::fs::create_dir_all(&place).expect("the corpus");
+        std::fs::write(place.join(name), bytes).expect("an input");
     }
 }

@@ -25,7 +25,8 @@ use world::{Guarded, Key, Seen};
 /// The policy that both enforce.
 const POLICY: &str = include_str!("policy.yaml");
 /// Tables that hold everything, so that nothing is refused for want of room.
-const CONFIG: &str = "sessions: {max: 262144, half_open_max: 262144, half_open_per_source: 262144}\n";
+const CONFIG: &str =
+    "sessions: {max: 262144, half_open_max: 262144, half_open_per_source: 262144}\n";
 /// Steps between two looks: few enough that no number comes twice.
 const CHUNK: usize = 2000;
 

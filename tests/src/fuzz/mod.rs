@@ -4,6 +4,8 @@
 //! `cargo xtask fuzz` calls them from libFuzzer ([`tests/fuzz`](../../fuzz)). `tests/fuzz.rs` calls them with every
 //! file of the corpus and with every input that ever made one panic.
 
+use crate::differential::{Plan, frames};
+
 mod packets;
 mod saved;
 mod words;
@@ -43,6 +45,30 @@ pub const TARGETS: &[Target] = &[
         run: saved::compiled,
     },
 ];
+
+/// Inputs to begin with where none can be written by hand: target, name and bytes.
+#[must_use]
+pub fn seeds() -> Vec<(&'static str, String, Vec<u8>)> {
+    let plan = Plan {
+        seed: 7,
+        packets: 900,
+    };
+    let mut all = Vec::new();
+    for (number, frames) in frames(plan).chunks(12).enumerate() {
+        let mut input = Vec::new();
+        for (leaves, frame) in frames {
+            let [high, low] = (frame.len() as u16).to_be_bytes();
+            input.extend([u8::from(*leaves), high, low]);
+            input.extend(frame);
+        }
+        all.push(("packets", format!("seed-{number:02}"), input));
+    }
+    all.push(("saved", "seed".to_owned(), packets::compiled()));
+    for (number, event) in saved::seeds().into_iter().enumerate() {
+        all.push(("events", format!("seed-{number}"), event));
+    }
+    all
+}
 
 /// Runs a target by its name.
 ///

@@ -1,6 +1,8 @@
 //! Bytes that other versions wrote: records in the ring, sessions in a table, compiled policies on the disk.
 
+use firewall_common::event::Kind;
 use firewall_common::event::decode::decode;
+use firewall_common::event::layout::{OfSession, Refused, VERSION};
 use firewall_user::policy::compiled::{Compiled, Numbers};
 
 /// A record is one or it is none; what is one can be shown.
@@ -23,4 +25,21 @@ pub(super) fn compiled(bytes: &[u8]) {
     });
     let _ = compiled.interfaces.entry("eth0");
     drop(format!("{compiled:?}{numbers:?}"));
+}
+
+/// Records of each kind, all zeros behind their headers.
+pub(super) fn seeds() -> Vec<Vec<u8>> {
+    let record = |(kind, size): (u8, usize)| {
+        let mut bytes = (size as u32).to_ne_bytes().to_vec();
+        bytes.extend(VERSION.to_ne_bytes());
+        bytes.push(kind);
+        bytes.resize(size, 0);
+        bytes
+    };
+    let sizes = [
+        (Kind::Open, size_of::<OfSession>()),
+        (Kind::Close, size_of::<OfSession>()),
+        (Kind::Drop, size_of::<Refused>()),
+    ];
+    sizes.map(|(kind, size)| record((kind as u8, size))).into()
 }
