@@ -13,7 +13,7 @@ use firewall_common::config::{
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
-use firewall_common::session::{Entry, Permit, Track};
+use firewall_common::session::{Entry, Moved, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 
 use crate::atomics;
@@ -246,13 +246,13 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn write(self, handle: Handle, track: &Track, last_seen: u64) {
+    fn write(self, handle: Handle, track: &Track, moved: Moved, last_seen: u64) {
         if DRY {
             return;
         }
         // SAFETY: as above. Two CPUs that write at once leave a mix of two true views, see [`Track`].
         unsafe {
-            (*handle.0).track.take(track);
+            (*handle.0).track.take(track, moved);
             (*handle.0).last_seen = last_seen;
         }
     }

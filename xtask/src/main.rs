@@ -1,4 +1,5 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | fuzz | mutants | kernels | package`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | fuzz | mutants | kernels |
+//! package | pictures`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -11,6 +12,7 @@ mod kernels;
 mod lint;
 mod mutants;
 mod package;
+mod pictures;
 mod setup;
 mod test;
 mod toolchain;
@@ -54,6 +56,8 @@ enum Task {
     Mutants(mutants::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
+    /// What the dashboards' queries find, drawn by a browser without a screen into `docs/pictures`
+    Pictures(pictures::Args),
     /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
     Kernels(kernels::Args),
     /// Run a list of test binaries; `test` starts it as root
@@ -76,6 +80,7 @@ fn main() -> ExitCode {
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Mutants(args) => mutants::run(&args),
         Task::Package(args) => package::run(&args),
+        Task::Pictures(args) => pictures::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),
     };

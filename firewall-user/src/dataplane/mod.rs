@@ -19,6 +19,7 @@ mod force;
 mod home;
 mod hooks;
 mod host;
+mod living;
 mod load;
 mod maps;
 pub mod memory;
@@ -161,6 +162,8 @@ pub struct Dataplane {
     earlier: Option<Earlier>,
     /// What was noticed on opening, for people.
     notes: Vec<String>,
+    /// Adds to sessions; loaded when it is first needed.
+    carrier: Option<migrate::Carrier>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
     _lock: Option<File>,
     /// Looks whether sessions are counted right.

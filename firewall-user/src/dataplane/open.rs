@@ -49,6 +49,7 @@ impl Dataplane {
             tcx: kernel.tcx && !options.clsact,
             earlier: None,
             notes,
+            carrier: None,
             _lock: Some(lock),
             audit: room::Audit::default(),
         };
@@ -103,6 +104,7 @@ impl Dataplane {
             tcx: true,
             earlier: None,
             notes: Vec::new(),
+            carrier: None,
             _lock: None,
             audit: room::Audit::default(),
         })
