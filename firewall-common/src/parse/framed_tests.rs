@@ -498,7 +498,7 @@ fn quoted(six: bool, quote: &[u8]) -> Option<Tuple> {
     } else {
         ipv4(protocol, &body)
     };
-    let packet = read(&bytes).unwrap();
+    let mut packet = read(&bytes).unwrap();
     let mut tuple = Tuple {
         source_port: 7,
         destination_port: 8,
@@ -508,7 +508,7 @@ fn quoted(six: bool, quote: &[u8]) -> Option<Tuple> {
         bytes: &bytes,
         tag: None,
     };
-    quoted::parse(&source, &packet, &mut tuple).map(|()| tuple)
+    quoted::parse(&source, &mut packet, &mut tuple).map(|()| tuple)
 }
 
 #[test]
@@ -593,10 +593,13 @@ fn too_little_is_no_quotation() {
     let body = [&[3, 3, 0, 0, 0, 0, 0, 0][..], &four[..24]].concat();
     let mut bytes = ipv4(protocol::ICMP, &body);
     bytes.extend([0; 20]);
-    let packet = read(&bytes).unwrap();
+    let mut packet = read(&bytes).unwrap();
     let source = Slice {
         bytes: &bytes,
         tag: None,
     };
-    assert_eq!(quoted::parse(&source, &packet, &mut Tuple::default()), None);
+    assert_eq!(
+        quoted::parse(&source, &mut packet, &mut Tuple::default()),
+        None
+    );
 }
