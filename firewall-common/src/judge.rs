@@ -25,6 +25,7 @@ pub fn ask<T: Tables>(tables: T, at: &At, packet: &Packet, question: &mut Questi
     question.group = destination.is_multicast()
         || destination.is_limited_broadcast()
         || local == LOCAL_BROADCAST;
+    question.fresh = matches!(at.hook, Hook::Ingress);
     let course = match at.hook {
         Hook::Ingress => arriving(tables, at, question, local),
         Hook::Egress => {
@@ -70,6 +71,8 @@ pub fn ask_again(tuple: &Tuple, entry: &Entry, now: u64, question: &mut Question
     question.interface_out = entry.interface_out;
     question.leaving = entry.leaving();
     question.group = tuple.destination.is_multicast() || entry.group();
+    // It lives: wherever the way to its ends leads by now.
+    question.fresh = false;
 }
 
 /// Why nobody on the link can have this source: it is one of this machine's own unicast addresses, or a
@@ -97,6 +100,14 @@ pub fn judge<T: Tables>(
 ) -> (Decision, bool) {
     lookup(tables, slot, head, &scratch.question, &mut scratch.search);
     let answer = &scratch.search.answer;
+    if answer.martian {
+        let decision = Decision {
+            source_zone: answer.source_zone,
+            destination_zone: answer.destination_zone,
+            ..Decision::plain(Reason::Martian)
+        };
+        return (decision, false);
+    }
     let mut decision = match scratch.packet.role {
         Role::Opens => of_opening(head, &scratch.question, answer),
         Role::Continues | Role::Error => of_stray(head, &scratch.question, answer),

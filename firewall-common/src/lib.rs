@@ -42,4 +42,5 @@ pub mod tables;
 mod user;
 pub mod verdict;
 mod vlan;
+pub mod way_back;
 pub mod zone;

@@ -27,6 +27,9 @@ pub(crate) fn list<T: Tables>(
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
+    if scratch.search.answer.martian {
+        return decision;
+    }
     let (decision, begins) = match stray(tables, at, head, scratch, decision) {
         Fate::TakenUp {
             decision,

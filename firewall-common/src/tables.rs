@@ -7,6 +7,7 @@ use crate::flow::{FlowKey, FragmentKey, Tuple};
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Entry, Moved, Permit, Track};
+use crate::way_back::WayBack;
 
 /// Which of the two session tables an entry is in.
 #[repr(u8)]
@@ -95,6 +96,10 @@ pub trait Tables: Copy {
     fn local(self, address: &Addr) -> u32;
     /// The kernel's routing decision for a packet that arrived by `interface`.
     fn route(self, tuple: &Tuple, interface: u32) -> Route;
+    /// What is known of the ways back to sources: `WAYS_…` of [`crate::way_back`].
+    fn ways_known(self) -> u32;
+    /// Where the way back to a source leads, seen from an interface.
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack;
     /// Is an interface guarded on ingress?
     fn guarded(self, interface: u32) -> bool;
     /// Is there a VLAN device, set up, on an interface for a tag ([`crate::source::Tag::word`])?

@@ -12,6 +12,7 @@ use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
+use crate::way_back::Ways;
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -45,6 +46,7 @@ pod!(
     Header,
     OfSession,
     Refused,
+    Ways,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.

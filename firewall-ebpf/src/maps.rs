@@ -16,6 +16,7 @@ use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES};
 use firewall_common::session::{Carry, Entry};
+use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
@@ -76,6 +77,9 @@ pub(crate) static VLANS: HashMap<VlanKey, u32, 8192, NO_PREALLOC> = HashMap::new
 /// This machine's own addresses.
 #[btf_map]
 pub(crate) static LOCALS: HashMap<Addr, LocalEntry, 65_536, NO_PREALLOC> = HashMap::new();
+/// The ways back to sources by prefix.
+#[btf_map]
+pub(crate) static WAYS: LpmTrie<[u8; 16], Ways, { MAX_WAYS as usize }> = LpmTrie::new();
 /// Failsafe rules by prefix.
 #[btf_map]
 pub(crate) static FAILSAFE_ADDRESSES: LpmTrie<[u8; 16], u64, 4096> = LpmTrie::new();

@@ -15,11 +15,13 @@ use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Moved, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::way_back::{WAYS_UNKNOWN, WayBack};
 
 use crate::atomics;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
     HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
+    WAYS,
 };
 use crate::room;
 use crate::route;
@@ -84,6 +86,13 @@ fn find_vlan(parent: u32, tag: u32) -> bool {
 fn find_failsafe_address(address: &Addr) -> u64 {
     let key = Key::new(128, address.to_bytes());
     FAILSAFE_ADDRESSES.get(&key).copied().unwrap_or(0)
+}
+
+/// [`WayBack`] as a number: between a program's functions the kernel wants plain ones.
+#[inline(never)]
+fn find_way_back(source: &Addr, interface: u32) -> u32 {
+    let ways = WAYS.get(&Key::new(128, source.to_bytes()));
+    ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface)) as u32
 }
 
 #[inline(never)]
@@ -207,6 +216,22 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     #[inline(always)]
     fn route(self, tuple: &Tuple, interface: u32) -> Route {
         route::find(self.context, tuple, interface)
+    }
+
+    #[inline(always)]
+    fn ways_known(self) -> u32 {
+        SETTINGS
+            .get(0)
+            .map_or(WAYS_UNKNOWN, |settings| settings.ways)
+    }
+
+    #[inline(always)]
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack {
+        match find_way_back(source, interface) {
+            0 => WayBack::Nowhere,
+            1 => WayBack::Elsewhere,
+            _ => WayBack::Here,
+        }
     }
 
     #[inline(always)]

@@ -16,6 +16,7 @@ use crate::policy::line::{
 use crate::policy::rule::{Action, MONITOR, Rule};
 use crate::policy::walk::walk;
 use crate::tables::{Sought, Tables, Work};
+use crate::way_back;
 use crate::zone::{Course, INTERFACE_CLASSES, ZONES, ZoneId};
 
 /// A question to the policy.
@@ -40,8 +41,10 @@ pub struct Question {
     pub leaving: bool,
     /// The destination is a multicast or broadcast address.
     pub group: bool,
+    /// It has just arrived and belongs to nothing: its source is held against the way back there.
+    pub fresh: bool,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
 }
 
 /// The answer: the rule that decides, if one does.
@@ -56,8 +59,10 @@ pub struct Answer {
     pub source_zone: ZoneId,
     /// Zone of the addressee.
     pub destination_zone: ZoneId,
+    /// Its source fails the check of its zone; the rules were not asked.
+    pub martian: bool,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
 }
 
 impl Answer {
@@ -94,6 +99,11 @@ pub fn lookup<T: Tables>(
     let (from, to) = zones(tables, slot, ask, search);
     search.answer.source_zone = from;
     search.answer.destination_zone = to;
+    let source = &ask.tuple.source;
+    if ask.fresh && way_back::fails(tables, head, from, source, ask.interface_in) {
+        search.answer.martian = true;
+        return;
+    }
     if head.flags & GENERATION_INTERFACES != 0 {
         search.interface = head.interface_records + head.interface_stride * kind(tables, slot, ask);
     }
@@ -236,6 +246,7 @@ impl Search {
         self.fields[SOURCE_PORT as usize] = u64::from(tuple.source_port);
         self.v6 = !destination.is_v4();
         self.answer.found = false;
+        self.answer.martian = false;
         self.order = u32::MAX;
         self.roots = [EMPTY; 8];
         self.count = 0;

@@ -11,7 +11,7 @@ use firewall_common::verdict::Decision;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Stray};
-use super::net::{Link, Local};
+use super::net::{Feasible, Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
@@ -28,6 +28,7 @@ pub(crate) struct Pins {
     pub(crate) names: Vec<(u32, String)>,
     pub(crate) attached: Vec<Attached>,
     pub(crate) locals: Vec<Local>,
+    pub(crate) ways: Option<(Feasible, bool)>,
     pub(crate) sessions: Vec<Live>,
     pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) applies: u32,
@@ -240,6 +241,11 @@ impl Plane for Fake {
 
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {
         locals.clone_into(&mut self.pins().locals);
+        Ok(())
+    }
+
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()> {
+        self.pins().ways = Some((ways.clone(), several));
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Stray, Timeouts};
-use super::net::{Link, Local, LocalKind, Vlan};
+use super::net::{Feasible, Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
@@ -287,6 +287,10 @@ impl Plane for Kernel {
             (mapped(local.net.addr()), kind)
         });
         Ok(self.0.set_locals(&known.collect::<Vec<_>>())?)
+    }
+
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()> {
+        Ok(self.0.set_ways(&ways.ways, several)?)
     }
 
     fn set_interfaces(

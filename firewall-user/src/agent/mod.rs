@@ -17,6 +17,7 @@ pub(crate) mod fake;
 pub mod history;
 pub mod interfaces;
 pub mod kernel;
+mod last_good;
 mod lists;
 pub mod lock;
 mod lockout;
@@ -40,4 +41,5 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod watch;
+mod ways;
 mod zones;

@@ -11,7 +11,7 @@ use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
 
 use super::config::{FailsafeRule, SessionConfig, Stray};
-use super::net::{Link, Local};
+use super::net::{Feasible, Link, Local};
 use super::revision::Identity;
 use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -172,6 +172,8 @@ pub trait Plane: Send {
     fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
+    /// Tells the ways back to sources, and whether several interfaces are guarded.
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()>;
     /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.
     fn set_interfaces(
         &mut self,

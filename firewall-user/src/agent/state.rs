@@ -2,22 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use firewall_common::config::GENERATION_MONITOR;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use super::alive::Looked;
 use super::config::{AgentConfig, Late};
 use super::eyes::Eyes;
 use super::history::{History, Record};
+use super::last_good::Given;
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Socket};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
+use super::ways::Ways;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
 use crate::policy::compiled::{Compiled, Numbers};
@@ -152,6 +156,10 @@ pub struct Agent {
     /// Those that were there when the agent first looked, by index.
     pub(super) early: Option<BTreeSet<u32>>,
     locals: Vec<Local>,
+    /// The ways back to sources, as last worked out.
+    pub(super) ways: Option<Ways>,
+    /// Rung where the ways may have changed with the interfaces.
+    pub(super) ways_again: Arc<Notify>,
     /// What somebody should look at, by subject.
     pub warnings: BTreeMap<String, String>,
     /// How applies went.
@@ -167,8 +175,9 @@ impl Agent {
     pub fn new(settings: Settings, open: Opener) -> anyhow::Result<Self> {
         let state = &settings.paths.state;
         let cannot = || format!("cannot use the state directory {}", state.display());
-        let history = History::open(state).with_context(cannot)?;
-        let numbers = history.numbers().with_context(cannot)?;
+        let mut history = History::open(state).with_context(cannot)?;
+        let numbers = history.numbers();
+        let damage = history.damage();
         let mut agent = Self {
             settings,
             plane: None,
@@ -184,19 +193,22 @@ impl Agent {
             interfaces: Vec::new(),
             early: None,
             locals: Vec::new(),
+            ways: None,
+            ways_again: Arc::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
             eyes: Eyes::default(),
         };
+        agent.note("state", damage);
         agent.plane()?;
         Ok(agent)
     }
 
     /// Reads what is pinned, beside a history that is only read: for the command line without an agent.
     pub fn reading(settings: Settings, plane: Box<dyn Plane>) -> anyhow::Result<Self> {
-        let history = History::read_only(&settings.paths.state)?;
-        let numbers = history.numbers()?;
+        let mut history = History::read_only(&settings.paths.state)?;
+        let numbers = history.numbers();
         let interfaces = plane.attached()?.into_iter().map(|attached| InterfaceLine {
             others: Vec::new(),
             name: attached.name,
@@ -228,6 +240,8 @@ impl Agent {
             adopted: 0,
             sockets: Box::new(net::living),
             locals: Vec::new(),
+            ways: None,
+            ways_again: Arc::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
@@ -259,6 +273,9 @@ impl Agent {
             let config = &self.settings.config;
             plane.set_host(&config.sessions, &config.failsafe)?;
             plane.set_locals(&self.locals)?;
+            if let Some(ways) = &self.ways {
+                plane.set_ways(&ways.feasible, ways.several)?;
+            }
             self.plane = Some(plane);
             self.open_eyes();
         }
@@ -346,6 +363,13 @@ impl Agent {
         self.tell_file();
         let links = self.links.clone();
         self.reconcile(links);
+    }
+
+    /// It has started, or read its file again: those settings are kept, or it is said why they are not the file's.
+    pub fn goes_by(&mut self, given: Given) {
+        let kept = given.keep(&self.settings.paths);
+        let failed = |e| format!("the last good copy of the agent file cannot be kept: {e}");
+        self.note("agent-file", given.trouble.or(kept.err().map(failed)));
     }
 
     /// Ends enforcement: links and maps unpinned.

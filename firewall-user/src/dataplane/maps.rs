@@ -17,6 +17,7 @@ use firewall_common::flow::FlowKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
+use firewall_common::way_back::Ways;
 
 use super::error::{Error, Result};
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
@@ -41,6 +42,7 @@ pub(super) struct Maps {
     pub guarded: Table<u32, u32>,
     pub vlans: Table<VlanKey, u32>,
     pub locals: Table<Addr, LocalEntry>,
+    pub ways: Table<AddressKey, Ways>,
     pub failsafe_addresses: Table<AddressKey, u64>,
     pub failsafe_services: Table<ServiceKeyPrefix, [u32; 2]>,
     pub sessions: Table<FlowKey, Entry>,
@@ -74,6 +76,7 @@ impl Maps {
             guarded: Table::open(at, "GUARDED")?,
             vlans: Table::open(at, "VLANS")?,
             locals: Table::open(at, "LOCALS")?,
+            ways: Table::open(at, "WAYS")?,
             failsafe_addresses: Table::open(at, "FAILSAFE_ADDRESSES")?,
             failsafe_services: Table::open(at, "FAILSAFE_SERVICES")?,
             sessions: Table::open(at, "SESSIONS")?,

@@ -21,6 +21,7 @@ use firewall_common::session::Entry;
 use firewall_common::source::{Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
+use firewall_common::way_back::Ways;
 use ipnet::IpNet;
 
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -60,6 +61,7 @@ pub struct MemoryTables {
     vlans: BTreeSet<(u32, u32)>,
     locals: HashMap<Addr, u32>,
     routes: Prefixes<Route>,
+    ways: Prefixes<Ways>,
     guarded: BTreeSet<u32>,
     failsafe_addresses: Vec<(IpNet, u64)>,
     failsafe_services: Prefixes<u64>,
@@ -165,6 +167,12 @@ impl MemoryTables {
     pub fn add_route(&mut self, prefix: IpNet, route: Route) {
         let (key, length) = mapped_net(prefix);
         self.routes.insert(key, length, route);
+    }
+
+    /// Makes known the interfaces that lead back to a prefix; what is known in all, [`Settings::ways`] says.
+    pub fn add_ways(&mut self, prefix: IpNet, ways: Ways) {
+        let (key, length) = mapped_net(prefix);
+        self.ways.insert(key, length, ways);
     }
 
     /// Guards an interface on ingress.

@@ -35,6 +35,7 @@ mod sessions;
 mod stack;
 mod swap;
 mod table;
+mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -211,6 +211,15 @@ pub enum SourceCheck {
     Off,
 }
 
+impl SourceCheck {
+    /// Every check, with the word it is written by.
+    pub const ALL: [(&str, Self); 3] = [
+        ("strict", Self::Strict),
+        ("loose", Self::Loose),
+        ("off", Self::Off),
+    ];
+}
+
 /// A zone: who is at the other end.
 #[derive(Debug, Clone)]
 pub struct Zone {
@@ -233,6 +242,20 @@ pub struct Zone {
     pub connected: Vec<String>,
     /// `management: true`.
     pub management: bool,
+    /// `source_check`; where it is absent, see [`Self::checks`].
+    pub source_check: Option<SourceCheck>,
+}
+
+impl Zone {
+    /// What its sources are held against on a host that guards several interfaces, or at most one.
+    #[must_use]
+    pub const fn checks(&self, several: bool) -> SourceCheck {
+        match self.source_check {
+            Some(check) => check,
+            None if several && self.has_cidrs => SourceCheck::Strict,
+            None => SourceCheck::Loose,
+        }
+    }
 }
 
 /// One end of a policy block.

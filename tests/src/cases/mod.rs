@@ -13,6 +13,7 @@ mod reject;
 mod revocation;
 mod routed;
 mod rules;
+mod source_check;
 mod strays;
 mod tcp;
 mod udp_and_ping;
@@ -33,6 +34,7 @@ pub fn all() -> Vec<Case> {
         fragments::CASES,
         essentials::CASES,
         zones::CASES,
+        source_check::CASES,
         rules::CASES,
         tcp::CASES,
         windows::CASES,

@@ -9,11 +9,12 @@ use firewall_common::reply::{Reply, build};
 use firewall_common::source::{BareSlice, PacketSource, Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Verdict;
+use firewall_common::way_back::WAYS_OF_SEVERAL;
 use firewall_common::zone::ZONES;
 use firewall_user::dataplane::memory::MemoryTables;
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
-use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans};
+use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans, ways, ways_back};
 
 const ETH0: u32 = 2;
 const ETH1: u32 = 3;
@@ -57,6 +58,10 @@ impl Default for HostBench {
         ] {
             tables.add_route(prefix.parse().expect("a prefix"), route(interface));
         }
+        for (net, eth0, eth1) in ways_back() {
+            tables.add_ways(net, ways(eth0.then_some(ETH0), eth1.then_some(ETH1)));
+        }
+        tables.settings.ways = WAYS_OF_SEVERAL;
         Self {
             tables,
             now: 1000 * SECOND,

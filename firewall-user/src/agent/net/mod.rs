@@ -3,18 +3,22 @@
 mod beside;
 mod connected;
 mod events;
+mod feasible;
 pub mod guard;
 pub mod hook;
 mod links;
 mod locals;
+mod routes;
 mod sockets;
 mod way;
 
 pub use beside::{Filter, Xdp};
 pub use connected::connected;
 pub use events::{Changed, watch};
+pub use feasible::{Feasible, feasible};
 pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
+pub use routes::{Route, To, routes};
 pub use sockets::{Socket, Standing, sockets};
 pub use way::Ways;
 

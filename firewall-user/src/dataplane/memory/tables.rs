@@ -8,6 +8,7 @@ use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
 use firewall_common::session::{Entry, Moved, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::way_back::WayBack;
 
 use super::{MemoryTables, Moving, bits};
 
@@ -130,6 +131,15 @@ impl<'t> Tables for &'t MemoryTables {
         }
         let route = self.routes.longest(bits(&tuple.destination));
         route.copied().unwrap_or(nowhere)
+    }
+
+    fn ways_known(self) -> u32 {
+        self.settings.ways
+    }
+
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack {
+        let ways = self.ways.longest(bits(source));
+        ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface))
     }
 
     fn guarded(self, interface: u32) -> bool {

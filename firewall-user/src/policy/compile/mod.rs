@@ -97,7 +97,7 @@ pub fn compile(
         classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
     let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
     let addresses = classes.lines().map_err(one)?;
-    let head = Generation {
+    let mut head = Generation {
         rules: active.len() as u32,
         flags: flags(policy, &active, classes.differ()),
         essentials: essentials(&policy.essentials),
@@ -108,6 +108,7 @@ pub fn compile(
         management: zones::management(policy, numbers),
         ..Generation::default()
     };
+    zones::checks(policy, numbers, &mut head);
     let rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
     Ok(Compiled {
         head,

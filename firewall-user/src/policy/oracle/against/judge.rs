@@ -3,8 +3,9 @@
 use firewall_common::flow::Hook;
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
+use firewall_common::way_back::{WAYS_OF_ONE, WAYS_OF_SEVERAL, Ways};
 
-use super::world;
+use super::{world, world_with_ways_back};
 use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::{Clock, Compiled};
 use crate::policy::oracle::{Way, World};
@@ -58,9 +59,20 @@ pub struct Memory {
     compiled: Option<Compiled>,
     tables: MemoryTables,
     routes: World,
+    /// Sources are held against the way back.
+    with_ways_back: bool,
 }
 
 impl Memory {
+    /// Sources are held against the way back, too.
+    #[must_use]
+    pub fn with_ways_back() -> Self {
+        Self {
+            with_ways_back: true,
+            ..Self::default()
+        }
+    }
+
     /// The tables hold the routes of one host at a time.
     fn build(&mut self, world: &World) {
         self.tables = self
@@ -74,6 +86,22 @@ impl Memory {
                 interface: *interface,
             };
             self.tables.add_route(*net, route);
+        }
+        for (net, by) in &world.back {
+            let mut ways = Ways::default();
+            let places = ways.interfaces.iter_mut().zip(by);
+            places.for_each(|(place, index)| *place = *index);
+            self.tables.add_ways(*net, ways);
+        }
+        if !world.back.is_empty() {
+            // As the agent has it: no way of IPv6 is one of IPv4.
+            self.tables
+                .add_ways("0.0.0.0/0".parse().unwrap(), Ways::default());
+            self.tables.settings.ways = if world.several {
+                WAYS_OF_SEVERAL
+            } else {
+                WAYS_OF_ONE
+            };
         }
         self.routes = world.clone();
     }
@@ -92,7 +120,12 @@ impl Judge for Memory {
     }
 
     fn world(&self) -> World {
-        world(&[1, 2, 3, 4, 5])
+        let indexes = [1, 2, 3, 4, 5];
+        if self.with_ways_back {
+            world_with_ways_back(&indexes)
+        } else {
+            world(&indexes)
+        }
     }
 
     fn gateway(&self) -> (u32, u32) {

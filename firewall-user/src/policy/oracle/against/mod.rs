@@ -54,6 +54,16 @@ pub const ROUTES: [(&str, usize); 6] = [
     ("fe80::/10", 1),
 ];
 
+/// Ways back to sources, each with the places in [`INTERFACES`] of those that lead there.
+const BACK: [(&str, &[usize]); 6] = [
+    ("10.0.0.0/8", &[1, 2]),
+    ("10.1.0.0/16", &[2]),
+    ("10.2.0.0/16", &[]),
+    ("128.0.0.0/1", &[0, 3]),
+    ("::/0", &[0, 1, 2]),
+    ("fd00::/8", &[3]),
+];
+
 /// The host that random packets cross; its [`INTERFACES`] have these indexes.
 #[must_use]
 pub fn world(indexes: &[u32; 5]) -> World {
@@ -64,6 +74,22 @@ pub fn world(indexes: &[u32; 5]) -> World {
         own: OWN.map(|own| own.parse().unwrap()).into(),
         broadcasts: [BROADCAST.parse().unwrap()].into(),
         routes: ROUTES.map(route).into(),
+        back: Vec::new(),
+        several: false,
+    }
+}
+
+/// The same, and sources are held against these ways back.
+#[must_use]
+pub fn world_with_ways_back(indexes: &[u32; 5]) -> World {
+    let back = |(net, places): &(&str, &[usize])| {
+        let by = places.iter().map(|place| indexes[*place]).collect();
+        (net.parse().unwrap(), by)
+    };
+    World {
+        back: BACK.iter().map(back).collect(),
+        several: true,
+        ..world(indexes)
     }
 }
 

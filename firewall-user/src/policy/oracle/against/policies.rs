@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::dice::Dice;
 use crate::policy::model::{
     Action, AddressSet, Addresses, Block, Ends, Essentials, Mode, Policy, RoutedAction, Rule,
-    Service, Span, Unmatched, Zone,
+    Service, SourceCheck, Span, Unmatched, Zone,
 };
 
 /// The interfaces of the host.
@@ -122,6 +122,14 @@ fn unmatched(dice: &mut Dice) -> Unmatched {
     }
 }
 
+/// What may be said of sources.
+const CHECKS: [Option<SourceCheck>; 4] = [
+    None,
+    Some(SourceCheck::Strict),
+    Some(SourceCheck::Loose),
+    Some(SourceCheck::Off),
+];
+
 /// Zones that `check` would let pass: no prefix twice, no interface in two interface-only zones.
 fn zones(dice: &mut Dice) -> Vec<Zone> {
     let mut used = BTreeSet::new();
@@ -135,6 +143,7 @@ fn zones(dice: &mut Dice) -> Vec<Zone> {
         } else {
             Vec::new()
         };
+        let cidrs_drawn = cidrs.len();
         cidrs.retain(|net| used.insert(*net));
         let interfaces: Vec<String> = if only_interface {
             vec![apart.remove(dice.below(apart.len())).to_owned()]
@@ -157,6 +166,7 @@ fn zones(dice: &mut Dice) -> Vec<Zone> {
                 Vec::new()
             },
             management: false,
+            source_check: CHECKS[(index + cidrs_drawn) % CHECKS.len()],
         });
     }
     let chosen = dice.below(zones.len());
