@@ -1,5 +1,10 @@
 //! Every frame of the fuzzer's corpus through the parsers: what they reach is what fuzzing reached.
 
+#![allow(
+    clippy::expect_used,
+    reason = "a test that cannot go on must stop with a message"
+)]
+
 #[path = "../../tests/fuzz/src/parsers.rs"]
 mod parsers;
 

@@ -8,15 +8,15 @@ use firewall_common::source::{BareSlice, PacketSource, Slice, Tag};
 
 /// Frames of an input.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Count {
+pub(crate) struct Count {
     /// Can be read.
-    pub read: usize,
+    pub(crate) read: usize,
     /// Cannot.
-    pub refused: usize,
+    pub(crate) refused: usize,
 }
 
 /// Reads every frame of an input; panics where what is read of one cannot be.
-pub fn read_all(mut bytes: &[u8]) -> Count {
+pub(crate) fn read_all(mut bytes: &[u8]) -> Count {
     let mut count = Count::default();
     while let Some((how, frame, rest)) = next(bytes) {
         bytes = rest;

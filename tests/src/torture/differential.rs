@@ -26,6 +26,19 @@ pub(super) fn run(effort: &Effort) -> Result<Vec<Figure>> {
             0,
             drops,
         ),
+        windows(effort, report.windows),
         Figure::at_most("known causes that occurred", CAUSES, report.causes.len()),
     ])
+}
+
+/// In the short form it is told only: the two trackers of windows are still being held against each other.
+fn windows(effort: &Effort, [more, less]: [u64; 2]) -> Figure {
+    let seen = format!("{more} let by, {less} dropped");
+    let held = !effort.long || (more, less) == (0, 0);
+    Figure::new(
+        "segments of conversations judged otherwise",
+        "none, at length",
+        seen,
+        held,
+    )
 }
