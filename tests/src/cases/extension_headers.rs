@@ -9,6 +9,7 @@ use crate::case::{Case, Family, arrives};
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
 fn open(f: &Family) -> Packet {
@@ -41,6 +42,12 @@ pub(super) const CASES: &[Case] = &[
             .extension(HOP_BY_HOP, &[1, 4])
             .extension(DESTINATION, &[1, 4]);
         vec![arrives(packet.extension(ROUTING, &[4, 0]).frame(), RuleDeny).by("inbound/telnet")]
+    })
+    .v6(),
+    Case::new("authentication-header-is-the-protocol", WEB, |f| {
+        // What stands behind it opens nothing: a rule that wants it says `ah`, as for IPv4.
+        let packet = open(f).extension(AUTHENTICATION, &[0; 6]);
+        vec![arrives(packet.frame(), NoPolicy)]
     })
     .v6(),
     Case::new("hop-by-hop-not-first", WEB, |f| {
