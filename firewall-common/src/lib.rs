@@ -40,8 +40,9 @@ pub mod source;
 mod stray;
 pub mod tables;
 #[cfg(feature = "user")]
-mod user;
+pub mod user;
 pub mod verdict;
 mod vlan;
+pub mod watch;
 pub mod way_back;
 pub mod zone;

@@ -12,6 +12,7 @@ use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
+use crate::watch::{KernelDrop, Offsets};
 use crate::way_back::Ways;
 
 macro_rules! pod {
@@ -46,11 +47,13 @@ pod!(
     Header,
     OfSession,
     Refused,
+    KernelDrop,
+    Offsets,
     Ways,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.
-pub(crate) fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+pub fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
     }

@@ -16,6 +16,7 @@ use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES};
 use firewall_common::session::{Carry, Entry};
+use firewall_common::watch::KERNEL_DROP_BYTES;
 use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
 
@@ -164,6 +165,13 @@ static ZONE_NAMES: Array<Name, ZONES> = Array::new();
 /// What the slots hold; for people, never read here.
 #[btf_map]
 static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
+
+/// Packets of handshakes that the kernel dropped; not pinned, for only an agent asks.
+#[btf_map]
+pub(crate) static KERNEL_DROPS: RingBuf<u64, { KERNEL_DROP_BYTES as usize }> = RingBuf::new();
+/// When the next of them may be told (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static KERNEL_DROP_LIMIT: Array<u64, 1> = Array::new();
 
 /// `BPF_F_MMAPABLE`: the agent has it in its own memory.
 const MMAPABLE: usize = 0x400;

@@ -12,6 +12,7 @@ pub mod classbench;
 pub mod differential;
 pub mod earlier;
 pub mod fuzz;
+pub mod faults;
 pub mod machine;
 pub mod net;
 pub mod package;

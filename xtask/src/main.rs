@@ -8,6 +8,7 @@ mod build;
 mod command;
 mod demo;
 mod fuzz;
+mod faults;
 mod kernels;
 mod lint;
 mod mutants;
@@ -46,6 +47,8 @@ enum Task {
     Test(test::Args),
     /// Three namespaces, the real agent, real packets, about a minute
     Demo(demo::Args),
+    /// Every fault of a handshake, made on purpose and named; healthy connections over a lossy path
+    Faults(faults::Args),
     /// What a packet, a look-up and an apply cost: a table, and a record in `bench/runs`
     Bench(bench::Args),
     /// The worst that can be done to it, row by row, and a table of what held; many minutes
@@ -75,6 +78,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Faults(args) => faults::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
         Task::Fuzz(args) => fuzz::run(&args),

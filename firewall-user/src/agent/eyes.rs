@@ -18,10 +18,10 @@ use super::clock;
 use super::plane::Live;
 use super::state::Agent;
 use crate::dataplane::{Session, Swept};
-use crate::detect::Listeners;
 use crate::events::Hub;
 use crate::events::file::Sink;
 use crate::events::reader::Reader;
+use crate::events::watcher::Watcher;
 
 /// The agent's eyes.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Eyes {
     pub hub: Arc<Hub>,
     /// Reads the ring of the tables that are open.
     reader: Option<Reader>,
+    /// Listens to the kernel's own word on what it drops.
+    watcher: Option<Watcher>,
     /// Buckets of records of ended sessions: by themselves, and by a rule's `log`.
     paid_until: [u64; 2],
     /// Records left out since the last.
@@ -52,6 +54,7 @@ impl Agent {
         };
         self.eyes.reader = reader;
         self.note("records", failure);
+        self.watch_kernel();
         self.tell_names();
         self.tell_file();
     }
@@ -59,6 +62,20 @@ impl Agent {
     /// The tables go: nobody reads them any more.
     pub(super) fn close_eyes(&mut self) {
         self.eyes.reader = None;
+        self.eyes.watcher = None;
+    }
+
+    /// Listens to what the kernel drops of handshakes. Where it cannot, causes are named by less: that is said in
+    /// the log, and is no fault of this host's.
+    fn watch_kernel(&mut self) {
+        self.eyes.watcher = None;
+        let plan = self.plane.as_ref().and_then(|plane| plane.watch());
+        let hub = Arc::clone(&self.eyes.hub);
+        let started = plan.map(|plan| Watcher::start(plan, hub)).transpose();
+        if let Err(error) = &started {
+            self.eyes.hub.set_blind(Some(error.to_string()));
+        }
+        self.eyes.watcher = started.ok().flatten();
     }
 
     /// Names for records, after a change of policy or interfaces.
@@ -98,7 +115,9 @@ impl Agent {
         }
         self.eyes.hub.tell(&told);
         let half_open: Vec<Live> = swept.half_open.iter().map(live).collect();
-        self.eyes.hub.look(&half_open, Listeners::now);
+        let completed: Vec<Live> = swept.completed.iter().map(live).collect();
+        let mut here = self.here();
+        self.eyes.hub.look(&half_open, &completed, &mut here);
         let Some(plane) = self.plane.as_mut() else {
             return;
         };

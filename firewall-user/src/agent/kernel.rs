@@ -23,7 +23,7 @@ use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
 use crate::dataplane::{
     Dataplane, Error, EventCounts, Failsafe, Info, Ingress, Neighbour, Options, Ring, Session,
-    SessionCounts, Swept, Trial,
+    SessionCounts, Swept, Trial, WatchPlan,
 };
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -259,6 +259,10 @@ impl Plane for Kernel {
 
     fn ring(&self) -> anyhow::Result<Option<Ring>> {
         Ok(Some(self.0.ring()?))
+    }
+
+    fn watch(&self) -> Option<WatchPlan> {
+        Some(self.0.watch())
     }
 
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {

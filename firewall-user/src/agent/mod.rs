@@ -4,6 +4,7 @@ mod adopt;
 mod alive;
 mod announce;
 pub mod apply;
+mod around;
 pub mod candidate;
 pub mod clock;
 pub mod config;

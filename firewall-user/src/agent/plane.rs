@@ -13,7 +13,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Feasible, Link, Local};
 use super::revision::Identity;
-use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept, WatchPlan};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
@@ -166,6 +166,10 @@ pub trait Plane: Send {
     fn add_counts(&mut self, amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()>;
     /// The ring that records come by; `None` where there is none.
     fn ring(&self) -> anyhow::Result<Option<Ring>>;
+    /// How to watch what the kernel drops of handshakes; `None` where there is no kernel.
+    fn watch(&self) -> Option<WatchPlan> {
+        None
+    }
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
     /// Tells which VLAN devices are set up.

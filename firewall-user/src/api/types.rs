@@ -280,6 +280,25 @@ pub struct OneSidedRow {
     pub evidence: Vec<String>,
     /// What to try next.
     pub advice: String,
+    /// It is still so: its last packet was a short while ago.
+    #[serde(default)]
+    pub current: bool,
+    /// Its like: the same direction, cause, network of the peer, and port.
+    #[serde(default)]
+    pub group: Group,
+}
+
+/// What handshakes that do not complete have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Group {
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Why.
+    pub cause: String,
+    /// The network of the peer; of a flood, which has many, absent.
+    pub network: Option<String>,
+    /// The port that is asked for; of a scan, which tries many, absent.
+    pub port: Option<u16>,
 }
 
 /// `POST /v1/apply`.

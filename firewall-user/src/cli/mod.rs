@@ -5,8 +5,10 @@ mod apply;
 mod completions;
 mod confirm;
 mod detach;
+mod diagnose;
 mod doctor;
 mod drops;
+mod exposure;
 mod flows;
 mod history;
 mod interfaces;
@@ -87,6 +89,8 @@ enum Command {
     Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Diagnose(diagnose::Diagnose),
+    Exposure(exposure::ExposureCommand),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
@@ -133,6 +137,8 @@ pub fn main() -> ExitCode {
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Diagnose(diagnose) => diagnose.go(&context),
+        Command::Exposure(exposure) => exposure.go(&context),
         Command::Doctor(doctor) => doctor.go(&context),
         Command::Completions(completions) => completions.go(&context),
         Command::Man(man) => man.go(&context),

@@ -19,6 +19,7 @@ mod force;
 mod home;
 mod hooks;
 mod host;
+mod kernel_types;
 mod living;
 mod load;
 mod maps;
@@ -36,6 +37,7 @@ mod sessions;
 mod stack;
 mod swap;
 mod table;
+mod watch;
 mod ways;
 mod window;
 
@@ -63,6 +65,7 @@ pub use migrate::TakenOver;
 pub use neighbours::Neighbour;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
+pub use watch::{Watch, WatchPlan};
 
 use self::load::{KernelLog, Programs};
 use self::maps::Maps;

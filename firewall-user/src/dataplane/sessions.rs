@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
+use firewall_common::packet::protocol;
 use firewall_common::session::end::Cause;
 use firewall_common::session::{Entry, State};
 use firewall_common::tables::Table as Which;
@@ -52,9 +53,17 @@ pub struct Swept {
     pub ended: Vec<Session>,
     /// Half-open sessions that are left.
     pub half_open: Vec<Session>,
+    /// TCP sessions that were opened a short while ago and have completed their handshake; not all, where there are
+    /// many.
+    pub completed: Vec<Session>,
     /// Sessions of this host's own sockets that have been silent for half of what they may be.
     pub waning: Vec<FlowKey>,
 }
+
+/// Nanoseconds for which a completed handshake is worth telling.
+const LATELY: u64 = 60_000_000_000;
+/// How many are told.
+const TOLD: usize = 8192;
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
 pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> {
@@ -71,6 +80,11 @@ pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> 
         .collect();
     audit.look(&maps.counts, &half_open, &live);
     swept.half_open = half_open.into_iter().map(of(Which::HalfOpen)).collect();
+    let lately = live.into_iter().filter(|(key, entry)| {
+        key.protocol == protocol::TCP && now.saturating_sub(entry.opened) < LATELY
+    });
+    let lately = lately.take(TOLD).map(of(Which::Sessions));
+    swept.completed = lately.collect();
     let ended = ended.into_iter().map(of(Which::Sessions));
     swept.ended.extend(ended);
     // Stand-ins and traces are nobody's conversations: they go without a word.

@@ -21,8 +21,8 @@ pub use feasible::{Feasible, feasible};
 pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
 pub use routes::{Route, To, routes};
-pub use sockets::{Socket, Standing, sockets};
-pub use way::Ways;
+pub use sockets::{Socket, Standing, connection, listening, sockets};
+pub use way::{Path, Ways};
 
 use crate::policy::hosts::Connected;
 

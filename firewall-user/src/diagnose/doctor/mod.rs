@@ -11,7 +11,7 @@ mod files;
 mod hooks;
 mod kernel;
 mod look;
-mod nft;
+pub(super) mod nft;
 mod rights;
 mod sysctls;
 
