@@ -59,7 +59,7 @@ pub(crate) fn list<T: Tables>(
         scratch.ended = scratch.entry;
     }
     scratch.entry = Entry::default();
-    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
+    judge::permit(&scratch.search.answer, head.epoch, &mut scratch.entry);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
     let put = open(tables, at, begins, head.management != 0, scratch);

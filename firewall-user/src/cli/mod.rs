@@ -10,6 +10,7 @@ mod drops;
 mod flows;
 mod history;
 mod interfaces;
+mod kill;
 mod man;
 mod one_sided;
 mod output;
@@ -18,6 +19,7 @@ mod policy;
 mod rollback;
 mod run;
 mod sessions;
+mod set;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -78,6 +80,8 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    #[command(subcommand)]
+    Set(set::SetCommand),
     Flows(flows::Flows),
     Drops(drops::DropsCommand),
     OneSided(one_sided::OneSided),
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Set(set) => set.go(&context),
         Command::Flows(flows) => flows.go(&context),
         Command::Drops(drops) => drops.go(&context),
         Command::OneSided(one_sided) => one_sided.go(&context),
