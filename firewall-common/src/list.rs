@@ -60,7 +60,7 @@ pub(crate) fn list<T: Tables>(
         scratch.ended = scratch.entry;
     }
     scratch.entry = Entry::default();
-    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
+    judge::permit(&scratch.search.answer, head.epoch, &mut scratch.entry);
     scratch.entry.opening = welcome(&scratch.search.answer, scratch.question.group);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;

@@ -185,6 +185,10 @@ fn wire_overhead(packets: u32, packet: &Packet) -> u32 {
 #[inline(never)]
 fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> bool {
     scratch.decision = stages(tables, at, head, scratch);
+    if scratch.happened.told != 0 {
+        scratch.decision.verdict = Verdict::Rejected;
+        scratch.decision.answer = true;
+    }
     !scratch.decision.passes()
 }
 

@@ -185,8 +185,35 @@ pub struct Entry {
     pub opening: u8,
     /// [`room::MANAGED`] and [`room::CAPPED`]: which counts of the tables it is in.
     pub counted: u8,
+    /// [`OnChange`] by number, of the rule that it was let in by.
+    pub on_change: u8,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: u8,
+}
+
+/// What a change does to a live session that it does not allow any more.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// It ends.
+    Recheck = 0,
+    /// It goes on.
+    Keep = 1,
+    /// It ends, and where it is TCP both ends are told.
+    Reset = 2,
+}
+
+impl OnChange {
+    /// From its number; what is unknown ends.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Keep,
+            2 => Self::Reset,
+            _ => Self::Recheck,
+        }
+    }
 }
 
 /// What a session has come to in tables that were replaced after it had been copied.
@@ -283,6 +310,13 @@ impl Entry {
     #[must_use]
     pub const fn welcomes(&self) -> bool {
         self.opening & WELCOMES != 0
+    }
+
+    /// What a change does to it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn on_change(&self) -> OnChange {
+        OnChange::from_number(self.on_change)
     }
 
     /// Is it a conversation of its own: neither a stand-in nor a trace?

@@ -3,14 +3,15 @@
 use crate::addr::Addr;
 use crate::answers::asked;
 use crate::config::Generation;
+use crate::event::{BOTH, Happened, SENDER};
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
-use crate::packet::protocol;
+use crate::packet::{Role, protocol};
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
 use crate::session::end::Cause;
-use crate::session::{self, ENDED, Entry, MONITORED, Moved, REPLIES_ARRIVE, Step};
+use crate::session::{self, ENDED, Entry, MONITORED, Moved, OnChange, REPLIES_ARRIVE, State, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -47,6 +48,10 @@ pub(crate) fn sessions<T: Tables>(
     }
     let from_opener = entry.is_opener(side);
     if entry.is_ended() {
+        if is_told(key, entry) && !matches!(packet.role, Role::Opens) {
+            happened.told = SENDER;
+            return Some(in_session(Reason::Revoked, entry));
+        }
         return recognised(tables, at, handle, entry, *onward);
     }
     if *onward && entry.seen_on_arrival(from_opener) {
@@ -85,11 +90,7 @@ pub(crate) fn sessions<T: Tables>(
         }
         // In monitor mode the session goes on, so that it can be judged again.
         if !matches!(reason, Reason::Session | Reason::Adopted) && !monitors(head) {
-            if tables.close(key, entry) {
-                *ended = *entry;
-                happened.closed = Cause::of_refusal(reason) as u8;
-                leave_a_trace(tables, key, entry);
-            }
+            end(tables, key, entry, ended, happened, reason, at.now);
             return Some(in_session(reason, entry));
         }
     }
@@ -129,20 +130,55 @@ const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
     judged && (changed || (entry.permit.expires != 0 && now >= entry.permit.expires))
 }
 
+/// The policy ends a session.
+#[inline(always)]
+fn end<T: Tables>(
+    tables: T,
+    key: &FlowKey,
+    entry: &mut Entry,
+    ended: &mut Entry,
+    happened: &mut Happened,
+    reason: Reason,
+    now: u64,
+) {
+    if tables.close(key, entry) {
+        *ended = *entry;
+        happened.closed = Cause::of_refusal(reason) as u8;
+        leave_a_trace(tables, key, entry, now);
+    }
+    if is_told(key, entry) {
+        happened.told = BOTH;
+    }
+}
+
 /// What is left of a session that the policy has ended.
 ///
 /// Where any packet may open, one of the responder would open the next, if it comes translated and its
 /// stand-in still lives: nothing else tells it from an opening (see [`crate::onward`]). So such a session
 /// stays to be recognised, for as long as it would have lived in silence. It is no session any more. If
 /// another CPU has opened the next one in this instant, it is lost, and its next packet opens it anew.
+///
+/// A TCP session whose ends are to be told stays for as long as one that is closed: whoever sends a segment of
+/// it meanwhile is answered with a reset. So a reset that came with another sequence number than expected, and is
+/// questioned (RFC 5961 section 3.2), is followed by the right one.
 #[inline(always)]
-fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry) {
+fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry, now: u64) {
     if key.protocol == protocol::TCP {
-        return;
+        if !is_told(key, entry) {
+            return;
+        }
+        entry.track.state = State::Close as u8;
+        entry.last_seen = now;
     }
     entry.track.flags |= ENDED;
     // Where the table is full there is no trace; what would pass by that is refused for want of room.
     let _put = tables.promote(key, entry);
+}
+
+/// Are the ends of this session told that it has ended?
+#[inline(always)]
+const fn is_told(key: &FlowKey, entry: &Entry) -> bool {
+    matches!(entry.on_change(), OnChange::Reset) && key.protocol == protocol::TCP
 }
 
 /// A packet of a session that the policy has ended. On its way onward it belongs to nothing; elsewhere
@@ -172,13 +208,19 @@ fn anew<T: Tables>(
     answer: &Answer,
     entry: &mut Entry,
 ) -> Reason {
-    match judge::again(head, answer, entry, now) {
-        Ok(permit) => {
-            entry.permit = permit;
-            tables.permit(handle, &permit);
+    let judged = judge::again(head, answer, entry, now);
+    let kept = matches!(entry.on_change(), OnChange::Keep);
+    if kept && judged.is_err() {
+        // Not asked again before the next change.
+        entry.permit.epoch = head.epoch;
+        entry.permit.expires = 0;
+    }
+    match judged {
+        Err(refusal) if !kept => refusal,
+        _ => {
+            tables.permit(handle, entry);
             Reason::Session
         }
-        Err(refusal) => refusal,
     }
 }
 

@@ -21,6 +21,7 @@ use super::net::{self, Link, Local, Published, Socket};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
+use super::sets::Sets;
 use super::ways::Ways;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
@@ -161,6 +162,10 @@ pub struct Agent {
     /// Those that were there when the agent first looked, by index.
     pub(super) early: Option<BTreeSet<u32>>,
     locals: Vec<Local>,
+    /// Members of dynamic sets.
+    pub(super) sets: Sets,
+    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when last looked at.
+    pub(super) offset: Option<i128>,
     /// The ways back to sources, as last worked out.
     pub(super) ways: Option<Ways>,
     /// Rung where the ways may have changed with the interfaces.
@@ -199,6 +204,8 @@ impl Agent {
             interfaces: Vec::new(),
             early: None,
             locals: Vec::new(),
+            sets: Sets::default(),
+            offset: None,
             ways: None,
             ways_again: Arc::default(),
             warnings: BTreeMap::new(),
@@ -247,6 +254,8 @@ impl Agent {
             sockets: Box::new(net::living),
             published: Box::new(net::published),
             locals: Vec::new(),
+            sets: Sets::default(),
+            offset: None,
             ways: None,
             ways_again: Arc::default(),
             warnings: BTreeMap::new(),
@@ -284,6 +293,7 @@ impl Agent {
                 plane.set_ways(&ways.feasible, ways.several)?;
             }
             self.plane = Some(plane);
+            self.sets.forget();
             self.open_eyes();
         }
         self.plane.as_mut().context("the data plane is not open")
@@ -357,6 +367,8 @@ impl Agent {
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
+        self.sweep_sets();
+        self.follow_clock();
     }
 
     /// The command line or the agent file were read again.

@@ -14,6 +14,7 @@ use firewall_common::config::{
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
@@ -45,6 +46,7 @@ pub(super) struct Maps {
     pub ways: Table<AddressKey, Ways>,
     pub failsafe_addresses: Table<AddressKey, u64>,
     pub failsafe_services: Table<ServiceKeyPrefix, [u32; 2]>,
+    pub members: Table<MemberKey, u64>,
     pub sessions: Table<FlowKey, Entry>,
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
@@ -79,6 +81,7 @@ impl Maps {
             ways: Table::open(at, "WAYS")?,
             failsafe_addresses: Table::open(at, "FAILSAFE_ADDRESSES")?,
             failsafe_services: Table::open(at, "FAILSAFE_SERVICES")?,
+            members: Table::open(at, "MEMBERS")?,
             sessions: Table::open(at, "SESSIONS")?,
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,

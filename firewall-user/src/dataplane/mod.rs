@@ -23,6 +23,7 @@ mod kernel_types;
 mod living;
 mod load;
 mod maps;
+mod members;
 pub mod memory;
 mod migrate;
 pub mod neighbours;
@@ -49,6 +50,7 @@ use std::time::Duration;
 use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceKey, Room, RuleCount, VlanKey};
 use firewall_common::flow::FlowKey;
+use firewall_common::session::end::Cause;
 use firewall_common::session::room::{places, reserve};
 use firewall_common::verdict::Decision;
 
@@ -316,6 +318,14 @@ impl Dataplane {
     /// Why it could not be told.
     pub fn set_strays(&mut self, mode: Option<u32>, midstream_until: Option<u64>) -> Result<()> {
         adopt::set_strays(&self.maps, mode, midstream_until)
+    }
+
+    /// Ends sessions, and counts them by a cause; each as it was then.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn end(&mut self, keys: &[FlowKey], cause: Cause) -> Result<Vec<Session>> {
+        sessions::end(&self.maps, keys, cause)
     }
 
     /// Ends a session; says whether there was one.

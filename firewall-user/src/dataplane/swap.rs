@@ -25,7 +25,7 @@ use firewall_common::config::{
 
 use super::deadman;
 use super::error::{Error, Result};
-use super::maps::{Inner, Maps, grace};
+use super::maps::{Inner, Maps, ONLY, grace};
 use super::pin::{AddressKey, ServiceKeyPrefix};
 use super::table::Table;
 use crate::policy::compiled::Compiled;
@@ -96,6 +96,49 @@ pub(super) fn apply(
     }
     deadman::flip(maps, slot, flip.within)?;
     Ok(Applied { slot, epoch })
+}
+
+/// Has live sessions judged anew at their next packets: the policy in force, and the one that waits behind it to come
+/// back, get other epochs, each in a slot of its own. For changes of what stands outside of generations.
+///
+/// It waits until every packet that was under way when it was called has been judged. So a session that was judged
+/// without the change was so under an epoch that is not in force any more, and what is written into spare slots is
+/// read by nobody.
+pub(super) fn renew(maps: &Maps) -> Result<()> {
+    let active = deadman::tidy(maps)?;
+    grace()?;
+    if active.slot == 0 {
+        return Ok(());
+    }
+    if active.deadline != 0 && active.fallback != 0 && active.fallback != active.slot {
+        let slot = spare(&active);
+        copy(maps, active.fallback, slot)?;
+        deadman::move_fallback(maps, slot)?;
+        // The slot that it was in may be the next to be written.
+        grace()?;
+    }
+    let active = maps.active.need(&ONLY)?;
+    let slot = spare(&active);
+    copy(maps, active.slot, slot)?;
+    deadman::flip(maps, slot, None)
+}
+
+/// The same generation in another slot, under another epoch. Its tables are the same ones.
+fn copy(maps: &Maps, from: u32, to: u32) -> Result<()> {
+    let interfaces = maps.interfaces.list()?.into_iter();
+    let interfaces = interfaces.filter(|(key, _)| key.slot == from);
+    let interfaces: Vec<_> = interfaces.map(|(key, entry)| (entry, key.index)).collect();
+    fill_interfaces(maps, to, &interfaces)?;
+    let info = maps.policy_info.need(&from)?;
+    write(&maps.policy_info, "POLICY_INFO", &to, &info)?;
+    let head = maps.generations.need(&from)?;
+    let epoch = next_epoch(maps)?;
+    write(
+        &maps.generations,
+        "GENERATIONS",
+        &to,
+        &Generation { epoch, ..head },
+    )
 }
 
 fn fits(compiled: &Compiled) -> Result<()> {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::compile::{Place, compile, places};
 use super::compiled::{Clock, Numbers};
 use super::diagnostic::Diagnostic;
-use super::model::{Addresses, Policy};
+use super::model::{Addresses, Policy, Rule};
 use super::prove::at;
 use sight::{Looker, Sight};
 
@@ -75,6 +75,14 @@ fn about(
     let rule = place.rule?;
     let of = |index: u32| seen.get(index as usize)?.as_ref();
     let sight = of(place.index?).filter(|sight| sight.counts)?;
+    // Read as empty here, and filled when it matters.
+    let filled = |index: &u32| {
+        let other = active.get(*index as usize).and_then(|place| place.rule);
+        other.is_some_and(|rule| names_dynamic(policy, rule))
+    };
+    if names_dynamic(policy, rule) || sight.before.iter().chain(&sight.behind).any(filled) {
+        return None;
+    }
     if !sight.decides {
         return never(policy, active, place, sight).map(|d| at(policy, rule.span, d));
     }
@@ -127,6 +135,22 @@ fn never(
         }
     };
     Some(warning)
+}
+
+fn names_dynamic(policy: &Policy, rule: &Rule) -> bool {
+    let lists = [
+        &rule.sources,
+        &rule.destinations,
+        &rule.except_sources,
+        &rule.except_destinations,
+    ];
+    let mut sets = lists.into_iter().flatten().flat_map(|list| &list.sets);
+    sets.any(|set| {
+        policy
+            .sets
+            .get(*set)
+            .is_some_and(|set| set.dynamic.is_some())
+    })
 }
 
 fn is_empty(policy: &Policy, list: &Addresses) -> bool {

@@ -28,6 +28,23 @@ policies:
 "#;
 
 /// The next revision of [`WEB`], without the public site.
+/// The web by two rules that say what a change does to their sessions.
+pub(super) const WEB_LASTING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: allow, routed: pass}
+zones:
+  trusted: {cidrs: [10.77.0.0/25, "fd77::/80"]}
+  internet: {default: true}
+policies:
+  - name: inbound
+    from: internet
+    to: host
+    rules:
+      - {name: kept, action: allow, services: [tcp/443, udp/443], on_change: keep, reason: site, owner: web}
+      - {name: told, action: allow, services: [tcp/80, udp/80], on_change: reset, reason: site, owner: web}
+"#;
+
 pub(super) const WEB_CLOSED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 2}

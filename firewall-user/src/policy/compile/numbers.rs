@@ -28,6 +28,12 @@ pub(super) fn give(
     )?;
     assign(&mut numbers.zones, &zones, zone_numbers);
     assign(&mut numbers.rules, &rules, rule_numbers);
+    // Never given out anew: members outlive the policy that names their set.
+    let first = numbers.sets.values().max().map_or(1, |last| last + 1);
+    let dynamic = policy.sets.iter().filter(|set| set.dynamic.is_some());
+    let new = dynamic.filter(|set| !numbers.sets.contains_key(&set.name));
+    let new: Vec<(String, u32)> = new.map(|set| set.name.clone()).zip(first..).collect();
+    numbers.sets.extend(new);
     Ok(())
 }
 

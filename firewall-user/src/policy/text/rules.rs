@@ -1,6 +1,6 @@
 //! `policies`: the ordered list.
 
-use crate::policy::model::{Action, Block, Ends, Rule, Span};
+use crate::policy::model::{Action, Block, Ends, OnChange, Rule, Span};
 use crate::policy::services::port_range;
 use crate::policy::text::cx::Cx;
 use crate::policy::text::walk::{self, Fields};
@@ -139,7 +139,7 @@ fn rule(
     selected: bool,
     cx: &mut Cx<'_>,
 ) -> Option<Rule> {
-    not_yet(fields, cx);
+    fields.refuse_not_yet(&RULE_NOT_YET, &mut cx.report);
     let action = fields
         .require("action", "a rule", &mut cx.report)
         .and_then(|node| action(node, "action", cx));
@@ -172,6 +172,7 @@ fn rule(
         log: fields
             .get("log")
             .and_then(|node| log::read(node, &mut cx.report)),
+        on_change: on_change(fields, cx),
         mode: cx.mode(fields),
         enabled,
         for_this_host,
@@ -211,20 +212,20 @@ fn replies(fields: &Fields<'_>, action: Option<Action>, cx: &mut Cx<'_>) -> bool
     word == Some("any")
 }
 
-fn not_yet(fields: &Fields<'_>, cx: &mut Cx<'_>) {
-    fields.refuse_not_yet(&RULE_NOT_YET, &mut cx.report);
+fn on_change(fields: &Fields<'_>, cx: &mut Cx<'_>) -> OnChange {
     let Some(node) = fields.get("on_change") else {
-        return;
+        return OnChange::default();
     };
-    match walk::text(node, "`recheck` for `on_change`", &mut cx.report) {
-        Some("recheck") | None => {}
-        Some(word @ ("keep" | "reset")) => {
-            walk::not_yet(node.span, &format!("on_change: {word}"), &mut cx.report);
-        }
+    let expected = "`recheck`, `keep` or `reset` for `on_change`";
+    match walk::text(node, expected, &mut cx.report) {
+        Some("keep") => OnChange::Keep,
+        Some("reset") => OnChange::Reset,
+        Some("recheck") | None => OnChange::Recheck,
         Some(other) => {
             let message = format!("`{other}` is no way to treat live sessions");
             let help = "`on_change` is `recheck`, `keep` or `reset`";
             cx.report.error_help(node.span, "bad-word", message, help);
+            OnChange::Recheck
         }
     }
 }

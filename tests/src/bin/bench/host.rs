@@ -1,6 +1,5 @@
 //! A host with the loaded programs, in a namespace of its own, and policies of any size for it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -147,10 +146,7 @@ pub(crate) fn compiled(policy: &Policy, numbers: &mut Numbers) -> Result<Compile
 
 /// Numbers that no policy was given yet.
 pub(crate) fn numbers() -> Numbers {
-    Numbers {
-        rules: BTreeMap::new(),
-        zones: BTreeMap::new(),
-    }
+    Numbers::default()
 }
 
 /// A policy with so many rules ahead of the one that allows tcp/443: each about an address and a port of its own,
