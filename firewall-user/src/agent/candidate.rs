@@ -110,8 +110,8 @@ pub fn lines_of(found: Vec<Diagnostic>, checked: &Checked) -> Vec<Diagnostic> {
     let lines: Vec<Vec<&str>> = texts.iter().map(|text| text.lines().collect()).collect();
     let placed = |fault: Diagnostic| {
         let named = |name: &Path| fault.file.as_deref() == Some(&*name.to_string_lossy());
-        let files = checked.policy.files.iter().zip(&lines);
-        match files.into_iter().find(|(name, _)| named(name)) {
+        let mut files = checked.policy.files.iter().zip(&lines);
+        match files.find(|(name, _)| named(name)) {
             Some((_, lines)) => fault.line_of(lines),
             None => fault,
         }
