@@ -16,6 +16,8 @@ use sight::{Looker, Sight};
 const MOST: u64 = 400_000_000;
 /// Work for one rule.
 const MOST_EACH: u64 = 4_000_000;
+/// Warnings that are shown.
+const SHOWN: usize = 1000;
 /// Rules named in one warning.
 const NAMED: usize = 5;
 
@@ -36,9 +38,17 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
     for place in &active {
         warnings.extend(about(policy, &active, place, &seen));
     }
+    let more = warnings.len().saturating_sub(SHOWN);
+    warnings.truncate(SHOWN);
+    warnings.extend((more > 0).then(|| not_shown(more)));
     let unknown = seen.iter().filter(|sight| sight.is_none()).count();
     warnings.extend((unknown > 0).then(|| not_looked_at(unknown)));
     warnings
+}
+
+fn not_shown(more: usize) -> Diagnostic {
+    let message = format!("{more} more rules without effect are not shown");
+    Diagnostic::warning("no-effect", message)
 }
 
 fn not_looked_at(rules: usize) -> Diagnostic {

@@ -58,7 +58,8 @@ fn assign<N: Copy + Ord>(
         .collect();
     let present: BTreeSet<&str> = names.iter().copied().collect();
     let taken: BTreeSet<N> = given.values().copied().collect();
-    let free: Vec<N> = all.filter(|number| !taken.contains(number)).collect();
+    let free = all.filter(|number| !taken.contains(number));
+    let free: Vec<N> = free.take(missing.len()).collect();
     let short = missing.len().saturating_sub(free.len());
     let gone: Vec<String> = given
         .keys()

@@ -122,6 +122,12 @@ impl Drop for Host {
     }
 }
 
+/// An address as bytes.
+pub(crate) fn octets(text: &str) -> [u8; 4] {
+    text.parse::<std::net::Ipv4Addr>()
+        .map_or([0; 4], |a| a.octets())
+}
+
 /// Reads a policy's text.
 pub(crate) fn parsed(text: &str) -> Result<Policy> {
     let host = HostContext::default();
@@ -176,5 +182,5 @@ policies:
             "      - {{name: r{n}, action: {action}, sources: [10.{c}.{b}.{a}], services: [tcp/{port}]}}"
         );
     }
-    text + "      - {name: web, action: allow, services: [tcp/443]}\n    default: deny\n"
+    text + "      - {name: web, action: allow, services: [tcp/443, udp/443]}\n    default: deny\n"
 }
