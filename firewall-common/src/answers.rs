@@ -63,7 +63,7 @@ pub(crate) fn asked<T: Tables>(tables: T, now: u64, scratch: &mut Scratch) -> u3
     key_of(&tuple.source, tuple.source_port, tuple.protocol, awaited);
     match tables.find(awaited) {
         Some((handle, _)) => {
-            tables.permit(handle, &entry.permit);
+            tables.permit(handle, entry);
             tables.write(handle, &entry.track, Moved::Neither, now);
         }
         None => {
