@@ -94,20 +94,34 @@ pub(crate) fn sessions<T: Tables>(
             return Some(in_session(reason, entry));
         }
     }
-    if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
-        if matches!(verified(tables, at, key, from_opener, entry), Put::Full) {
-            reason = Reason::SessionTableFull;
-        }
-    } else {
-        let moved = Moved::by(from_opener);
-        tables.write(handle, &entry.track, moved, entry.last_seen);
-        tables.account(handle, !from_opener, at.packets, at.bytes);
+    if !written(tables, at, key, (handle, table), from_opener, entry) {
+        reason = Reason::SessionTableFull;
     }
     let decision = in_session(reason, entry);
     if scratch.entry.welcomes() && from_opener && decision.passes() {
         asked(tables, at.now, scratch);
     }
     Some(decision)
+}
+
+/// Writes down what the packet has changed; `false` where it completes a handshake and there is no room for the
+/// session.
+#[inline(always)]
+fn written<T: Tables>(
+    tables: T,
+    at: &At,
+    key: &FlowKey,
+    (handle, table): (T::Handle, Table),
+    from_opener: bool,
+    entry: &mut Entry,
+) -> bool {
+    if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
+        return !matches!(verified(tables, at, key, from_opener, entry), Put::Full);
+    }
+    let moved = Moved::by(from_opener);
+    tables.write(handle, &entry.track, moved, entry.last_seen);
+    tables.account(handle, !from_opener, at.packets, at.bytes);
+    true
 }
 
 /// Where the opener's packets of an adopted session really come or go: routing may be asymmetric, and the agent

@@ -53,7 +53,6 @@ pub fn opener() -> Opener {
             reserve: settings.config.sessions.reserve,
             before_flip: pause.map(Duration::from_millis),
             clsact: std::env::var_os(CLSACT).is_some(),
-            ..Options::default()
         };
         let mut plane = Dataplane::open(&options)?;
         for note in plane.notes() {

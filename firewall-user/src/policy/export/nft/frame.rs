@@ -273,6 +273,18 @@ pub(super) fn notes(builder: &mut Builder<'_>) {
         "are put together before they are judged; Ringwall judges each by the first of its packet",
     );
     builder.differs("interfaces", "every interface but loopback is filtered; Ringwall leaves those of container engines alone by default");
+    for set in builder
+        .policy
+        .sets
+        .iter()
+        .filter(|set| set.dynamic.is_some())
+    {
+        let about = format!("set {}", set.name);
+        builder.left_out(
+            &about,
+            "a dynamic set is empty here: fill nftables' own by `nft add element`",
+        );
+    }
     let files = builder.policy.sets.iter().filter(|set| set.file.is_some());
     let files: Vec<String> = files.map(|set| set.name.clone()).collect();
     for name in files {

@@ -12,7 +12,9 @@ use super::say::{
 };
 use super::sessions::{ADMIT, REFUSE, Unmatched, unmatched};
 use super::zones::{End, Zones, sayable};
-use crate::policy::model::{Action, Addresses, Block, Ends, Mode, RoutedAction, Rule, Service};
+use crate::policy::model::{
+    Action, Addresses, Block, Ends, Mode, OnChange, RoutedAction, Rule, Service,
+};
 use crate::policy::services::{ICMP, ICMPV6};
 
 /// Conditions, and the family that they belong to if they belong to one.
@@ -141,6 +143,18 @@ fn one(builder: &mut Builder<'_>, block: &Block, rule: &Rule, chain: &str, hook:
     }
     if let Some(end) = rule.expires {
         builder.differs(&id, format!("expires at {end}: take it out by then"));
+    }
+    if rule.replies {
+        builder.left_out(&id, "replies: any: nftables passes answers only from who was asked; the ruleset lets in less");
+    }
+    match rule.on_change {
+        OnChange::Recheck => {}
+        OnChange::Keep => {
+            builder.differs(&id, "on_change: keep is what nftables does with every rule")
+        }
+        OnChange::Reset => {
+            builder.differs(&id, "on_change: reset: nftables resets no live connections")
+        }
     }
     let Some(interfaces) = interfaces(rule, hook) else {
         let effect = if rule.action == Action::Allow {
