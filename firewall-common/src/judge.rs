@@ -6,7 +6,7 @@ use crate::flow::{Hook, Tuple};
 use crate::packet::{Packet, Role};
 use crate::pipeline::{At, Scratch};
 use crate::policy::dynamic;
-use crate::policy::lookup::{Answer, Question, lookup};
+use crate::policy::lookup::{Answer, Question, lookup, sooner};
 use crate::policy::rule::{Action, DEFAULT, STATELESS, on_change};
 use crate::reason::Reason;
 use crate::session::{Entry, Permit};
@@ -146,14 +146,14 @@ pub(crate) fn charge<T: Tables>(tables: T, at: &At, decision: &Decision) {
 /// What a session remembers of the answer that let it in.
 #[inline(always)]
 pub const fn permit(answer: &Answer, epoch: u32, entry: &mut Entry) {
-    let (rule, flags) = match answer.rule() {
-        Some(rule) => (rule.counter, rule.flags),
-        None => (0, 0),
+    let (rule, flags, expires) = match answer.rule() {
+        Some(rule) => (rule.counter, rule.flags, rule.expires),
+        None => (0, 0, 0),
     };
     entry.permit = Permit {
         epoch,
         rule,
-        expires: answer.until,
+        expires: sooner(expires, answer.until),
     };
     entry.on_change = on_change(flags);
 }

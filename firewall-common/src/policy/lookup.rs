@@ -56,8 +56,8 @@ pub struct Question {
 pub struct Answer {
     /// The rule; meaningful where [`Self::found`].
     pub rule: Rule,
-    /// Nanoseconds since boot when it may be another one: the rule expires, or a member of a dynamic set that was
-    /// asked for does (see [`crate::policy::dynamic::is_of_member`]); 0: never.
+    /// Nanoseconds since boot when the first of the members of dynamic sets ends that were found on the way (see
+    /// [`crate::policy::dynamic::is_of_member`]); 0: never.
     pub until: u64,
     /// A rule matched.
     pub found: bool,
@@ -115,16 +115,11 @@ pub fn lookup<T: Tables>(
     }
     roots(tables, search, from, to);
     tables.repeat(STEPS, search);
-    let expires = match search.answer.rule() {
-        Some(rule) => rule.expires,
-        None => 0,
-    };
-    search.answer.until = sooner(expires, search.until);
 }
 
 /// The sooner of two times, of which 0 is never.
 #[inline(always)]
-const fn sooner(one: u64, other: u64) -> u64 {
+pub(crate) const fn sooner(one: u64, other: u64) -> u64 {
     let (one, other) = (one.wrapping_sub(1), other.wrapping_sub(1));
     let first = if one < other { one } else { other };
     first.wrapping_add(1)
@@ -132,7 +127,8 @@ const fn sooner(one: u64, other: u64) -> u64 {
 
 /// Finds the records of what is known of both addresses. Where no zone and no set names any, the first
 /// record holds for all.
-#[inline(always)]
+// Not inlined, so that what it needs of the stack is beside what the steps of the search need.
+#[inline(never)]
 fn classes<T: Tables>(tables: T, head: &Generation, search: &mut Search) {
     let Some(first) = tables.address_line(search.addresses, 0) else {
         return;
@@ -253,8 +249,6 @@ pub struct Search {
     /// By end: dynamic sets that were asked, and of which its address is a member.
     asked: [u32; 2],
     members: [u32; 2],
-    /// When the first of the members that were found ends; 0: never.
-    until: u64,
     probe: MemberKey,
     v6: bool,
     /// There are rules to be counted that only monitor.
@@ -318,7 +312,7 @@ impl Search {
         self.wanted = NONE;
         self.asked = [0; 2];
         self.members = [0; 2];
-        self.until = 0;
+        self.answer.until = 0;
         self.counts = head.flags & GENERATION_COUNTS != 0 && ask.packets != 0;
         self.counting = false;
     }
@@ -359,7 +353,7 @@ impl Search {
         }
         self.members[end & 1] |= 1 << place;
         if until != FOR_EVER {
-            self.until = sooner(self.until, until);
+            self.answer.until = sooner(self.answer.until, until);
         }
     }
 
