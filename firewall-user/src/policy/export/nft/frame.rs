@@ -273,6 +273,10 @@ pub(super) fn notes(builder: &mut Builder<'_>) {
         "are put together before they are judged; Ringwall judges each by the first of its packet",
     );
     builder.differs("interfaces", "every interface but loopback is filtered; Ringwall leaves those of container engines alone by default");
+    builder.differs(
+        "source_check",
+        "the ways back to sources are not checked here; the kernel's rp_filter does that for IPv4",
+    );
     let files = builder.policy.sets.iter().filter(|set| set.file.is_some());
     let files: Vec<String> = files.map(|set| set.name.clone()).collect();
     for name in files {
