@@ -25,17 +25,20 @@ pub enum Cause {
     Link,
     /// An ICMP error about a packet that did not go the other way.
     ErrorDirection,
+    /// A blind segment outside the window, of a kind about which connection tracking is lenient.
+    Window,
 }
 
 impl Cause {
     /// Every cause that there is.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::FragmentOrder,
         Self::TinyFragment,
         Self::Transport,
         Self::ExtensionChain,
         Self::Link,
         Self::ErrorDirection,
+        Self::Window,
     ];
 
     /// The words of `docs/differences.md`.
@@ -48,6 +51,7 @@ impl Cause {
             Self::ExtensionChain => "extension-chain",
             Self::Link => "link",
             Self::ErrorDirection => "error-direction",
+            Self::Window => "window",
         }
     }
 }
@@ -70,6 +74,7 @@ pub(super) fn cause(steps: &[&Step]) -> Option<Cause> {
         (Some(Reason::Malformed | Reason::Truncated), "tags") => Some(Cause::Link),
         (Some(Reason::Malformed | Reason::Truncated), _) => Some(Cause::Transport),
         (None, "icmp errors") => Some(Cause::ErrorDirection),
+        (None, "blind injection") => Some(Cause::Window),
         _ => None,
     }
 }

@@ -158,9 +158,10 @@ pub(super) fn tcp(maker: &mut Maker) {
         maker.class("conversations");
         talk.exchange(maker);
     }
-    if !maker.chance(4) {
-        talk.close(maker);
+    if maker.chance(4) {
+        return;
     }
+    talk.close(maker);
     if maker.chance(6) {
         // The same ports again.
         talk.next[0] = talk.next[0].wrapping_add(1_000_000);

@@ -285,6 +285,10 @@ pub(super) fn notes(builder: &mut Builder<'_>) {
             "a dynamic set is empty here: fill nftables' own by `nft add element`",
         );
     }
+    builder.differs(
+        "source_check",
+        "the ways back to sources are not checked here; the kernel's rp_filter does that for IPv4",
+    );
     let files = builder.policy.sets.iter().filter(|set| set.file.is_some());
     let files: Vec<String> = files.map(|set| set.name.clone()).collect();
     for name in files {
