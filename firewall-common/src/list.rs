@@ -1,6 +1,6 @@
 //! The list: what it allows opens a session.
 
-use crate::answers::{asked, welcome};
+use crate::answers::welcome;
 use crate::config::Generation;
 use crate::event::pick;
 use crate::judge;
@@ -65,8 +65,8 @@ pub(crate) fn list<T: Tables>(
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
     let put = open(tables, at, begins, head.management != 0, scratch);
-    if scratch.entry.welcomes() && no_room(put).is_none() {
-        asked(tables, at.now, scratch);
+    if no_room(put).is_none() {
+        scratch.happened.asks = u8::from(scratch.entry.welcomes());
     }
     match no_room(put) {
         None => decision,

@@ -105,8 +105,8 @@ pub struct Happened {
     pub closed: u8,
     /// Who is to be told that the session has ended: [`SENDER`] or [`BOTH`]; 0: nobody.
     pub told: u8,
-    /// Zero.
-    pub pad: u8,
+    /// 1: it asked a group what anyone may answer.
+    pub asks: u8,
 }
 
 /// [`Happened::told`]: who sent the packet.

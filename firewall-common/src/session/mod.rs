@@ -472,6 +472,21 @@ pub enum Step {
     Outside = 4,
 }
 
+impl Step {
+    /// From its number; what is unknown changes nothing, and does not pass.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Live,
+            1 => Self::Idle,
+            2 => Self::Foreign,
+            3 => Self::Reopens,
+            _ => Self::Outside,
+        }
+    }
+}
+
 /// The track that an opening packet begins.
 #[inline(always)]
 pub fn begin(packet: &Packet, track: &mut Track) {

@@ -1,17 +1,18 @@
 //! A packet of a live session: found, moved on, judged anew where the policy has changed.
 
 use crate::addr::Addr;
-use crate::answers::asked;
 use crate::config::Generation;
 use crate::event::{BOTH, Happened, SENDER};
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
-use crate::packet::{Role, protocol};
+use crate::packet::{Packet, Role, protocol};
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
 use crate::session::end::Cause;
-use crate::session::{self, ENDED, Entry, MONITORED, Moved, OnChange, REPLIES_ARRIVE, State, Step};
+use crate::session::{
+    self, ENDED, Entry, MONITORED, Moved, OnChange, REPLIES_ARRIVE, State, Step, Track,
+};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -34,6 +35,7 @@ pub(crate) fn sessions<T: Tables>(
         onward,
         ended,
         happened,
+        step,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -60,7 +62,8 @@ pub(crate) fn sessions<T: Tables>(
     if matches!(at.hook, Hook::Ingress) && !from_opener {
         entry.track.flags |= REPLIES_ARRIVE;
     }
-    match session::step(&mut entry.track, from_opener, packet) {
+    follow(&mut entry.track, from_opener, packet, step);
+    match Step::from_number(*step) {
         Step::Foreign | Step::Reopens => return None,
         // What leaves under new addresses was judged by its numbers where it came in.
         Step::Outside if *onward && entry.stands_in() => (),
@@ -98,10 +101,16 @@ pub(crate) fn sessions<T: Tables>(
         reason = Reason::SessionTableFull;
     }
     let decision = in_session(reason, entry);
-    if scratch.entry.welcomes() && from_opener && decision.passes() {
-        asked(tables, at.now, scratch);
-    }
+    happened.asks = u8::from(entry.welcomes() && from_opener && decision.passes());
     Some(decision)
+}
+
+/// Moves a session on, and says in `step` what came of it.
+// Not inlined, and its answer in working memory: so the verifier forgets on which of many ways it came about, and
+// looks at what follows once.
+#[inline(never)]
+fn follow(track: &mut Track, from_opener: bool, packet: &Packet, step: &mut u8) {
+    *step = session::step(track, from_opener, packet) as u8;
 }
 
 /// Writes down what the packet has changed; `false` where it completes a handshake and there is no room for the
