@@ -183,15 +183,16 @@ fn end<T: Tables>(
 ///
 /// A TCP session whose ends are to be told stays for as long as one that is closed: whoever sends a segment of
 /// it meanwhile is answered with a reset. So a reset that came with another sequence number than expected, and is
-/// questioned (RFC 5961 section 3.2), is followed by the right one.
+/// questioned (RFC 5961 section 3.2), is followed by the right one. And while conversations are taken up from their
+/// middle, any TCP session stays: what its responder sends would leave in this host's own name, like a masqueraded
+/// conversation that is to be taken up.
 #[inline(always)]
 fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry, now: u64) {
-    if key.protocol == protocol::TCP {
-        if !is_told(key, entry) {
-            return;
-        }
+    if is_told(key, entry) {
         entry.track.state = State::Close as u8;
         entry.last_seen = now;
+    } else if key.protocol == protocol::TCP && now >= tables.strays().midstream_until {
+        return;
     }
     entry.track.flags |= ENDED;
     // Where the table is full there is no trace; what would pass by that is refused for want of room.
