@@ -119,6 +119,11 @@ pub const GENERATION_ADDRESSES: u32 = 2;
 pub const GENERATION_INTERFACES: u32 = 4;
 /// Set in [`Generation::flags`]: some rule only monitors, and is counted.
 pub const GENERATION_COUNTS: u32 = 8;
+/// Set in [`Generation::flags`]: some rule says `replies: any`.
+pub const GENERATION_REPLIES: u32 = 1 << 16;
+
+/// Set in [`Generation::flags`]: some rule names a dynamic set.
+pub const GENERATION_DYNAMIC: u32 = 0x100;
 
 /// The head of a generation.
 #[repr(C)]
@@ -151,8 +156,12 @@ pub struct Generation {
     pub source_checks: [u64; 2],
     /// Bits by zone number: `management: true`.
     pub management: u64,
+    /// Among the lines of the trees: the numbers of dynamic sets, and then their conditions.
+    pub dynamic: u32,
     /// Zero.
-    pub reserved: [u64; 4],
+    pub pad: u32,
+    /// Zero.
+    pub reserved: [u64; 3],
 }
 
 impl Generation {

@@ -5,8 +5,9 @@ use crate::config::{Fallback, GENERATION_MONITOR, Generation, LOCAL_BROADCAST, L
 use crate::flow::{Hook, Tuple};
 use crate::packet::{Packet, Role};
 use crate::pipeline::{At, Scratch};
-use crate::policy::lookup::{Answer, Question, lookup};
-use crate::policy::rule::{Action, DEFAULT, STATELESS};
+use crate::policy::dynamic;
+use crate::policy::lookup::{Answer, Question, lookup, sooner};
+use crate::policy::rule::{Action, DEFAULT, STATELESS, on_change};
 use crate::reason::Reason;
 use crate::session::{Entry, Permit};
 use crate::tables::Tables;
@@ -144,20 +145,17 @@ pub(crate) fn charge<T: Tables>(tables: T, at: &At, decision: &Decision) {
 
 /// What a session remembers of the answer that let it in.
 #[inline(always)]
-#[must_use]
-pub const fn permit(answer: &Answer, epoch: u32) -> Permit {
-    match answer.rule() {
-        Some(rule) => Permit {
-            epoch,
-            rule: rule.counter,
-            expires: rule.expires,
-        },
-        None => Permit {
-            epoch,
-            rule: 0,
-            expires: 0,
-        },
-    }
+pub const fn permit(answer: &Answer, epoch: u32, entry: &mut Entry) {
+    let (rule, flags, expires) = match answer.rule() {
+        Some(rule) => (rule.counter, rule.flags, rule.expires),
+        None => (0, 0, 0),
+    };
+    entry.permit = Permit {
+        epoch,
+        rule,
+        expires: sooner(expires, answer.until),
+    };
+    entry.on_change = on_change(flags);
 }
 
 /// In monitor mode refused openings open too, so that the session can be judged when enforcement begins.
@@ -264,8 +262,8 @@ fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Deci
     }
 }
 
-/// Judges a session anew after a change, by the answer to its opener's question. `Ok` with the new
-/// permit; else why it ends.
+/// Judges a session anew after a change, by the answer to its opener's question. Where it is allowed it has its
+/// new permit; else why it is not.
 ///
 /// # Errors
 /// `revoked`, or `rule-expired` where the expiry of its rule was the cause.
@@ -273,9 +271,9 @@ fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Deci
 pub fn again(
     head: &Generation,
     answer: &Answer,
-    entry: &Entry,
+    entry: &mut Entry,
     now: u64,
-) -> Result<Permit, Reason> {
+) -> Result<(), Reason> {
     let allowed = match answer.action() {
         Some(Action::Allow) => true,
         Some(_) => false,
@@ -285,9 +283,11 @@ pub fn again(
         ),
     };
     if allowed {
-        return Ok(permit(answer, head.epoch));
+        permit(answer, head.epoch, entry);
+        return Ok(());
     }
-    let expired = entry.permit.expires != 0 && now >= entry.permit.expires;
+    let expires = entry.permit.expires;
+    let expired = expires != 0 && now >= expires && !dynamic::is_of_member(expires);
     Err(if expired {
         Reason::RuleExpired
     } else {

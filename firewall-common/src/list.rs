@@ -1,5 +1,6 @@
 //! The list: what it allows opens a session.
 
+use crate::answers::welcome;
 use crate::config::Generation;
 use crate::event::pick;
 use crate::judge;
@@ -59,10 +60,14 @@ pub(crate) fn list<T: Tables>(
         scratch.ended = scratch.entry;
     }
     scratch.entry = Entry::default();
-    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
+    judge::permit(&scratch.search.answer, head.epoch, &mut scratch.entry);
+    scratch.entry.opening = welcome(&scratch.search.answer, scratch.question.group);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
     let put = open(tables, at, begins, head.management != 0, scratch);
+    if no_room(put).is_none() {
+        scratch.happened.asks = u8::from(scratch.entry.welcomes());
+    }
     match no_room(put) {
         None => decision,
         Some(reason) => Decision {
@@ -151,7 +156,7 @@ pub(crate) fn open<T: Tables>(
     entry.course = question.course;
     entry.interface_in = question.interface_in;
     entry.interface_out = question.interface_out;
-    entry.opening = match begins {
+    entry.opening |= match begins {
         Begins::StandIn | Begins::MidstreamStandIn => STANDS_IN,
         _ => 0,
     };

@@ -8,6 +8,7 @@ use crate::config::{
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
+use crate::policy::dynamic::MemberKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
@@ -31,6 +32,7 @@ pod!(
     InterfaceEntry,
     InterfaceKey,
     Line,
+    MemberKey,
     VlanKey,
     LocalEntry,
     Name,

@@ -98,7 +98,8 @@ pub enum WayBack {
 ///
 /// Not judged: link-local sources, which are on no route (RFC 4291 section 2.5.6, RFC 3927 section 2.6), and
 /// unspecified ones, which only pass framing where they are right.
-#[inline(always)]
+// Not inlined, so that what it needs of the stack is beside what the steps of the search need.
+#[inline(never)]
 pub fn fails<T: Tables>(
     tables: T,
     head: &Generation,

@@ -11,6 +11,7 @@ use firewall_common::config::{
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::{At, Scratch};
+use firewall_common::policy::dynamic::MAX_MEMBERS;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
@@ -88,6 +89,9 @@ pub(crate) static FAILSAFE_ADDRESSES: LpmTrie<[u8; 16], u64, 4096> = LpmTrie::ne
 /// trie is only as aligned as the key is long.
 #[btf_map]
 pub(crate) static FAILSAFE_SERVICES: LpmTrie<[u8; 4], [u32; 2], 4096> = LpmTrie::new();
+/// Members of dynamic sets, by set and prefix, and until when they are: nanoseconds since boot, odd.
+#[btf_map]
+pub(crate) static MEMBERS: LpmTrie<[u8; 24], u64, { MAX_MEMBERS as usize }> = LpmTrie::new();
 /// Verified sessions. More places than the host wants sessions, see `firewall_common::session::room`.
 #[btf_map]
 pub(crate) static SESSIONS: HashMap<FlowKey, Entry, 328_064> = HashMap::new();

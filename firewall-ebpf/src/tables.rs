@@ -4,24 +4,25 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::generated as h;
 use core::ffi::c_void;
-use core::ptr::{addr_of, addr_of_mut, from_mut, null};
+use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, Strays, VlanKey,
     has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
-use firewall_common::session::{Entry, Moved, Permit, Track};
+use firewall_common::session::{Entry, Moved, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 use firewall_common::way_back::{WAYS_UNKNOWN, WayBack};
 
 use crate::atomics;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
-    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
-    WAYS,
+    HALF_OPEN, INTERFACES, LOCALS, MEMBERS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES,
+    VLANS, WAYS,
 };
 use crate::room;
 use crate::route;
@@ -196,6 +197,17 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         RULES.get_value(place, &index).copied()
     }
 
+    /// The key is in working memory, so that it takes no place on the stack.
+    #[inline(always)]
+    fn member(self, key: &MemberKey) -> u64 {
+        let key: *const Key<[u8; 24]> = from_ref(key).cast();
+        // SAFETY: both are a length of 32 bits and 24 bytes after it, without padding. A member that is taken out
+        // meanwhile stays in memory until this packet is done; its time is one aligned word.
+        MEMBERS
+            .get(unsafe { &*key })
+            .map_or(0, |until| unsafe { from_ref(until).read_volatile() })
+    }
+
     #[inline(always)]
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {
         let function: extern "C" fn(u64, *mut c_void) -> i64 = step::<W, Self>;
@@ -297,13 +309,16 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn permit(self, handle: Handle, permit: &Permit) {
+    fn permit(self, handle: Handle, judged: &Entry) {
         if DRY {
             return;
         }
         // SAFETY: as above. Two CPUs that judge anew under one policy write the same permit; under
         // two policies, the epoch of either makes the next packet ask again unless it is in force.
-        unsafe { (*handle.0).permit = *permit };
+        unsafe {
+            (*handle.0).permit = judged.permit;
+            (*handle.0).on_change = judged.on_change;
+        }
     }
 
     #[inline(always)]

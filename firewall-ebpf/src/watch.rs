@@ -121,7 +121,7 @@ fn handshake(ip: u64, tuple: &mut Tuple) -> Option<u8> {
 fn is_half_open(tuple: &Tuple) -> bool {
     let mut key = FlowKey::default();
     tuple.key(&mut key);
-    HALF_OPEN.get_ptr_mut(&key).is_some()
+    HALF_OPEN.get_ptr_mut(key).is_some()
 }
 
 /// The packet's interface (0: none yet), if it is of the namespace that is watched.

@@ -100,24 +100,30 @@ impl Agent {
 
     /// Tells of the sessions that a sweep has ended, and looks at those that are half open.
     pub(super) fn look_at(&mut self, swept: &Swept) {
+        self.tell_ended(&swept.ended, |session| Cause::of_silent(&session.entry));
+        let half_open: Vec<Live> = swept.half_open.iter().map(live).collect();
+        let completed: Vec<Live> = swept.completed.iter().map(live).collect();
+        let mut here = self.here();
+        self.eyes.hub.look(&half_open, &completed, &mut here);
+    }
+
+    /// Makes records of sessions that the agent has ended; what is left out is counted.
+    pub(super) fn tell_ended(&mut self, ended: &[Session], cause: fn(&Session) -> Cause) {
         let now = clock::boot_now();
         let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
         let mut told = Vec::new();
-        for session in &swept.ended {
+        // Stand-ins are nobody's conversations: they go without a word.
+        for session in ended.iter().filter(|s| s.entry.is_conversation()) {
             let place = self.eyes.admit(session, now);
             *counts.entry(place).or_default() += 1;
             if place == AGENT_RECORDED {
                 let suppressed = std::mem::take(&mut self.eyes.suppressed);
-                told.push(end_of(session, now, suppressed));
+                told.push(end_of(session, cause(session), now, suppressed));
             } else {
                 self.eyes.suppressed += 1;
             }
         }
         self.eyes.hub.tell(&told);
-        let half_open: Vec<Live> = swept.half_open.iter().map(live).collect();
-        let completed: Vec<Live> = swept.completed.iter().map(live).collect();
-        let mut here = self.here();
-        self.eyes.hub.look(&half_open, &completed, &mut here);
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
@@ -145,8 +151,7 @@ impl Eyes {
     }
 }
 
-fn end_of(session: &Session, now: u64, suppressed: u64) -> Event {
-    let cause = Cause::of_silent(&session.entry);
+fn end_of(session: &Session, cause: Cause, now: u64, suppressed: u64) -> Event {
     let leaving = session.entry.leaving();
     let record = OfSession {
         header: Header {

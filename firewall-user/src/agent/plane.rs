@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use firewall_common::config::{Count, RuleCount};
 use firewall_common::flow::{FlowKey, Hook};
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::reason::Reason;
 use firewall_common::session::Entry;
+use firewall_common::session::end::Cause;
 use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
 
 use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Feasible, Link, Local};
 use super::revision::Identity;
-use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept, WatchPlan};
+use crate::dataplane::{
+    EventCounts, Ingress, Neighbour, Ring, Session, SessionCounts, Swept, WatchPlan,
+};
 use crate::policy::compiled::{Compiled, InterfacePlan};
+use crate::sets::Change;
 
 /// A guarded interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +161,16 @@ pub trait Plane: Send {
     fn capacity(&self) -> Capacity;
     /// Removes sessions that are over.
     fn expire(&mut self) -> anyhow::Result<Swept>;
+    /// Ends sessions, and counts them by a cause; each as it was then.
+    fn end(&mut self, keys: &[FlowKey], cause: Cause) -> anyhow::Result<Vec<Session>>;
+    /// Changes members of a dynamic set; live sessions are judged by that after [`Self::judge_anew`].
+    fn change_members(&mut self, set: u32, changes: &[Change]) -> anyhow::Result<()>;
+    /// The members that the tables hold; `None` where no agent has filled them since they were made.
+    fn members(&self) -> anyhow::Result<Option<Vec<(MemberKey, u64)>>>;
+    /// The tables hold all members now.
+    fn members_filled(&mut self) -> anyhow::Result<()>;
+    /// Has live sessions judged anew at their next packets.
+    fn judge_anew(&mut self) -> anyhow::Result<()>;
     /// Notes that sessions live although no packet comes.
     fn refresh(&mut self, sessions: &[FlowKey]) -> anyhow::Result<()>;
     /// Sessions opened and ended.

@@ -133,6 +133,7 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
             agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
+            agent.begin_sets();
             agent.take_over_earlier()?;
             agent.reconcile(links);
             // Packets are judged; what is only for people may take its time now.

@@ -17,10 +17,11 @@ use super::eyes::Eyes;
 use super::history::{History, Record};
 use super::last_good::Given;
 use super::net::guard::Wishes;
-use super::net::{self, Link, Local, Socket};
+use super::net::{self, Link, Local, Published, Socket};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
+use super::sets::Sets;
 use super::ways::Ways;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
@@ -128,6 +129,9 @@ pub type Opener = Box<dyn Fn(&Settings) -> anyhow::Result<Box<dyn Plane>> + Send
 /// Lists sockets, each with the interface that leads to its far end.
 pub(super) type Sockets = Box<dyn Fn() -> anyhow::Result<Vec<(Socket, Option<u32>)>> + Send>;
 
+/// Lists connections to published ports.
+pub(super) type Translated = Box<dyn Fn() -> std::io::Result<Vec<Published>> + Send>;
+
 /// All that the agent holds.
 pub struct Agent {
     /// What it was told.
@@ -149,6 +153,8 @@ pub struct Agent {
     pub(super) adopted: u64,
     /// Lists sockets, each with the interface that leads to its far end.
     pub(super) sockets: Sockets,
+    /// Lists connections to published ports.
+    pub(super) published: Translated,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
@@ -156,6 +162,10 @@ pub struct Agent {
     /// Those that were there when the agent first looked, by index.
     pub(super) early: Option<BTreeSet<u32>>,
     locals: Vec<Local>,
+    /// Members of dynamic sets.
+    pub(super) sets: Sets,
+    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when last looked at.
+    pub(super) offset: Option<i128>,
     /// The ways back to sources, as last worked out.
     pub(super) ways: Option<Ways>,
     /// Rung where the ways may have changed with the interfaces.
@@ -189,10 +199,13 @@ impl Agent {
             looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
+            published: Box::new(net::published),
             links: Vec::new(),
             interfaces: Vec::new(),
             early: None,
             locals: Vec::new(),
+            sets: Sets::default(),
+            offset: None,
             ways: None,
             ways_again: Arc::default(),
             warnings: BTreeMap::new(),
@@ -239,7 +252,10 @@ impl Agent {
             looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
+            published: Box::new(net::published),
             locals: Vec::new(),
+            sets: Sets::default(),
+            offset: None,
             ways: None,
             ways_again: Arc::default(),
             warnings: BTreeMap::new(),
@@ -277,6 +293,7 @@ impl Agent {
                 plane.set_ways(&ways.feasible, ways.several)?;
             }
             self.plane = Some(plane);
+            self.sets.forget();
             self.open_eyes();
         }
         self.plane.as_mut().context("the data plane is not open")
@@ -350,6 +367,8 @@ impl Agent {
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
+        self.sweep_sets();
+        self.follow_clock();
     }
 
     /// The command line or the agent file were read again.

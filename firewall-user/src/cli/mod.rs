@@ -12,6 +12,7 @@ mod exposure;
 mod flows;
 mod history;
 mod interfaces;
+mod kill;
 mod man;
 mod one_sided;
 mod output;
@@ -20,6 +21,7 @@ mod policy;
 mod rollback;
 mod run;
 mod sessions;
+mod set;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -80,6 +82,8 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    #[command(subcommand)]
+    Set(set::SetCommand),
     Flows(flows::Flows),
     Drops(drops::DropsCommand),
     OneSided(one_sided::OneSided),
@@ -130,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Set(set) => set.go(&context),
         Command::Flows(flows) => flows.go(&context),
         Command::Drops(drops) => drops.go(&context),
         Command::OneSided(one_sided) => one_sided.go(&context),

@@ -7,6 +7,7 @@ mod tables;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use firewall_common::addr::Addr;
 use firewall_common::config::{
@@ -25,6 +26,7 @@ use firewall_common::way_back::Ways;
 use ipnet::IpNet;
 
 use crate::policy::compiled::{Compiled, InterfacePlan};
+use crate::sets::Members;
 use prefixes::Prefixes;
 
 /// A generation in a slot.
@@ -65,6 +67,8 @@ pub struct MemoryTables {
     guarded: BTreeSet<u32>,
     failsafe_addresses: Vec<(IpNet, u64)>,
     failsafe_services: Prefixes<u64>,
+    /// Members of dynamic sets.
+    pub members: Arc<Members>,
     moving: RefCell<Moving>,
     /// By hook; as in the kernel, each packet finds it as the one before left it.
     scratch: RefCell<[Scratch; 2]>,

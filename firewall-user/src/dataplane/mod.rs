@@ -23,9 +23,11 @@ mod kernel_types;
 mod living;
 mod load;
 mod maps;
+mod members;
 pub mod memory;
 mod migrate;
 pub mod neighbours;
+pub mod netdev;
 mod netlink;
 mod open;
 mod pin;
@@ -48,10 +50,11 @@ use std::time::Duration;
 use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceKey, Room, RuleCount, VlanKey};
 use firewall_common::flow::FlowKey;
+use firewall_common::session::end::Cause;
 use firewall_common::session::room::{places, reserve};
 use firewall_common::verdict::Decision;
 
-pub use attach::{Attached, Ingress, Neighbour, Place};
+pub use attach::{Attached, Ingress, Place};
 pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
@@ -61,6 +64,7 @@ pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
 pub use migrate::TakenOver;
+pub use neighbours::Neighbour;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 pub use watch::{Watch, WatchPlan};
@@ -314,6 +318,14 @@ impl Dataplane {
     /// Why it could not be told.
     pub fn set_strays(&mut self, mode: Option<u32>, midstream_until: Option<u64>) -> Result<()> {
         adopt::set_strays(&self.maps, mode, midstream_until)
+    }
+
+    /// Ends sessions, and counts them by a cause; each as it was then.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn end(&mut self, keys: &[FlowKey], cause: Cause) -> Result<Vec<Session>> {
+        sessions::end(&self.maps, keys, cause)
     }
 
     /// Ends a session; says whether there was one.

@@ -160,8 +160,43 @@ pub struct AddressSet {
     pub span: Span,
     /// The list file it comes from, as an absolute path; `None` for inline members.
     pub file: Option<PathBuf>,
+    /// It is filled by commands, and has no members of its own here.
+    pub dynamic: Option<Dynamic>,
     /// Members, host bits cleared; ranges already split into prefixes.
     pub members: Vec<IpNet>,
+}
+
+/// `dynamic: true` of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dynamic {
+    /// `max`: members that it may have.
+    pub max: u32,
+    /// `default_for`, in seconds; `None`: until they are taken out.
+    pub default_for: Option<u64>,
+}
+
+/// `on_change` of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnChange {
+    /// Live sessions are judged anew.
+    #[default]
+    Recheck,
+    /// They go on.
+    Keep,
+    /// They are judged anew, and both ends of one that ends are told.
+    Reset,
+}
+
+impl OnChange {
+    /// The word of the language.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Recheck => "recheck",
+            Self::Keep => "keep",
+            Self::Reset => "reset",
+        }
+    }
 }
 
 /// One protocol and port condition, such as `tcp/443` or `icmp/3/4`.
@@ -339,8 +374,12 @@ pub struct Rule {
     pub interfaces: Option<Vec<String>>,
     /// `stateful`, default true.
     pub stateful: bool,
+    /// `replies: any`.
+    pub replies: bool,
     /// `log`.
     pub log: Option<Log>,
+    /// `on_change`.
+    pub on_change: OnChange,
     /// `mode: monitor`.
     pub mode: Mode,
     /// `enabled`, default true.

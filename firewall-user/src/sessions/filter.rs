@@ -253,7 +253,6 @@ fn term<'t>(
                 "sessions have no `{word}`: what is live was let through"
             ));
         }
-        "kill" => return fault("`sessions kill` does not work yet: nothing was ended"),
         "verdict" | "reason" | "src" | "dst" | "peer" | "port" | "proto" | "zone" | "rule"
         | "direction" | "state" | "process" => {}
         _ => return fault(format!("`{word}` is not a word of filters")),

@@ -4,6 +4,7 @@ mod essentials;
 mod extension_headers;
 mod fragments;
 mod framing;
+mod groups;
 mod icmp_errors;
 mod link;
 mod monitor;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Case> {
         tcp::CASES,
         windows::CASES,
         udp_and_ping::CASES,
+        groups::CASES,
         other_protocols::CASES,
         icmp_errors::CASES,
         strays::CASES,

@@ -5,7 +5,7 @@ use firewall_common::config::packet_counter;
 use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::reason::Reason;
-use firewall_common::reply::{Reply, build};
+use firewall_common::reply::{Reply, Toward, build};
 use firewall_common::source::{BareSlice, PacketSource, Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Verdict;
@@ -171,7 +171,7 @@ impl Bench for HostBench {
 
 fn reply<S: PacketSource>(source: &S, scratch: &Scratch) -> Option<Vec<u8>> {
     let mut reply = Reply::default();
-    let length = build(source, &scratch.packet, &mut reply)?;
+    let length = build(source, &scratch.packet, Toward::Sender, &mut reply)?;
     let bytes: Vec<u8> = reply
         .words
         .iter()

@@ -2,6 +2,7 @@
 
 mod beside;
 mod connected;
+mod conntrack;
 mod events;
 mod feasible;
 pub mod guard;
@@ -12,8 +13,9 @@ mod routes;
 mod sockets;
 mod way;
 
-pub use beside::{Filter, Xdp};
+pub use beside::Filter;
 pub use connected::connected;
+pub use conntrack::{Published, published};
 pub use events::{Changed, watch};
 pub use feasible::{Feasible, feasible};
 pub use links::{Link, Vlan, links};
@@ -37,11 +39,6 @@ pub fn connected_now() -> anyhow::Result<Connected> {
 /// Addresses that are delivered here, for who has no event loop.
 pub fn locals_now() -> anyhow::Result<Vec<Local>> {
     now(locals())
-}
-
-/// Programs at XDP, for who has no event loop.
-pub fn xdp_now() -> anyhow::Result<Vec<Xdp>> {
-    now(beside::xdp())
 }
 
 /// Filters in clsact qdiscs, for who has no event loop.

@@ -56,6 +56,11 @@ impl Ways {
         found
     }
 
+    /// The interface to an address, from whichever of ours.
+    pub fn to(&mut self, far: IpAddr) -> Option<u32> {
+        self.path(None, far).ok().map(|path| path.interface)
+    }
+
     /// The way to `far`, from an address of this host or from whichever the kernel takes.
     ///
     /// # Errors
@@ -175,6 +180,7 @@ mod tests {
         for text in ["127.0.0.1", "::1"] {
             let own = text.parse().unwrap();
             assert_eq!(ways.interface(own, own), Some(1), "{text}");
+            assert_eq!(ways.to(own), Some(1), "{text}, from anywhere");
             assert_eq!(ways.interface(own, own), Some(1), "{text}, remembered");
         }
     }

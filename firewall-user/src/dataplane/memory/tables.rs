@@ -3,10 +3,11 @@
 use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceEntry, Room, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
-use firewall_common::session::{Entry, Moved, Permit, Track};
+use firewall_common::session::{Entry, Moved, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 use firewall_common::way_back::WayBack;
 
@@ -107,6 +108,10 @@ impl<'t> Tables for &'t MemoryTables {
         self.slots.get(&place)?.rules.get(index as usize).copied()
     }
 
+    fn member(self, key: &MemberKey) -> u64 {
+        self.members.until(key)
+    }
+
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {
         for _ in 0..limit {
             if work.go(self) == Sought::Done {
@@ -196,8 +201,11 @@ impl<'t> Tables for &'t MemoryTables {
         });
     }
 
-    fn permit(self, handle: Handle, permit: &Permit) {
-        self.change(handle, |entry| entry.permit = *permit);
+    fn permit(self, handle: Handle, judged: &Entry) {
+        self.change(handle, |entry| {
+            entry.permit = judged.permit;
+            entry.on_change = judged.on_change;
+        });
     }
 
     fn account(self, handle: Handle, responder: bool, packets: u32, bytes: u32) {

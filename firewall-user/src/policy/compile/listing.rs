@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::policy::compiled::{Listed, Numbers};
-use crate::policy::model::{Action, Addresses, Ends, Log, Policy, Rule};
+use crate::policy::model::{Action, Addresses, Ends, Log, OnChange, Policy, Rule};
 
 /// The whole list, those places included that take no part.
 pub(super) fn list(policy: &Policy, places: &[Place<'_>], numbers: &Numbers) -> Vec<Listed> {
@@ -76,10 +76,16 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
     if !rule.stateful {
         all.push("stateful: false".to_owned());
     }
+    if rule.replies {
+        all.push("replies: any".to_owned());
+    }
     match rule.log {
         Some(Log { one_in: 1 }) => all.push("log: true".to_owned()),
         Some(Log { one_in }) => all.push(format!("log: {{sample: 1/{one_in}}}")),
         None => {}
+    }
+    if rule.on_change != OnChange::Recheck {
+        all.push(format!("on_change: {}", rule.on_change.word()));
     }
     all.join(" ")
 }

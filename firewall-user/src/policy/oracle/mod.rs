@@ -307,7 +307,7 @@ impl<'p> Oracle<'p> {
             for rule in &block.rules {
                 let counts = rule.enabled && rule.for_this_host && rule.mode == Mode::Enforce;
                 let expired = rule.expires.is_some_and(|end| now >= end);
-                if counts && !expired && self.matches(rule, parsed, way) {
+                if counts && !expired && self.matches(rule, parsed, way, now) {
                     let id = format!("{}/{}", block.name, rule.name);
                     return Some(Matched {
                         id,
@@ -329,9 +329,10 @@ impl<'p> Oracle<'p> {
         None
     }
 
-    fn matches(&self, rule: &Rule, parsed: &Parsed, way: &Way) -> bool {
+    fn matches(&self, rule: &Rule, parsed: &Parsed, way: &Way, now: Timestamp) -> bool {
         let (source, destination) = (parsed.source, parsed.destination);
-        let among = |field, address| conditions::among(self.policy, field, address);
+        let among =
+            |field, address| conditions::among((self.policy, self.world, now), field, address);
         let interface = self.world.judged_at(way);
         rule.services
             .as_ref()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::packet::Parsed;
 
@@ -60,6 +61,8 @@ pub struct World {
     pub broadcasts: BTreeSet<IpAddr>,
     /// Routes: prefix and the interface behind it.
     pub routes: Vec<(IpNet, u32)>,
+    /// Members of dynamic sets by their sets' names, each with the time when it is one no more.
+    pub members: BTreeMap<String, Vec<(IpNet, Option<Timestamp>)>>,
     /// The ways back to sources: prefix and the interfaces that lead there. Empty: nothing is held against them.
     pub back: Vec<(IpNet, BTreeSet<u32>)>,
     /// Several interfaces are guarded.

@@ -5,7 +5,7 @@ use crate::policy::model::{Ends, SourceCheck, Zone};
 use crate::policy::text::cx::{Cx, Word};
 use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::{Kind, Node};
-use crate::policy::text::{address, connected};
+use crate::policy::text::{address, connected, dynamic};
 
 const KEYS: [&str; 6] = [
     "cidrs",
@@ -111,6 +111,9 @@ fn cidrs(node: &Node, cx: &mut Cx<'_>) -> Vec<ipnet::IpNet> {
     for item in items {
         match cx.address_word(item) {
             Some(Word::Prefixes(prefixes)) => all.extend(prefixes),
+            Some(Word::Set(index)) if dynamic::is(index, cx) => {
+                dynamic::refuse_in_zone(item, &mut cx.report);
+            }
             Some(Word::Set(index)) => {
                 all.extend(
                     cx.sets

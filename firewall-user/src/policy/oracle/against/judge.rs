@@ -1,5 +1,7 @@
 //! Who runs the compiled form.
 
+use std::sync::Arc;
+
 use firewall_common::flow::Hook;
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
@@ -9,6 +11,7 @@ use super::{world, world_with_ways_back};
 use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::{Clock, Compiled};
 use crate::policy::oracle::{Way, World};
+use crate::sets::Members;
 
 /// Decides about packets by a compiled policy. Each error is what went wrong, or did not fit.
 pub trait Judge {
@@ -29,6 +32,9 @@ pub trait Judge {
 
     /// Makes a host's addresses and interface names those of this one.
     fn enter(&mut self, world: &World) -> Result<(), String>;
+
+    /// Makes these the members of dynamic sets, and no others.
+    fn fill(&mut self, members: &Members) -> Result<(), String>;
 
     /// Decides about a packet that crosses an interface, as if it had come.
     fn decide(&mut self, frame: &[u8], way: &Way) -> Result<Decision, String>;
@@ -59,6 +65,7 @@ pub struct Memory {
     compiled: Option<Compiled>,
     tables: MemoryTables,
     routes: World,
+    members: Arc<Members>,
     /// Sources are held against the way back.
     with_ways_back: bool,
 }
@@ -87,6 +94,7 @@ impl Memory {
             };
             self.tables.add_route(*net, route);
         }
+        self.tables.members = Arc::clone(&self.members);
         for (net, by) in &world.back {
             let mut ways = Ways::default();
             let places = ways.interfaces.iter_mut().zip(by);
@@ -150,6 +158,12 @@ impl Judge for Memory {
         for (index, name) in &world.interfaces {
             tables.name_interface(*index, name);
         }
+        Ok(())
+    }
+
+    fn fill(&mut self, members: &Members) -> Result<(), String> {
+        self.members = Arc::new(members.clone());
+        self.tables.members = Arc::clone(&self.members);
         Ok(())
     }
 

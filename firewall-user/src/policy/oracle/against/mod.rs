@@ -9,6 +9,7 @@
 
 mod dice;
 mod judge;
+mod members;
 mod packets;
 mod pieces;
 mod policies;
@@ -26,6 +27,7 @@ pub use crate::policy::compile::{Mutation, Tuning, tuned, with_mutation};
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::lint;
 use crate::policy::model::Policy;
+use crate::sets::Members;
 use dice::Dice;
 pub use judge::{Judge, Memory, crossing};
 pub use policies::INTERFACES;
@@ -73,6 +75,7 @@ pub fn world(indexes: &[u32; 5]) -> World {
         interfaces: indexes.iter().copied().zip(names).collect(),
         own: OWN.map(|own| own.parse().unwrap()).into(),
         broadcasts: [BROADCAST.parse().unwrap()].into(),
+        members: BTreeMap::new(),
         routes: ROUTES.map(route).into(),
         back: Vec::new(),
         several: false,
@@ -180,6 +183,12 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     let compiled = compile(&policy, &mut Numbers::default(), &clock).unwrap();
     judge.load(&compiled)?;
     judge.enter(&world)?;
+    let (named, table) = members::draw(dice, &policy, &compiled, &clock, judge.margin());
+    let world = World {
+        members: named,
+        ..world
+    };
+    judge.fill(&table)?;
     let pool = packets::Pool::new(&policy, &world);
     let mut pair = Pair::new(&policy, &compiled, &world, clock.wall, judge);
     let named = |difference| format!("{policy:#?}\n{difference}");
@@ -189,6 +198,8 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     }
     let mut seen = pair.finish()?;
     if plan.pieces {
+        // Proofs read dynamic sets as empty.
+        judge.fill(&Members::default())?;
         pieces::all(judge, &policy, &compiled, &clock, &mut seen).map_err(named)?;
         reach(&policy, &compiled, clock.boot, &mut seen);
     }

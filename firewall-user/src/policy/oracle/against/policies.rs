@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::dice::Dice;
 use crate::policy::model::{
-    Action, AddressSet, Addresses, Block, Ends, Essentials, Mode, Policy, RoutedAction, Rule,
-    Service, SourceCheck, Span, Unmatched, Zone,
+    Action, AddressSet, Addresses, Block, Dynamic, Ends, Essentials, Mode, OnChange, Policy,
+    RoutedAction, Rule, Service, SourceCheck, Span, Unmatched, Zone,
 };
 
 /// The interfaces of the host.
@@ -51,16 +51,7 @@ type Now = (Timestamp, i64);
 
 pub(super) fn policy(dice: &mut Dice, now: Timestamp, margin: i64) -> Policy {
     let now = (now, margin);
-    let sets = dice.several(0, 4, |dice| AddressSet {
-        name: format!("set{}", dice.next()),
-        span: Span::default(),
-        file: None,
-        members: if dice.chance(25) {
-            Vec::new()
-        } else {
-            dice.several(1, 6, prefix)
-        },
-    });
+    let sets = dice.several(0, 4, set);
     let zones = zones(dice);
     let (set_count, zone_count) = (sets.len(), zones.len());
     let mut number = 0;
@@ -96,6 +87,26 @@ pub(super) fn policy(dice: &mut Dice, now: Timestamp, margin: i64) -> Policy {
         blocks,
         tests: Vec::new(),
         assertions: Vec::new(),
+    }
+}
+
+fn set(dice: &mut Dice) -> AddressSet {
+    let name = format!("set{}", dice.next());
+    let dynamic = dice.maybe(35, |_| Dynamic {
+        max: 100,
+        default_for: None,
+    });
+    let members = if dynamic.is_some() || dice.chance(25) {
+        Vec::new()
+    } else {
+        dice.several(1, 6, prefix)
+    };
+    AddressSet {
+        name,
+        span: Span::default(),
+        file: None,
+        dynamic,
+        members,
     }
 }
 
@@ -280,7 +291,9 @@ fn rule(dice: &mut Dice, number: usize, sets: usize, (now, margin): Now) -> Rule
             dice.several(1, 2, |dice| (*dice.pick(&PATTERNS)).to_owned())
         }),
         stateful: dice.chance(88),
+        replies: false,
         log: None,
+        on_change: OnChange::Recheck,
         mode: if dice.chance(5) {
             Mode::Monitor
         } else {

@@ -58,7 +58,6 @@ fn words_without_effect_yet_are_refused_by_name() {
     for field in [
         "limit: {rate: 10/min}",
         "max_sessions: {count: 1}",
-        "replies: any",
         "not_before: 2127-01-01",
         "users: [root]",
         "units: [a.service]",
@@ -68,22 +67,21 @@ fn words_without_effect_yet_are_refused_by_name() {
         check_rule(&[(field, 5, &format!("`{name}` {not_yet}"))]);
     }
     check_rule(&[
-        ("on_change: keep", 16, "`on_change: keep` is not supported"),
-        (
-            "on_change: reset",
-            16,
-            "`on_change: reset` is not supported",
-        ),
         ("on_change: drop", 16, "`drop` is no way"),
+        ("replies: all", 14, "`all` is no way of `replies`"),
         ("log: false", 10, "`log: false` would say nothing"),
         ("log: yes", 10, "`log` is `true` or `false`"),
         ("log: {sample: 2/3}", 19, "`sample` is one in so many"),
         ("log: {sample: 1/0}", 19, "`sample` is one in so many"),
         ("log: {rate: 1/2}", 11, "rate"),
     ]);
-    let zones = "sets: {banned: {dynamic: true, max: 10}}\n";
-    let text = format!("apiVersion: ringwall/v1\n{zones}");
-    assert!(has(&refused(&text), 2, 17, "`dynamic` is not supported"));
+    let text = HEAD.replace("10.0.0.0/8", "office");
+    let text = text.replace("[198.51.100.0/24]", "{dynamic: true}");
+    assert!(
+        refused(&text)
+            .to_string()
+            .contains("a dynamic set as `cidrs` of a zone is not supported")
+    );
 }
 
 #[rustfmt::skip]
@@ -250,6 +248,9 @@ const HEADS: &[(&str, &str, usize, usize, &str)] = &[
     ("[198.51.100.0/24]", "[other]", 4, 17, "no address"),
     ("[198.51.100.0/24]", "{}", 4, 16, "needs the key `file`"),
     ("[198.51.100.0/24]", "{file: a, max: 1}", 4, 26, "belongs to a dynamic set"),
+    ("[198.51.100.0/24]", "{dynamic: true, file: a}", 4, 32, "not both"),
+    ("[198.51.100.0/24]", "{dynamic: true, max: 1000001}", 4, 37, "from 0 to 1000000"),
+    ("[198.51.100.0/24]", "{dynamic: true, default_for: 1}", 4, 45, "no time for"),
     ("[198.51.100.0/24]", "{file: /etc/hosts}", 4, 23, "absolute path"),
     ("[198.51.100.0/24]", "{file: ../x}", 4, 23, "leads out of the directory"),
     ("[198.51.100.0/24]", "{file: no-such-list}", 4, 23, "cannot open"),
