@@ -173,6 +173,9 @@ static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
 /// Sockets that processes connect or listen with; not pinned, for only an agent asks.
 #[btf_map]
 pub(crate) static SOCKET_CALLS: RingBuf<u64, { SOCKET_CALL_BYTES as usize }> = RingBuf::new();
+/// How many of them could not be told for want of room in the ring.
+#[btf_map]
+pub(crate) static SOCKET_CALLS_LOST: Array<u64, 1> = Array::new();
 /// Packets of handshakes that the kernel dropped; not pinned, for only an agent asks.
 #[btf_map]
 pub(crate) static KERNEL_DROPS: RingBuf<u64, { KERNEL_DROP_BYTES as usize }> = RingBuf::new();

@@ -33,7 +33,8 @@ pub(crate) static WATCH: Global<Offsets> = Global::new(Offsets {
     sock_far_port: 0,
     sock_address: [0; 2],
     sock_far: [0; 2],
-    pad: 0,
+    sock_only_v6: 0,
+    cookie: 0,
 });
 
 /// Numbers of namespaces begin here (`PROC_DYNAMIC_FIRST`, fs/proc/generic.c); what is smaller is none.

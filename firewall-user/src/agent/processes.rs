@@ -16,28 +16,42 @@ pub fn unit(pid: u32) -> Option<String> {
 }
 
 fn unit_of(text: &str) -> Option<String> {
-    const KINDS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
     let paths = text.lines().filter_map(|line| {
         let (_, rest) = line.split_once(':')?;
         let (controllers, path) = rest.split_once(':')?;
         // The one hierarchy of version 2, or systemd's own of version 1.
         ["", "name=systemd"].contains(&controllers).then_some(path)
     });
+    paths.filter_map(unit_in).next()
+}
+
+/// The unit of a control group, by its path.
+#[must_use]
+pub fn unit_in(path: &str) -> Option<String> {
+    const KINDS: [&str; 4] = [".service", ".scope", ".socket", ".mount"];
     let is_unit = |part: &&str| KINDS.iter().any(|kind| part.ends_with(kind));
-    paths
-        .filter_map(|path| path.rsplit('/').find(is_unit))
-        .map(str::to_owned)
-        .next()
+    path.rsplit('/').find(is_unit).map(str::to_owned)
+}
+
+/// When a process began, in nanoseconds since boot (proc_pid_stat(5), field 22), by its directory.
+#[must_use]
+pub fn began(path: &Path) -> Option<u64> {
+    const START: usize = 22;
+    // What proc(5) counts by, on all that this runs on.
+    const TICKS: u64 = 100;
+    let text = std::fs::read_to_string(path.join("stat")).ok()?;
+    // A name may hold anything, blanks and brackets too; the third field is behind the last one.
+    let (_, rest) = text.rsplit_once(')')?;
+    let ticks: u64 = rest.split_whitespace().nth(START - 3)?.parse().ok()?;
+    ticks.checked_mul(1_000_000_000 / TICKS)
 }
 
 /// A process by its directory.
 fn process(pid: u32, path: &Path) -> Option<Process> {
+    let comm = std::fs::read(path.join("comm")).ok()?;
     Some(Process {
         pid,
-        comm: std::fs::read_to_string(path.join("comm"))
-            .ok()?
-            .trim_end()
-            .to_owned(),
+        comm: Process::name(comm.trim_ascii_end()),
         unit: unit(pid),
         uid: std::fs::metadata(path).ok()?.uid(),
     })
@@ -95,14 +109,31 @@ fn sockets(path: &Path) -> Vec<u32> {
     files.filter_map(inode).collect()
 }
 
+/// A process that listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listens {
+    /// Where.
+    pub address: IpAddr,
+    /// Where.
+    pub port: u16,
+    /// Its socket takes no IPv4.
+    pub only_v6: bool,
+    /// Who.
+    pub process: Process,
+}
+
 /// Who listens for TCP now.
 #[must_use]
-pub fn listening() -> Vec<(IpAddr, u16, Process)> {
+pub fn listening() -> Vec<Listens> {
     let holders = holders();
     let all = net::listening().unwrap_or_default().into_iter();
     all.filter_map(|(listener, inode)| {
-        let process = holders.get(&inode)?.clone();
-        Some((listener.address, listener.port, process))
+        Some(Listens {
+            address: listener.address,
+            port: listener.port,
+            only_v6: listener.only_v6,
+            process: holders.get(&inode)?.clone(),
+        })
     })
     .collect()
 }
@@ -152,7 +183,7 @@ mod tests {
         let at = listener.local_addr().unwrap();
         let found = listening()
             .into_iter()
-            .find(|(_, port, _)| *port == at.port());
-        assert_eq!(found.unwrap().2.pid, std::process::id());
+            .find(|listens| listens.port == at.port());
+        assert_eq!(found.unwrap().process.pid, std::process::id());
     }
 }

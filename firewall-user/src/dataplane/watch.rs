@@ -7,23 +7,51 @@ use std::io;
 use std::path::PathBuf;
 
 use aya::maps::{MapData, RingBuf};
-use aya::programs::{Program, RawTracePoint};
+use aya::programs::{CgroupAttachMode, CgroupSockAddr, Program, RawTracePoint};
 use aya::{Ebpf, EbpfLoader};
 use firewall_common::user::read;
 use firewall_common::watch::{KernelDrop, Offsets, SocketCall};
 
 use super::error::{Error, Result};
+use super::groups;
 use super::kernel_types::Types;
 use super::load::OBJECT;
 use super::maps::make_slots;
 use super::pin::{Paths, shapes};
-use super::{Dataplane, Options, bpffs};
+use super::{Dataplane, Options, bpffs, raw};
 
 /// The program that tells of drops, and the tracepoint that it is at.
 const DROPS: (&str, &str) = ("ringwall_kernel_drop", "kfree_skb");
 /// The same of what processes do with sockets.
 const CALLS: (&str, &str) = ("ringwall_socket_state", "inet_sock_set_state");
+/// Those at the root of the control groups, which see a process call before there is a way.
+const TRIES: [&str; 2] = ["ringwall_connect4", "ringwall_connect6"];
 const TYPES: &str = "/sys/kernel/btf/vmlinux";
+
+/// What this kernel has for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Senses {
+    /// It tells what it drops, and why.
+    pub drops: bool,
+    /// It tells whose sockets connect and listen.
+    pub owners: bool,
+    /// Calls are seen that find no route.
+    pub tries: bool,
+}
+
+/// Looks whether this kernel has what is needed, without beginning to watch.
+#[must_use]
+pub fn senses() -> Senses {
+    let bytes = std::fs::read(TYPES).unwrap_or_default();
+    let types = Types::read(&bytes);
+    let has = |name: &str| types.as_ref().is_some_and(|types| types.has(name));
+    let known = types.as_ref().is_some_and(|types| offsets(types).is_some());
+    Senses {
+        drops: known && has("btf_trace_kfree_skb") && has("skb_drop_reason"),
+        owners: known && has("btf_trace_inet_sock_set_state"),
+        tries: groups::root().is_ok(),
+    }
+}
 
 /// How to begin to watch. To read the kernel's types takes a moment, so it is done by a thread of its own.
 #[derive(Debug, Clone)]
@@ -77,6 +105,7 @@ impl WatchPlan {
         let offsets = Offsets {
             hooks: [number("TC_INGRESS"), number("TC_EGRESS")],
             namespace: bpffs::namespace()? as u32,
+            cookie: raw::namespace_cookie().unwrap_or(u64::MAX),
             ..offsets(&types).ok_or_else(unreadable)?
         };
         let mut object = self.load(offsets)?;
@@ -102,8 +131,28 @@ impl WatchPlan {
         if let Err(error) = attach(&mut object, CALLS) {
             tracing::info!("the kernel does not tell who calls, so owners are not known: {error}");
         }
+        if let Err(error) = attach_to_groups(&mut object) {
+            tracing::info!("calls that find no route are not seen: {error}");
+        }
         Ok(object)
     }
+}
+
+fn attach_to_groups(object: &mut Ebpf) -> Result<()> {
+    let failed = |error| Error::Directory(PathBuf::from("cgroup2"), error);
+    let root = groups::root().map_err(failed)?;
+    for name in TRIES {
+        let refused = |error| Error::Program(name, Box::new(error));
+        let program: &mut CgroupSockAddr = match object.program_mut(name) {
+            Some(Program::CgroupSockAddr(program)) => program,
+            _ => return Err(Error::NoProgram(name)),
+        };
+        program.load().map_err(refused)?;
+        // Links of programs at control groups stand beside each other, whatever this word says.
+        let mode = CgroupAttachMode::Single;
+        let _lives_as_long_as_the_object = program.attach(&root, mode).map_err(refused)?;
+    }
+    Ok(())
 }
 
 fn attach(object: &mut Ebpf, (name, place): (&'static str, &str)) -> Result<()> {
@@ -139,7 +188,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
         net_number: types.offset("net", "ns.inum")?,
         sock_protocol: types.offset("sock", "sk_protocol")?,
         sock_family: types.offset("sock_common", "skc_family")?,
-        sock_port: types.offset("sock_common", "skc_num")?,
+        sock_port: types.offset("inet_sock", "inet_sport")?,
         sock_far_port: types.offset("sock_common", "skc_dport")?,
         sock_address: [
             types.offset("sock_common", "skc_rcv_saddr")?,
@@ -149,6 +198,7 @@ fn offsets(types: &Types<'_>) -> Option<Offsets> {
             types.offset("sock_common", "skc_daddr")?,
             types.offset("sock_common", "skc_v6_daddr")?,
         ],
+        sock_only_v6: types.bit("sock_common", "skc_ipv6only")?,
         ..Offsets::default()
     })
 }

@@ -236,13 +236,21 @@ impl Hub {
 
     /// Looks for handshakes that do not complete.
     pub fn look(&self, half_open: &[Live], completed: &[Live], around: &mut dyn Around) {
+        self.hear();
         let clock = clock::now();
+        let nowhere = lock(&self.owners).went_nowhere(clock.boot);
         let sight = Sight {
             half_open,
             completed,
             now: clock.boot,
         };
-        let found = lock(&self.detector).look(sight, around);
+        let found = {
+            let mut detector = lock(&self.detector);
+            for (tuple, time) in nowhere {
+                detector.went_nowhere(tuple, time);
+            }
+            detector.look(sight, around)
+        };
         let told = found
             .into_iter()
             .map(|one| (one.last, 0, What::OneSided(Box::new(one))));
@@ -258,7 +266,10 @@ impl Hub {
         };
         {
             let mut owners = lock(&self.owners);
-            calls.iter().for_each(|call| owners.told(call));
+            let missed = calls.iter().filter(|call| owners.told(call)).count();
+            if missed > 0 {
+                owners.seed(processes::listening());
+            }
         }
         let mut detector = lock(&self.detector);
         for (drop, reason) in &drops {
@@ -284,7 +295,7 @@ impl Hub {
     /// Whose a handshake is that does not complete.
     #[must_use]
     pub fn owner_of_one(&self, one: &OneSided) -> Option<Arc<Process>> {
-        lock(&self.owners).of_one(one)
+        lock(&self.owners).of_known_one(one)
     }
 
     /// Whose what happened is.
