@@ -232,7 +232,7 @@ impl Owners {
         let soon = before(AT_ONCE).next().is_some();
         let within = if soon { AT_ONCE } else { HELD_UP };
         let pids: BTreeSet<u32> = before(within).map(|call| call.process.pid).collect();
-        let last = before(within).last().filter(|_| pids.len() == 1);
+        let last = before(within).next_back().filter(|_| pids.len() == 1);
         last.map(|call| Arc::clone(&call.process))
     }
 }
