@@ -22,6 +22,7 @@ mod host;
 mod kernel_types;
 mod living;
 mod load;
+mod made;
 mod maps;
 mod members;
 pub mod memory;
