@@ -45,6 +45,7 @@ pub mod store;
 pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod text;
 pub mod watch;
 mod ways;
 mod zones;

@@ -1,20 +1,19 @@
 //! The list for people: each place with its conditions in the language's own words.
 
 use super::Place;
-use crate::policy::compiled::{Listed, Numbers};
+use crate::policy::compiled::Listed;
 use crate::policy::model::{Action, Addresses, Ends, Log, OnChange, Policy, Rule};
 
 /// The whole list, those places included that take no part.
-pub(super) fn list(policy: &Policy, places: &[Place<'_>], numbers: &Numbers) -> Vec<Listed> {
-    let one = |place| listed(policy, place, numbers);
-    places.iter().map(one).collect()
+pub(super) fn list(policy: &Policy, places: &[Place<'_>]) -> Vec<Listed> {
+    places.iter().map(|place| listed(policy, place)).collect()
 }
 
-fn listed(policy: &Policy, place: &Place<'_>, numbers: &Numbers) -> Listed {
+fn listed(policy: &Policy, place: &Place<'_>) -> Listed {
     let rule = place.rule;
     Listed {
         id: place.id.clone(),
-        counter: numbers.rules.get(&place.id).copied().unwrap_or(0),
+        counter: place.counter,
         action: action_word(place.action).to_owned(),
         conditions: rule.map_or_else(String::new, |rule| conditions(policy, rule)),
         from: ends(policy, &place.block.from),

@@ -13,7 +13,7 @@ use crate::policy::model::Policy;
 /// Gives every rule and zone of the policy a number, new ones in the order of the policy.
 pub(super) fn give(
     policy: &Policy,
-    places: &[Place<'_>],
+    places: &mut [Place<'_>],
     numbers: &mut Numbers,
 ) -> Result<(), CompileError> {
     let zones: Vec<&str> = policy.zones.iter().map(|zone| zone.name.as_str()).collect();
@@ -28,6 +28,9 @@ pub(super) fn give(
     )?;
     assign(&mut numbers.zones, &zones, zone_numbers);
     assign(&mut numbers.rules, &rules, rule_numbers);
+    for place in places {
+        place.counter = numbers.rules.get(&place.id).copied().unwrap_or(0);
+    }
     // Never given out anew: members outlive the policy that names their set.
     let first = numbers.sets.values().max().map_or(1, |last| last + 1);
     let dynamic = policy.sets.iter().filter(|set| set.dynamic.is_some());
@@ -56,6 +59,9 @@ fn assign<N: Copy + Ord>(
         .copied()
         .filter(|name| !given.contains_key(*name))
         .collect();
+    if missing.is_empty() {
+        return;
+    }
     let present: BTreeSet<&str> = names.iter().copied().collect();
     let taken: BTreeSet<N> = given.values().copied().collect();
     let free = all.filter(|number| !taken.contains(number));

@@ -5,8 +5,10 @@ use firewall_common::policy::line::{Demands, Entry};
 
 use super::super::conditions::{Conditions, Demand};
 use super::super::prefixes::{Prefix, mask};
+use super::super::ranges::PORTED;
 use super::super::{Place, ranges};
 use crate::policy::compile::mutation::{self, Mutation};
+use crate::policy::model::Addresses;
 
 /// Fields of an IPv4 packet: source, destination, service, source port.
 pub(super) const V4: usize = 4;
@@ -182,6 +184,32 @@ fn product<const D: usize>(
             }));
         }
     }
+}
+
+/// No fewer than [`many`], found without taking lists apart: joined, a list never has more prefixes or runs than
+/// it names.
+pub(super) fn at_most<'p>(place: &Place<'p>, conditions: &Conditions<'p>) -> usize {
+    let Some(rule) = place.rule else { return 1 };
+    let end = |named: Option<&Addresses>, except: Option<&Addresses>| match (named, except) {
+        (None, None) => 1,
+        (Some(list), None) if list.sets.is_empty() => list.prefixes.len().max(1),
+        _ => conditions.longest(),
+    };
+    let sources = end(rule.sources.as_ref(), rule.except_sources.as_ref());
+    let destinations = end(
+        rule.destinations.as_ref(),
+        rule.except_destinations.as_ref(),
+    );
+    // With source ports, services are cut into those protocols that have them.
+    let services = rule.services.as_ref().map_or(1, Vec::len).max(1) + PORTED.len();
+    let ports = rule.source_ports.as_ref().map_or(1, Vec::len).max(1);
+    sources
+        .saturating_mul(destinations)
+        .saturating_mul(if rule.source_ports.is_some() {
+            services.saturating_mul(ports)
+        } else {
+            services - PORTED.len()
+        })
 }
 
 /// How many cells a rule would be in the family where it is more.
