@@ -14,7 +14,7 @@ use super::{Netns, RunDir, clean, sock};
 pub const METRICS: &str = "127.0.0.1:10933";
 
 /// How long an agent may take until it answers: on an emulated machine the verifier alone takes long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A namespace with an agent, or with what a killed agent left in force.
 pub struct Host {
@@ -158,7 +158,14 @@ impl Host {
     /// The text at `/metrics`.
     pub fn metrics(&self) -> Result<String> {
         let at: SocketAddr = METRICS.parse().context("a socket address")?;
-        sock::http_get(&self.ns, at, "/metrics")
+        // The control socket is there a moment before.
+        let mut last = None;
+        let text = wait_until(Duration::from_secs(30), || {
+            sock::http_get(&self.ns, at, "/metrics")
+                .map_err(|error| last = Some(error))
+                .ok()
+        });
+        text.with_context(|| format!("no metrics: {last:?}; {}", self.log()))
     }
 
     /// What the agent wrote so far.

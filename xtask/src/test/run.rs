@@ -27,16 +27,23 @@ pub(super) fn run(job: &Job) -> Result<Outcome> {
     if !job.name.starts_with(END_TO_END) || !(1..=UNLUCKY).contains(&names.len()) {
         return Ok(outcome);
     }
-    let mut args = vec!["--exact".to_owned(), "--test-threads=1".to_owned()];
-    args.extend(names.iter().map(ToString::to_string));
-    let alone = Job {
-        name: format!("{} (once more, alone)", job.name),
-        args,
-        log: job.log.with_extension("alone.log"),
-        ..job.clone()
-    };
-    let again = once(&alone)?;
+    let again = names.iter().map(|name| once(&job.alone(name)));
+    let again: Vec<_> = again.collect::<Result<_>>()?;
     Ok(outcome.after(&again))
+}
+
+impl Job {
+    /// One of its tests.
+    fn alone(&self, name: &str) -> Self {
+        Self {
+            name: format!("{} (once more, alone)", self.name),
+            args: ["--exact", "--test-threads=1", name]
+                .map(str::to_owned)
+                .to_vec(),
+            log: self.log.with_extension("alone.log"),
+            ..self.clone()
+        }
+    }
 }
 
 fn once(job: &Job) -> Result<Outcome> {
