@@ -67,6 +67,7 @@ impl Agent {
             advice: one.advice.unwrap_or(one.cause.advice()).to_owned(),
             current: clock.boot.saturating_sub(one.last) < CURRENT,
             group: group_of(&one),
+            process: self.eyes.hub.owner_of_one(&one).as_deref().cloned(),
             evidence: one.evidence,
         };
         let all = self.eyes.hub.one_sided().into_iter().map(row);

@@ -31,6 +31,7 @@ pub mod owner;
 pub mod paths;
 pub mod plane;
 pub mod pressure;
+pub mod processes;
 mod ready;
 pub mod report;
 mod restore;
