@@ -11,6 +11,7 @@ mod emit;
 mod event;
 mod hook;
 mod maps;
+mod owner;
 mod room;
 mod route;
 mod source;

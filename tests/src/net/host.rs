@@ -155,10 +155,9 @@ impl Host {
         self.cli(&[&["apply", &path.to_string_lossy()], args].concat())
     }
 
-    /// The text at `/metrics`.
+    /// The text at `/metrics`. That the agent answers its operator does not say that it listens there, too.
     pub fn metrics(&self) -> Result<String> {
         let at: SocketAddr = METRICS.parse().context("a socket address")?;
-        // The control socket is there a moment before.
         let mut last = None;
         let text = wait_until(Duration::from_secs(30), || {
             sock::http_get(&self.ns, at, "/metrics")
