@@ -16,6 +16,7 @@
 extern crate std;
 
 pub mod addr;
+mod bounded;
 pub mod config;
 pub mod essential;
 pub mod event;

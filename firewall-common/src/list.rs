@@ -1,13 +1,14 @@
 //! The list: what it allows opens a session.
 
+use crate::bounded::{bounded, holds};
 use crate::config::Generation;
 use crate::event::pick;
 use crate::judge;
 use crate::packet::LATER;
-use crate::pipeline::{At, Scratch};
+use crate::pipeline::{At, Scratch, monitors};
 use crate::reason::{Outcome, Reason};
 use crate::session::end::Cause;
-use crate::session::room::{CAPPED, MANAGED};
+use crate::session::room::{CAPPED, HELD_BY_SOURCE, MANAGED};
 use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET, STANDS_IN};
 use crate::stray::{Fate, stray};
 use crate::tables::{Put, Tables};
@@ -27,6 +28,8 @@ pub(crate) fn list<T: Tables>(
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
+    let decision = bounded(tables, at, head, scratch, decision);
+    let opens = opens && (decision.passes() || monitors(head));
     let (decision, begins) = match stray(tables, at, head, scratch, decision) {
         Fate::TakenUp {
             decision,
@@ -59,8 +62,12 @@ pub(crate) fn list<T: Tables>(
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
-    let put = open(tables, at, begins, head.management != 0, scratch);
-    match no_room(put) {
+    let most = match begins {
+        Begins::Opening => holds(tables, head, scratch),
+        _ => 0,
+    };
+    let put = open(tables, at, begins, head.management != 0, most, scratch);
+    match no_room(put, &scratch.entry) {
         None => decision,
         Some(reason) => Decision {
             verdict: Verdict::Dropped,
@@ -72,8 +79,10 @@ pub(crate) fn list<T: Tables>(
 
 /// Why a session was not opened.
 #[inline(always)]
-pub(crate) const fn no_room(put: Put) -> Option<Reason> {
+pub(crate) const fn no_room(put: Put, entry: &Entry) -> Option<Reason> {
     match put {
+        Put::Held if entry.counted & HELD_BY_SOURCE != 0 => Some(Reason::SourceLimit),
+        Put::Held => Some(Reason::SessionLimit),
         Put::There | Put::Already => None,
         Put::Full => Some(Reason::SessionTableFull),
         Put::Crowded => Some(Reason::HalfOpenLimit),
@@ -117,6 +126,7 @@ pub(crate) fn open<T: Tables>(
     at: &At,
     begins: Begins,
     reserves: bool,
+    most: u32,
     scratch: &mut Scratch,
 ) -> Put {
     let Scratch {
@@ -175,7 +185,7 @@ pub(crate) fn open<T: Tables>(
             happened.closed = Cause::of_replaced(ended, over) as u8;
         }
     }
-    let put = tables.open(key, entry, reserves);
+    let put = tables.open(key, entry, reserves, most);
     happened.opened = matches!(put, Put::There);
     put
 }

@@ -118,10 +118,10 @@ fn stand_in<T: Tables>(
         ..Permit::default()
     };
     scratch.decision = decision;
-    let put = list::open(tables, at, begins, false, scratch);
+    let put = list::open(tables, at, begins, false, 0, scratch);
     // The conversation was recorded where it opened.
     scratch.happened.opened = false;
-    match list::no_room(put) {
+    match list::no_room(put, &scratch.entry) {
         None => decision,
         Some(reason) => between(&scratch.search.answer, reason),
     }

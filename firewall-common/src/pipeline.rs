@@ -14,6 +14,7 @@ use crate::list::list;
 use crate::onward::onward;
 use crate::packet::{FIRST, LATER, Packet, Role};
 use crate::parse::{self, quoted};
+use crate::policy::limits::LimitKey;
 use crate::policy::lookup::{Question, Search};
 use crate::reason::Reason;
 use crate::related::related;
@@ -66,6 +67,8 @@ pub struct Scratch {
     pub happened: Happened,
     /// A fragment's key.
     pub fragment: FragmentKey,
+    /// The bucket that it is charged to.
+    pub limit: LimitKey,
     /// What was decided.
     pub decision: Decision,
     /// [`Scratch::tuple`] is that of the packet which an ICMP error quotes.
@@ -90,6 +93,7 @@ impl Default for Scratch {
             ended: Entry::default(),
             happened: Happened::default(),
             fragment: FragmentKey::default(),
+            limit: LimitKey::default(),
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
             occupied: false,

@@ -4,6 +4,7 @@
 use crate::addr::Addr;
 use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
+use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Entry, Permit, Track};
@@ -30,6 +31,8 @@ pub enum Put {
     Already = 2,
     /// There are too many half-open ones: in all, or of its source.
     Crowded = 3,
+    /// Its rule lets no more be open at a time.
+    Held = 4,
 }
 
 /// Where the kernel's routing takes a packet.
@@ -117,8 +120,12 @@ pub trait Tables: Copy {
     /// Adds to the counts of one direction; exact under concurrency.
     fn account(self, handle: Self::Handle, responder: bool, packets: u32, bytes: u32);
     /// Puts a new entry among the half-open ones. [`Put::Full`] where there is no room left for it as a verified
-    /// one, of which some is kept for management zones if `reserves`.
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put;
+    /// one, of which some is kept for management zones if `reserves`; [`Put::Held`] where its rule has `most` already (0: any
+    /// number).
+    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put;
+    /// Takes what costs so many nanoseconds from a bucket, that of a rule as a `whole` or of one source; is there as
+    /// much? Exact under concurrency.
+    fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool;
     /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
     /// Ends a session, as it was found; says whether it was this call that did. Of many that end one session at

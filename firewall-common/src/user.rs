@@ -8,6 +8,7 @@ use crate::config::{
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
+use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
@@ -41,6 +42,7 @@ pod!(
     Entry,
     Carry,
     Opening,
+    LimitKey,
     EventCount,
     Header,
     OfSession,

@@ -10,6 +10,7 @@ mod atomics;
 mod emit;
 mod event;
 mod hook;
+mod limits;
 mod maps;
 mod room;
 mod route;

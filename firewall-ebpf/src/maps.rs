@@ -11,6 +11,7 @@ use firewall_common::config::{
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::{At, Scratch};
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
@@ -98,6 +99,15 @@ pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new
 /// Half-open sessions by source; the agent adds to it, too.
 #[btf_map]
 pub(crate) static SOURCES: Array<u64, { SOURCE_COUNTS as usize }, MMAPABLE> = Array::new();
+/// When buckets of `limit` are full again, of one source at one rule (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static BUCKETS: HashMap<LimitKey, u64, 65_536, NO_PREALLOC> = HashMap::new();
+/// The same of rules as a whole.
+#[btf_map]
+pub(crate) static RULE_BUCKETS: HashMap<u32, u64, 16_384, NO_PREALLOC> = HashMap::new();
+/// Open sessions of rules that say how many there may be, and of one source at them.
+#[btf_map]
+pub(crate) static HELD: HashMap<LimitKey, u64, 131_072, NO_PREALLOC> = HashMap::new();
 /// First fragments that were let through, and when. Losing one costs a datagram, so it may evict.
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, u64, 16_384> = LruHashMap::new();

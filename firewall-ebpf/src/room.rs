@@ -14,26 +14,51 @@ use firewall_common::session::room::{
 };
 use firewall_common::tables::Put;
 
-use crate::maps::{HALF_OPEN, OPENINGS, SETTINGS, SOURCES, TALLY};
+use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
-use crate::{atomics, event};
+use crate::{atomics, event, limits};
 
 /// Puts a new entry among the half-open ones, if there is room.
 // In three functions beside each other, since one frame on the stack for all of it would be one too much.
 #[inline(always)]
-pub(crate) fn open(key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
+pub(crate) fn open(key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
     match admit(key, entry, reserves) {
         ADMITTED => {}
         FULL => return Put::Full,
         _ => return Put::Crowded,
     }
-    match place(entry.opened, room::is_favoured(entry)) {
-        NOWHERE => {
-            give_back(key, entry);
-            Put::Crowded
-        }
-        place => insert(key, entry, place),
+    if most != 0 && !limits::hold(key, entry, most) {
+        give_back(key, entry, false);
+        return Put::Held;
     }
+    let place = place(entry.opened, room::is_favoured(entry));
+    let put = if place == NOWHERE {
+        Put::Crowded
+    } else {
+        insert(key, entry, place)
+    };
+    if !matches!(put, Put::There) {
+        give_back(key, entry, true);
+    }
+    put
+}
+
+/// Ends a session; says whether it was there. Of many that delete one key at once, the kernel says to one that it was.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+pub(crate) fn close(key: &FlowKey, entry: &Entry) -> bool {
+    let half_open = HALF_OPEN.remove(key).is_ok();
+    if half_open {
+        release(key, entry);
+    }
+    let verified = SESSIONS.remove(key).is_ok();
+    if verified {
+        count_verified(entry, u64::MAX);
+    }
+    if half_open || verified {
+        limits::release(key, entry);
+    }
+    verified || half_open
 }
 
 const ADMITTED: u32 = 0;
@@ -62,7 +87,6 @@ fn admit(key: &FlowKey, entry: &Entry, reserves: bool) -> u32 {
 fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
     let put = put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into()));
     if !matches!(put, Put::There) {
-        release(key, entry);
         // Adopted sessions have no place in the ring, so the table may be full before the ring is.
         return if matches!(put, Put::Full) {
             Put::Crowded
@@ -81,10 +105,13 @@ fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
     put
 }
 
-/// [`release`], for who has no stack to spare.
+/// It was not put there after all.
 #[inline(never)]
-fn give_back(key: &FlowKey, entry: &Entry) -> u32 {
+fn give_back(key: &FlowKey, entry: &Entry, held: bool) -> u32 {
     release(key, entry);
+    if held {
+        limits::release(key, entry);
+    }
     CROWDED
 }
 
@@ -130,24 +157,22 @@ fn vacate(place: u32, now: u64, favoured: bool) -> bool {
         return true;
     };
     // SAFETY: an entry of a map, see `Handle`.
-    let (since, capped, low) = unsafe {
-        let holder = &*holder;
-        (
-            holder.opened,
-            holder.counted & CAPPED != 0,
-            holder.opener == 0,
-        )
-    };
-    if since != opened {
+    let holder = unsafe { &*holder };
+    if holder.opened != opened {
         return true;
     }
     if !room::gives_way(opened, now, favoured) {
         return false;
     }
+    let at = room::held_at(key, holder);
+    let capped = holder.counted & CAPPED != 0;
+    let source = room::counts_of(room::opener(key, holder), tally(SEED));
     if HALF_OPEN.remove(key).is_ok() {
         if capped {
-            let source = if low { &key.low } else { &key.high };
-            count_source(room::counts_of(source, tally(SEED)), u64::MAX);
+            count_source(source, u64::MAX);
+        }
+        if let Some(at) = at {
+            limits::release_at(&at);
         }
         event::count(closed_counter(Cause::Evicted as u8));
     }

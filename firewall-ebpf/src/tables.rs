@@ -11,12 +11,14 @@ use firewall_common::config::{
     has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::{Entry, Permit, Track};
 use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
 
 use crate::atomics;
+use crate::limits;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
     HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
@@ -299,11 +301,17 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
         if DRY {
             return Put::There;
         }
-        room::open(key, entry, reserves)
+        room::open(key, entry, reserves, most)
+    }
+
+    /// Who explains has full buckets.
+    #[inline(always)]
+    fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
+        DRY || limits::take(key, whole, now, price, tolerance)
     }
 
     /// In before out, see [`Self::find`]. Of two CPUs that promote at once one finds it there, which is
@@ -330,15 +338,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         if DRY {
             return false;
         }
-        let half_open = HALF_OPEN.remove(key).is_ok();
-        if half_open {
-            room::release(key, entry);
-        }
-        let verified = SESSIONS.remove(key).is_ok();
-        if verified {
-            room::count_verified(entry, u64::MAX);
-        }
-        verified || half_open
+        room::close(key, entry)
     }
 
     #[inline(always)]

@@ -193,21 +193,32 @@ pub struct Entry {
     pub destination_zone: u8,
     /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`] and [`QUIET`].
     pub opening: u8,
-    /// [`room::MANAGED`] and [`room::CAPPED`]: which counts of the tables it is in.
+    /// [`room::MANAGED`] and the like: which counts it is in.
     pub counted: u8,
     /// Zero.
     pub pad: [u8; 2],
+    /// Counter of the rule whose `max_sessions` it counts for; 0: of none.
+    pub held: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What a session has come to in tables that were replaced after it had been copied.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Carry {
+    /// [`CARRY_ONTO`] or [`CARRY_RELEASE`].
+    pub what: u64,
     /// Which session.
     pub key: FlowKey,
     /// As it was in the end; its counts only as far as they came after the copy.
     pub entry: Entry,
 }
+
+/// [`Carry::what`]: add to the session.
+pub const CARRY_ONTO: u64 = 0;
+/// [`Carry::what`]: the session was taken out of its table, and counts for its rule no more.
+pub const CARRY_RELEASE: u64 = 1;
 
 /// Set in [`Entry::opening`]: judged on the way out.
 pub const LEAVING: u8 = 1;
@@ -220,7 +231,7 @@ pub const LOGGED: u8 = 32;
 /// Set in [`Entry::opening`]: its rule's `log` asks for one in so many, and this is none of those.
 pub const QUIET: u8 = 64;
 
-const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
+const _: () = assert!(size_of::<Entry>() == 128 && size_of::<Track>() == 40);
 
 /// [`Permit::epoch`] of a session that was adopted, and that no policy has judged yet: no generation has it.
 pub const ADOPTED_EPOCH: u32 = 0;

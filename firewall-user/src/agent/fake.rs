@@ -14,7 +14,7 @@ use super::net::{Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
-use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, LimitUse, Neighbour, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// What would be pinned.
@@ -187,6 +187,10 @@ impl Plane for Fake {
             sessions: 1000,
             half_open: 100,
         }
+    }
+
+    fn limit_use(&self) -> anyhow::Result<LimitUse> {
+        Ok(LimitUse::default())
     }
 
     fn expire(&mut self) -> anyhow::Result<Swept> {

@@ -13,7 +13,7 @@ use firewall_common::verdict::{Decision, Verdict};
 use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Link, Local};
 use super::revision::Identity;
-use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, SessionCounts, Swept};
+use crate::dataplane::{EventCounts, Ingress, LimitUse, Neighbour, Ring, SessionCounts, Swept};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 
 /// A guarded interface.
@@ -154,6 +154,8 @@ pub trait Plane: Send {
     fn set_strays(&mut self, mode: Option<Stray>, until: Option<u64>) -> anyhow::Result<()>;
     /// Table sizes.
     fn capacity(&self) -> Capacity;
+    /// How full the tables of limits are.
+    fn limit_use(&self) -> anyhow::Result<LimitUse>;
     /// Removes sessions that are over.
     fn expire(&mut self) -> anyhow::Result<Swept>;
     /// Sessions opened and ended.

@@ -80,6 +80,8 @@ impl Agent {
         }
         let sessions = self.session_line();
         warnings.extend(pressure::warnings(&sessions));
+        let limits = self.plane.as_ref().and_then(|plane| plane.limit_use().ok());
+        warnings.extend(limits.iter().flat_map(pressure::of_limits));
         Status {
             enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),

@@ -19,6 +19,7 @@ mod force;
 mod home;
 mod hooks;
 mod host;
+mod limits;
 mod load;
 mod maps;
 pub mod memory;
@@ -56,6 +57,7 @@ pub use error::{Error, Result};
 pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
+pub use limits::LimitUse;
 pub use migrate::TakenOver;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
@@ -162,9 +164,11 @@ pub struct Dataplane {
     /// What was noticed on opening, for people.
     notes: Vec<String>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
-    _lock: Option<File>,
+    lock: Option<File>,
     /// Looks whether sessions are counted right.
     audit: room::Audit,
+    /// Looks after what rules bound.
+    keeper: limits::Keeper,
 }
 
 impl Dataplane {
@@ -286,7 +290,11 @@ impl Dataplane {
     /// Why it could not be done.
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
-        sessions::expire(&self.maps, &mut self.audit, now)
+        let (swept, found) = sessions::expire(&self.maps, &mut self.audit, now)?;
+        self.keeper
+            .release(&self.options, &self.paths, &found.ended)?;
+        self.keeper.sweep(&self.maps, now, &found.held)?;
+        Ok(swept)
     }
 
     /// Puts sessions that live already into the tables; how many found a place. With `replace` what is there
@@ -314,7 +322,12 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be done.
     pub fn close_session(&mut self, key: &FlowKey) -> Result<bool> {
-        sessions::close(&self.maps, key)
+        let ended = sessions::close(&self.maps, key)?;
+        // Without an agent, the next one counts.
+        if self.lock.is_some() {
+            self.keeper.release(&self.options, &self.paths, &ended)?;
+        }
+        Ok(!ended.is_empty())
     }
 
     /// How the loaded program judges a frame, leaving no trace in counters or sessions.
@@ -345,6 +358,14 @@ impl Dataplane {
     /// Why they cannot be read.
     pub fn table_sizes(&self) -> Result<Sizes> {
         sizes(&self.maps)
+    }
+
+    /// How full the tables of limits are.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn limit_use(&self) -> Result<LimitUse> {
+        limits::used(&self.maps)
     }
 
     /// Tells how many sessions are kept for management zones, and how many half-open ones a source may have.

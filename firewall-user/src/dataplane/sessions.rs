@@ -1,15 +1,17 @@
 //! Sessions: listed, expired, ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::session::Entry;
 use firewall_common::session::end::Cause;
 use firewall_common::tables::Table as Which;
 
 use super::error::Result;
 use super::events;
+use super::limits;
 use super::maps::{Maps, ONLY};
 use super::room::Audit;
 use super::table::Table;
@@ -52,13 +54,16 @@ pub struct Swept {
 }
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
-pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> {
+pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<(Swept, Found)> {
     let settings = maps.settings.need(&ONLY)?;
-    let mut swept = Swept::default();
+    let (mut swept, mut found) = (Swept::default(), Found::default());
     let of = |table| move |(key, entry)| Session { key, entry, table };
     let (ended, half_open) = sweep(maps, Which::HalfOpen, &settings, now)?;
+    found.ended.extend(&ended);
     swept.ended = ended.into_iter().map(of(Which::HalfOpen)).collect();
     let (ended, live) = sweep(maps, Which::Sessions, &settings, now)?;
+    found.ended.extend(&ended);
+    found.held = limits::held(half_open.iter().chain(&live));
     audit.look(&maps.counts, &half_open, &live);
     swept.half_open = half_open.into_iter().map(of(Which::HalfOpen)).collect();
     let ended = ended.into_iter().map(of(Which::Sessions));
@@ -76,7 +81,16 @@ pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> 
         *causes.entry(cause as u32).or_default() += 1;
     }
     events::add(maps, &causes)?;
-    Ok(swept)
+    Ok((swept, found))
+}
+
+/// What limits need to know of a sweep.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// All that was taken out.
+    pub(super) ended: Pairs,
+    /// Open sessions by where they count for their rules.
+    pub(super) held: HashMap<LimitKey, u64>,
 }
 
 fn over(entry: &Entry, settings: &Settings, now: u64) -> bool {
@@ -120,20 +134,18 @@ fn sweep(maps: &Maps, which: Which, settings: &Settings, now: u64) -> Result<(Pa
 
 type Pairs = Vec<(FlowKey, Entry)>;
 
-/// Ends a session; says whether there was one. Its next packet is judged as without session.
+/// Ends a session; what was taken out. Its next packet is judged as without session.
 ///
 /// From the half-open table first: a session that is promoted meanwhile is in the other one by then.
-pub(super) fn close(maps: &Maps, key: &FlowKey) -> Result<bool> {
-    let half_open = take(maps, Which::HalfOpen, key)?;
-    Ok(take(maps, Which::Sessions, key)? || half_open)
-}
-
-fn take(maps: &Maps, which: Which, key: &FlowKey) -> Result<bool> {
-    let taken = table(maps, which).take(key)?;
-    if let Some(entry) = &taken {
-        maps.counts.left(which, key, entry);
+pub(super) fn close(maps: &Maps, key: &FlowKey) -> Result<Pairs> {
+    let mut ended = Pairs::new();
+    for which in [Which::HalfOpen, Which::Sessions] {
+        if let Some(entry) = table(maps, which).take(key)? {
+            maps.counts.left(which, key, &entry);
+            ended.push((*key, entry));
+        }
     }
-    Ok(taken.is_some())
+    Ok(ended)
 }
 
 fn table(maps: &Maps, which: Which) -> &Table<FlowKey, Entry> {

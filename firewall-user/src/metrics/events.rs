@@ -66,7 +66,6 @@ fn closed(snapshot: &Snapshot) -> Family {
 }
 
 /// Reasons for which a session is refused although the policy allows it.
-const FULL: &[Reason] = &[Reason::HalfOpenLimit, Reason::SessionTableFull];
 const LIMITS: &[Reason] = &[
     Reason::HalfOpenLimit,
     Reason::SessionTableFull,
@@ -81,7 +80,7 @@ fn refused(snapshot: &Snapshot) -> Family {
         .zones
         .iter()
         .filter(|zone| **zone != ZoneId::HOST.0);
-    for (zone, reason) in peers.flat_map(|zone| FULL.iter().map(move |reason| (zone, reason))) {
+    for (zone, reason) in peers.flat_map(|zone| LIMITS.iter().map(move |reason| (zone, reason))) {
         sums.entry((*zone, *reason as u8)).or_default();
     }
     let counted = snapshot.packets.iter();

@@ -10,7 +10,6 @@ use firewall_common::verdict::Verdict;
 
 use super::family::{Family, Sample, Value};
 use super::snapshot::Snapshot;
-use crate::agent::pressure::REFUSALS;
 
 const HOOKS: [Hook; 2] = [Hook::Ingress, Hook::Egress];
 
@@ -36,7 +35,6 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
             |c| c.bytes,
         ),
         drops(snapshot),
-        refused(snapshot),
     ];
     families.extend(sessions(snapshot));
     families
@@ -128,31 +126,6 @@ fn drops(snapshot: &Snapshot) -> Family {
         "ringwall_dropped_packets",
         "Packets dropped or rejected, by the zone at the other end (- where it was not looked up) and the reason.",
         &["direction", "zone", "reason"],
-        samples.collect(),
-    )
-}
-
-/// Openings that the list allowed and that found no room; every zone and reason is there from the start.
-fn refused(snapshot: &Snapshot) -> Family {
-    let mut sums: BTreeMap<(u8, u8), u64> = BTreeMap::new();
-    for zone in snapshot.zones.iter().filter(|zone| **zone != 1) {
-        for reason in REFUSALS {
-            sums.insert((*zone, *reason as u8), 0);
-        }
-    }
-    let found = snapshot.packets.iter();
-    for c in found.filter(|c| REFUSALS.contains(&c.reason)) {
-        *sums.entry((c.zone, c.reason as u8)).or_default() += c.count.packets;
-    }
-    let samples = sums.into_iter().filter_map(|((zone, reason), sum)| {
-        let reason = Reason::from_number(reason)?;
-        let zone = snapshot.names.zone(zone);
-        Some(sample([zone.as_str(), reason.word()], sum))
-    });
-    Family::counter(
-        "ringwall_sessions_refused",
-        "Openings that the policy allows and that found no room, by the zone at the other end and the reason.",
-        &["zone", "reason"],
         samples.collect(),
     )
 }

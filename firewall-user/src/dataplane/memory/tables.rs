@@ -3,6 +3,8 @@
 use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceEntry, Room, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::limit::pay;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
@@ -36,6 +38,13 @@ impl MemoryTables {
 }
 
 impl Moving {
+    /// Open sessions that count at the same place for their rule.
+    fn held(&self, at: Option<LimitKey>) -> usize {
+        let all = self.half_open.iter().chain(&self.sessions);
+        all.filter(|(key, entry)| room::held_at(key, entry) == at)
+            .count()
+    }
+
     /// Is there a place among the half-open ones? Where all are taken, the oldest gives way if it must.
     fn admits(&mut self, key: &FlowKey, entry: &Entry, limits: &Room) -> bool {
         let capped = |entry: &Entry| entry.counted & CAPPED != 0;
@@ -199,7 +208,7 @@ impl<'t> Tables for &'t MemoryTables {
         });
     }
 
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
         let mut moving = self.moving.borrow_mut();
         if moving.half_open.contains_key(key) {
             return Put::Already;
@@ -211,11 +220,22 @@ impl<'t> Tables for &'t MemoryTables {
         if !room::is_there(limits, of_management, others, entry, reserves) {
             return Put::Full;
         }
+        if most != 0 && moving.held(room::held_at(key, entry)) >= most as usize {
+            return Put::Held;
+        }
         if !moving.admits(key, entry, limits) {
             return Put::Crowded;
         }
         moving.half_open.insert(*key, *entry);
         Put::There
+    }
+
+    fn take(self, key: &LimitKey, _whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
+        let mut moving = self.moving.borrow_mut();
+        let bucket = moving.buckets.entry(*key).or_default();
+        let next = pay(*bucket, now, price, tolerance);
+        *bucket = next.unwrap_or(*bucket);
+        next.is_some()
     }
 
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put {

@@ -2,7 +2,7 @@
 
 use super::Place;
 use crate::policy::compiled::{Listed, Numbers};
-use crate::policy::model::{Action, Addresses, Ends, Log, Policy, Rule};
+use crate::policy::model::{Action, Addresses, Ends, Limit, Log, Per, Policy, Rule, Unit};
 
 /// The whole list, those places included that take no part.
 pub(super) fn list(policy: &Policy, places: &[Place<'_>], numbers: &Numbers) -> Vec<Listed> {
@@ -76,12 +76,46 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
     if !rule.stateful {
         all.push("stateful: false".to_owned());
     }
+    all.extend(
+        rule.limit
+            .map(|limit| format!("limit: {{{}}}", limit_words(&limit))),
+    );
+    all.extend(rule.max_sessions.map(|most| {
+        let per = if most.per_source { "source" } else { "rule" };
+        format!("max_sessions: {{count: {}, per: {per}}}", most.count)
+    }));
     match rule.log {
         Some(Log { one_in: 1 }) => all.push("log: true".to_owned()),
         Some(Log { one_in }) => all.push(format!("log: {{sample: 1/{one_in}}}")),
         None => {}
     }
     all.join(" ")
+}
+
+fn limit_words(limit: &Limit) -> String {
+    let bit = |count: u64| {
+        let units = [(1_000_000_000, "Gbit"), (1_000_000, "Mbit"), (1000, "kbit")];
+        let mut units = units.into_iter();
+        let fits = units.find(|(size, _)| count.is_multiple_of(*size));
+        let (size, word) = fits.unwrap_or((1, "bit"));
+        format!("{}{word}", count / size)
+    };
+    let amount = |count: u64| match limit.unit {
+        Unit::Each => count.to_string(),
+        Unit::Bits => bit(count),
+    };
+    let period = match limit.period {
+        60 => "min",
+        3600 => "h",
+        _ => "s",
+    };
+    let per = match limit.per {
+        Per::Rule => "rule".to_owned(),
+        Per::SOURCE => "source".to_owned(),
+        Per::Prefix { v4, v6 } => format!("{{v4: {v4}, v6: {v6}}}"),
+    };
+    let (rate, burst) = (amount(limit.count), amount(limit.burst));
+    format!("rate: {rate}/{period}, burst: {burst}, per: {per}")
 }
 
 fn words(policy: &Policy, addresses: &Addresses) -> Vec<String> {

@@ -6,6 +6,7 @@ mod classifier;
 mod conditions;
 mod fields;
 mod interfaces;
+mod limits;
 mod listing;
 mod mutation;
 mod numbers;
@@ -90,7 +91,7 @@ pub fn compile(
     let one = |error| vec![error];
     let plan = interfaces::plan(policy, &active).map_err(one)?;
     let tuning = mutation::tuning();
-    let (classifier, conditions) =
+    let (mut classifier, conditions) =
         classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
     let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
     let addresses = classes.lines().map_err(one)?;
@@ -105,7 +106,8 @@ pub fn compile(
         management: zones::management(policy, numbers),
         ..Generation::default()
     };
-    let rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
+    let mut rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
+    limits::write(&active, &mut rules, &mut classifier.lines).map_err(one)?;
     Ok(Compiled {
         head,
         cost: cost(classifier.cost, &rules, &classifier.lines, &addresses),

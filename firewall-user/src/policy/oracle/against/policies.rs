@@ -271,6 +271,8 @@ fn rule(dice: &mut Dice, number: usize, sets: usize, (now, margin): Now) -> Rule
         }),
         stateful: dice.chance(88),
         log: None,
+        limit: None,
+        max_sessions: None,
         mode: if dice.chance(5) {
             Mode::Monitor
         } else {

@@ -1,0 +1,162 @@
+//! What rules bound, as the agent looks after it: buckets that are full again go, and open sessions are counted anew.
+
+use std::collections::HashMap;
+
+use firewall_common::flow::FlowKey;
+use firewall_common::policy::limits::LimitKey;
+use firewall_common::session::Entry;
+use firewall_common::session::room::{SHARED, held_at};
+
+use super::error::Result;
+use super::load;
+use super::maps::Maps;
+use super::migrate::Carrier;
+use super::pin::Paths;
+use super::{Options, room};
+
+/// A bucket that has been full for so many nanoseconds is as if it had never been used.
+const IDLE: u64 = 1_000_000_000;
+
+/// How full the tables of limits are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LimitUse {
+    /// Buckets of sources.
+    pub buckets: u64,
+    /// Places for them.
+    pub bucket_places: u64,
+    /// Counts of open sessions.
+    pub counts: u64,
+    /// Places for them.
+    pub count_places: u64,
+    /// Openings charged to a bucket that sources share, since there was no place for one of their own.
+    pub shared: u64,
+}
+
+/// What the agent remembers of them from one sweep to the next.
+#[derive(Default)]
+pub(super) struct Keeper {
+    carrier: Option<Carrier>,
+    /// By how much counts were not what was found in the session tables.
+    drift: HashMap<LimitKey, u64>,
+    /// Counts that were zero.
+    zero: HashMap<LimitKey, ()>,
+}
+
+impl std::fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keeper({:?})", self.drift)
+    }
+}
+
+/// How full they are.
+pub(super) fn used(maps: &Maps) -> Result<LimitUse> {
+    Ok(LimitUse {
+        buckets: maps.buckets.list()?.len() as u64,
+        bucket_places: u64::from(maps.buckets.places()?),
+        counts: maps.held.list()?.len() as u64,
+        count_places: u64::from(maps.held.places()?),
+        shared: room::tally(&maps.counts, SHARED),
+    })
+}
+
+/// Open sessions by where they count for their rules.
+pub(super) fn held<'s>(
+    sessions: impl Iterator<Item = &'s (FlowKey, Entry)>,
+) -> HashMap<LimitKey, u64> {
+    let mut held = HashMap::new();
+    for at in sessions.filter_map(|(key, entry)| held_at(key, entry)) {
+        *held.entry(at).or_default() += 1;
+    }
+    held
+}
+
+impl Keeper {
+    /// Sessions that the agent has taken out of their tables count no more. A program subtracts, since programs add at the
+    /// same time.
+    pub(super) fn release(
+        &mut self,
+        options: &Options,
+        paths: &Paths,
+        ended: &[(FlowKey, Entry)],
+    ) -> Result<()> {
+        for (key, entry) in ended
+            .iter()
+            .filter(|(key, entry)| held_at(key, entry).is_some())
+        {
+            if self.carrier.is_none() {
+                self.carrier = Some(load::carrier(options, paths)?);
+            }
+            if let Some(carrier) = &self.carrier {
+                carrier.release(key, entry)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what nobody uses, and puts right what is wrong.
+    pub(super) fn sweep(
+        &mut self,
+        maps: &Maps,
+        now: u64,
+        wanted: &HashMap<LimitKey, u64>,
+    ) -> Result<()> {
+        refill(maps, now)?;
+        self.recount(maps, wanted)
+    }
+
+    /// What differs by as much at two looks is wrong: an agent died between taking a session out and saying so, or a
+    /// count was taken away at the very moment when a packet added to it. Meanwhile sessions come and go, which makes
+    /// differences that are none.
+    fn recount(&mut self, maps: &Maps, wanted: &HashMap<LimitKey, u64>) -> Result<()> {
+        let counts: HashMap<LimitKey, u64> = maps.held.list()?.into_iter().collect();
+        let mut drift = HashMap::new();
+        for at in counts.keys().chain(wanted.keys()) {
+            let there = counts.get(at).copied().unwrap_or(0);
+            let off = wanted.get(at).copied().unwrap_or(0).wrapping_sub(there);
+            if off == 0 {
+                continue;
+            }
+            // Only if it has not moved since it was read.
+            let moved = maps.held.get(at)?.unwrap_or(0) != there;
+            if self.drift.get(at) == Some(&off) && !moved {
+                maps.held.set(at, &there.wrapping_add(off))?;
+            } else {
+                drift.insert(*at, off);
+            }
+        }
+        self.drift = drift;
+        self.forget(maps, &counts)
+    }
+
+    /// Counts that were zero at two looks go. One that a packet has added to since is put back.
+    fn forget(&mut self, maps: &Maps, counts: &HashMap<LimitKey, u64>) -> Result<()> {
+        let zero = counts.iter().filter(|(_, count)| **count == 0);
+        let zero: HashMap<LimitKey, ()> = zero.map(|(at, _)| (*at, ())).collect();
+        for at in zero.keys().filter(|at| self.zero.contains_key(at)) {
+            if let Some(count) = maps.held.take(at)?
+                && count != 0
+            {
+                maps.held.put_back(at, &count)?;
+            }
+        }
+        self.zero = zero;
+        Ok(())
+    }
+}
+
+/// Buckets that have been full for a while go. One that a packet has taken from since is put back; where the next
+/// packet has made a new one already, that one has as much more as was taken from this.
+fn refill(maps: &Maps, now: u64) -> Result<()> {
+    let full = |paid_until: u64| paid_until.saturating_add(IDLE) <= now;
+    for (key, paid_until) in maps.buckets.list()? {
+        if !full(paid_until) {
+            continue;
+        }
+        if let Some(taken) = maps.buckets.take(&key)?
+            && !full(taken)
+        {
+            maps.buckets.put_back(&key, &taken)?;
+        }
+    }
+    Ok(())
+}
