@@ -18,6 +18,7 @@ extern crate std;
 pub mod addr;
 mod bounded;
 pub mod config;
+pub mod cookie;
 pub mod essential;
 pub mod event;
 mod failsafe;

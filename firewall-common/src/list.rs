@@ -2,6 +2,7 @@
 
 use crate::bounded::{bounded, holds};
 use crate::config::Generation;
+use crate::cookie;
 use crate::event::pick;
 use crate::judge;
 use crate::packet::LATER;
@@ -31,16 +32,8 @@ pub(crate) fn list<T: Tables>(
     let decision = bounded(tables, at, head, scratch, decision);
     let opens = opens && (decision.passes() || monitors(head));
     let (decision, begins) = match stray(tables, at, head, scratch, decision) {
-        Fate::TakenUp {
-            decision,
-            by_opener,
-        } => {
+        Fate::TakenUp { decision, begins } => {
             judge::charge(tables, at, &decision);
-            let begins = if by_opener {
-                Begins::Midstream
-            } else {
-                Begins::MidstreamReply
-            };
             (decision, begins)
         }
         Fate::Stays(decision) => {
@@ -62,8 +55,15 @@ pub(crate) fn list<T: Tables>(
     scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
+    let anew = matches!(begins, Begins::Opening) && !scratch.occupied;
+    if anew && decision.passes() && cookie::answers(tables, at, head, scratch) {
+        return Decision {
+            answer: true,
+            ..decision
+        };
+    }
     let most = match begins {
-        Begins::Opening => holds(tables, head, scratch),
+        Begins::Opening | Begins::Cookie => holds(tables, head, scratch),
         _ => 0,
     };
     let put = open(tables, at, begins, head.management != 0, most, scratch);
@@ -116,6 +116,8 @@ pub(crate) enum Begins {
     StandIn = 3,
     /// As a stand-in from its middle, by a packet of its opener.
     MidstreamStandIn = 4,
+    /// By a SYN cookie that came back.
+    Cookie = 5,
 }
 
 /// Puts a session for the packet into the table, by the decision that was left in `scratch`.
@@ -147,6 +149,7 @@ pub(crate) fn open<T: Tables>(
     let side = if by_opener { sender } else { sender.other() };
     match begins {
         Begins::Opening | Begins::StandIn => session::begin(packet, &mut entry.track),
+        Begins::Cookie => session::begin_by_cookie(packet, &mut entry.track),
         _ => session::begin_midstream(packet, by_opener, &mut entry.track),
     }
     if !matches!(decision.reason.outcome(), Outcome::Pass) {
@@ -185,7 +188,10 @@ pub(crate) fn open<T: Tables>(
             happened.closed = Cause::of_replaced(ended, over) as u8;
         }
     }
-    let put = tables.open(key, entry, reserves, most);
+    let put = match begins {
+        Begins::Cookie => tables.establish(key, entry, reserves, most),
+        _ => tables.open(key, entry, reserves, most),
+    };
     happened.opened = matches!(put, Put::There);
     put
 }

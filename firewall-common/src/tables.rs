@@ -4,6 +4,8 @@
 use crate::addr::Addr;
 use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
+use crate::packet::Packet;
+use crate::pipeline::At;
 use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
@@ -33,6 +35,19 @@ pub enum Put {
     Crowded = 3,
     /// Its rule lets no more be open at a time.
     Held = 4,
+}
+
+/// What became of a SYN cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    /// None was made, or none was asked for: nothing listens, or the host gives out none.
+    None,
+    /// The sequence number of the answer.
+    Made(u32),
+    /// It came back.
+    Good,
+    /// What came back is none.
+    Bad,
 }
 
 /// Where the kernel's routing takes a packet.
@@ -126,6 +141,14 @@ pub trait Tables: Copy {
     /// Takes what costs so many nanoseconds from a bucket, that of a rule as a `whole` or of one source; is there as
     /// much? Exact under concurrency.
     fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool;
+    /// Puts a new entry among the verified ones at once, under the same conditions.
+    fn establish(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put;
+    /// Are openings to be answered with cookies at present, and can answers be sent where the packet came in?
+    fn cookies_wanted(self, at: &At) -> bool;
+    /// Were cookies given out that may still come back?
+    fn cookies_out(self, now: u64) -> bool;
+    /// Asks the kernel for a cookie for a SYN, or whether that of an ACK is right.
+    fn cookie(self, packet: &Packet, now: u64) -> Cookie;
     /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
     /// Ends a session, as it was found; says whether it was this call that did. Of many that end one session at

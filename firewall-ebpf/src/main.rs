@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "the programs are entry points")]
 
 mod atomics;
+mod cookie;
 mod emit;
 mod event;
 mod hook;

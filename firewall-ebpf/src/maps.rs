@@ -19,6 +19,8 @@ use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES}
 use firewall_common::session::{Carry, Entry};
 use firewall_common::zone::ZONES;
 
+use crate::cookie::Headers;
+
 /// Places in tables indexed by slot; slot 0 is never filled.
 const SLOT_PLACES: usize = SLOTS as usize + 1;
 /// Places of tables; place 0 is never filled.
@@ -138,6 +140,9 @@ pub(crate) static SCRATCH: PerCpuArray<Room, 4> = PerCpuArray::new();
 /// The answers of `reject`, by hook.
 #[btf_map]
 pub(crate) static REPLIES: PerCpuArray<Reply, 2> = PerCpuArray::new();
+/// What the helpers for SYN cookies are given.
+#[btf_map]
+pub(crate) static COOKIE: PerCpuArray<Headers, 1> = PerCpuArray::new();
 /// When the next answer may be sent to anyone (see `firewall_common::limit`).
 #[btf_map]
 pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();

@@ -16,7 +16,7 @@ use firewall_common::tables::Put;
 
 use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
-use crate::{atomics, event, limits};
+use crate::{atomics, cookie, event, limits};
 
 /// Puts a new entry among the half-open ones, if there is room.
 // In three functions beside each other, since one frame on the stack for all of it would be one too much.
@@ -41,6 +41,45 @@ pub(crate) fn open(key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> P
         give_back(key, entry, true);
     }
     put
+}
+
+/// Puts a new entry among the verified ones, if there is room: its opener has shown that it is there.
+#[inline(always)]
+pub(crate) fn establish(key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
+    if !has_room(entry, reserves) {
+        return Put::Full;
+    }
+    if most != 0 && !limits::hold(key, entry, most) {
+        return Put::Held;
+    }
+    let put = verify(key, entry);
+    if !matches!(put, Put::There) {
+        unhold(key, entry);
+    }
+    put
+}
+
+#[inline(never)]
+fn has_room(entry: &Entry, reserves: bool) -> bool {
+    let (managed, others) = (tally(OF_MANAGEMENT), tally(OF_OTHERS));
+    SETTINGS
+        .get(0)
+        .is_some_and(|settings| room::is_there(&settings.room, managed, others, entry, reserves))
+}
+
+#[inline(never)]
+fn verify(key: &FlowKey, entry: &Entry) -> Put {
+    let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
+    if matches!(put, Put::There) {
+        count_verified(entry, 1);
+    }
+    put
+}
+
+#[inline(never)]
+fn unhold(key: &FlowKey, entry: &Entry) -> u32 {
+    limits::release(key, entry);
+    CROWDED
 }
 
 /// Ends a session; says whether it was there. Of many that delete one key at once, the kernel says to one that it was.
@@ -138,6 +177,7 @@ fn place(now: u64, favoured: bool) -> u32 {
             return place;
         }
     }
+    cookie::press(now);
     NOWHERE
 }
 
@@ -175,6 +215,7 @@ fn vacate(place: u32, now: u64, favoured: bool) -> bool {
             limits::release_at(&at);
         }
         event::count(closed_counter(Cause::Evicted as u8));
+        cookie::press(now);
     }
     true
 }

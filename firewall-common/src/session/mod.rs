@@ -451,6 +451,13 @@ pub fn begin_midstream(packet: &Packet, from_opener: bool, track: &mut Track) {
     }
 }
 
+/// The track of a session whose opener has brought a SYN cookie back.
+#[inline(always)]
+pub fn begin_by_cookie(packet: &Packet, track: &mut Track) {
+    begin_midstream(packet, true, track);
+    tcp::begin_by_cookie(track);
+}
+
 /// Moves a session on by one packet from its opener or its responder.
 #[inline(always)]
 pub fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {

@@ -36,7 +36,7 @@ pub const TRIES: u32 = 4;
 const UNDER_WAY: u32 = 256;
 
 /// Words of the table of counts.
-pub const TALLIES: u32 = 8;
+pub const TALLIES: u32 = 16;
 /// Which place of the ring is the next.
 pub const CURSOR: u32 = 0;
 /// Verified sessions of management zones.
@@ -45,6 +45,14 @@ pub const OF_MANAGEMENT: u32 = 1;
 pub const OF_OTHERS: u32 = 2;
 /// Openings that were charged to a bucket that sources without one share.
 pub const SHARED: u32 = 4;
+/// Nanoseconds since boot until when SYN cookies are given out.
+pub const PRESSURE_UNTIL: u32 = 5;
+/// Nanoseconds since boot until when SYN cookies may come back.
+pub const COOKIES_UNTIL: u32 = 6;
+/// SYN cookies given out.
+pub const COOKIES_MADE: u32 = 7;
+/// SYN cookies that came back.
+pub const COOKIES_TAKEN: u32 = 8;
 /// A number drawn when the tables were made, so that nobody knows which sources share a count.
 pub const SEED: u32 = 3;
 

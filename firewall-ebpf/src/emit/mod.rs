@@ -36,7 +36,7 @@ struct Built {
 /// Builds the answer to a refused packet; `None` where the answer is silence.
 #[inline(always)]
 fn build<S: PacketSource>(source: &S, hook: Hook, packet: &Packet, now: u64) -> Option<Built> {
-    if !within_limits(&packet.tuple.source, now) {
+    if !packet.cookie && !within_limits(&packet.tuple.source, now) {
         return None;
     }
     // SAFETY: this CPU's value of that type; nobody else on this CPU uses the hook's place meanwhile.

@@ -71,13 +71,11 @@ fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
         return DROP;
     };
     let decision = judge::<_, false>(packet, hook, room);
-    if decision.passes() {
-        return PASS;
-    }
+    // A SYN that passes may be answered, too: with a cookie.
     if decision.answer {
         return answer(packet, buffer, hook, &room.scratch.packet, room.at.now);
     }
-    DROP
+    if decision.passes() { PASS } else { DROP }
 }
 
 #[inline(always)]

@@ -10,8 +10,8 @@ use firewall_common::tables::Table;
 use firewall_common::zone::Course;
 
 use super::plane::{Capacity, Live, PacketCount};
-use crate::api::types::{SessionLine, SourceLine};
-use crate::dataplane::LimitUse;
+use crate::api::types::{CookieLine, SessionLine, SourceLine};
+use crate::dataplane::{Cookies, LimitUse};
 
 /// Reasons that an opening is refused for, whatever the list says of it.
 pub const REFUSALS: &[Reason] = &[
@@ -39,6 +39,7 @@ pub fn session_line(live: &[Live], capacity: Capacity, packets: &[PacketCount]) 
         reserve: u64::from(capacity.reserve),
         refused: refused(packets),
         sources: heaviest(live),
+        syn_cookies: CookieLine::default(),
     }
 }
 
@@ -106,6 +107,16 @@ pub fn warnings(line: &SessionLine) -> Vec<String> {
         ));
     }
     all
+}
+
+/// SYN cookies, as `status` has them.
+#[must_use]
+pub const fn cookies(used: &Cookies) -> CookieLine {
+    CookieLine {
+        on: used.on,
+        sent: used.sent,
+        accepted: used.accepted,
+    }
 }
 
 /// The same of the tables of limits.

@@ -5,14 +5,16 @@ use std::collections::HashMap;
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::session::Entry;
-use firewall_common::session::room::{SHARED, held_at};
+use firewall_common::session::room::{
+    COOKIES_MADE, COOKIES_TAKEN, PRESSURE_UNTIL, SHARED, held_at,
+};
 
 use super::error::Result;
 use super::load;
 use super::maps::Maps;
 use super::migrate::Carrier;
 use super::pin::Paths;
-use super::{Options, room};
+use super::{Options, clock, room};
 
 /// A bucket that has been full for so many nanoseconds is as if it had never been used.
 const IDLE: u64 = 1_000_000_000;
@@ -30,6 +32,19 @@ pub struct LimitUse {
     pub count_places: u64,
     /// Openings charged to a bucket that sources share, since there was no place for one of their own.
     pub shared: u64,
+    /// SYN cookies.
+    pub cookies: Cookies,
+}
+
+/// What became of SYN cookies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cookies {
+    /// They are given out at present, to listeners of this host.
+    pub on: bool,
+    /// Given out.
+    pub sent: u64,
+    /// Come back, and right.
+    pub accepted: u64,
 }
 
 /// What the agent remembers of them from one sweep to the next.
@@ -56,6 +71,11 @@ pub(super) fn used(maps: &Maps) -> Result<LimitUse> {
         counts: maps.held.list()?.len() as u64,
         count_places: u64::from(maps.held.places()?),
         shared: room::tally(&maps.counts, SHARED),
+        cookies: Cookies {
+            on: room::tally(&maps.counts, PRESSURE_UNTIL) > clock::boot_now(),
+            sent: room::tally(&maps.counts, COOKIES_MADE),
+            accepted: room::tally(&maps.counts, COOKIES_TAKEN),
+        },
     })
 }
 

@@ -57,7 +57,7 @@ pub use error::{Error, Result};
 pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
-pub use limits::LimitUse;
+pub use limits::{Cookies, LimitUse};
 pub use migrate::TakenOver;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};

@@ -1,4 +1,4 @@
-//! How full the tables of rules' limits are.
+//! How full the tables of rules' limits are, and SYN cookies.
 
 use super::family::Family;
 use super::snapshot::Snapshot;
@@ -26,6 +26,21 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
             "Openings and packets charged to a bucket that sources share, since the table of buckets was full.",
             &[],
             vec![sample([], used.shared)],
+        ),
+        Family::gauge(
+            "ringwall_syn_cookies_active",
+            "1 while openings to listeners are answered with SYN cookies where the kernel makes them.",
+            &[],
+            vec![sample([], u64::from(used.cookies.on))],
+        ),
+        Family::counter(
+            "ringwall_syn_cookies",
+            "SYN cookies given out, and those that came back and were right.",
+            &["result"],
+            vec![
+                sample(["sent"], used.cookies.sent),
+                sample(["accepted"], used.cookies.accepted),
+            ],
         ),
     ]
 }

@@ -4,12 +4,14 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceEntry, Room, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::limit::pay;
+use firewall_common::packet::Packet;
+use firewall_common::pipeline::At;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
 use firewall_common::session::{Entry, Permit, Track};
-use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::tables::{Cookie, Put, Route, Sought, Table, Tables, Work};
 
 use super::{MemoryTables, Moving, bits};
 
@@ -228,6 +230,26 @@ impl<'t> Tables for &'t MemoryTables {
         }
         moving.half_open.insert(*key, *entry);
         Put::There
+    }
+
+    fn establish(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
+        match self.open(key, entry, reserves, most) {
+            Put::There => self.promote(key, entry),
+            other => other,
+        }
+    }
+
+    /// Without a kernel nobody makes cookies.
+    fn cookies_wanted(self, _at: &At) -> bool {
+        false
+    }
+
+    fn cookies_out(self, _now: u64) -> bool {
+        false
+    }
+
+    fn cookie(self, _packet: &Packet, _now: u64) -> Cookie {
+        Cookie::None
     }
 
     fn take(self, key: &LimitKey, _whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
