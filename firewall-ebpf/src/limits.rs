@@ -10,7 +10,7 @@ use firewall_common::session::Entry;
 use firewall_common::session::room::{SHARED, held_at};
 
 use crate::atomics;
-use crate::maps::{BUCKETS, HELD, RULE_BUCKETS, TALLY};
+use crate::maps::{HELD, RATES, RULE_RATES, TALLY};
 
 /// How often a packet asks for a bucket that other CPUs change at the same time.
 const ATTEMPTS: u32 = 32;
@@ -48,12 +48,12 @@ fn bucket(key: &LimitKey, whole: bool) -> *mut u64 {
     if whole {
         return of_rule(rule_key(key.rule, false));
     }
-    if let Some(found) = BUCKETS.get_ptr_mut(key) {
+    if let Some(found) = RATES.get_ptr_mut(key) {
         return found;
     }
     // Another CPU may be faster: then its bucket is the one.
-    let _there_or_full = BUCKETS.insert(key, 0, BPF_NOEXIST.into());
-    if let Some(made) = BUCKETS.get_ptr_mut(key) {
+    let _there_or_full = RATES.insert(key, 0, BPF_NOEXIST.into());
+    if let Some(made) = RATES.get_ptr_mut(key) {
         return made;
     }
     if let Some(count) = TALLY.get_ptr_mut(SHARED) {
@@ -65,11 +65,11 @@ fn bucket(key: &LimitKey, whole: bool) -> *mut u64 {
 
 #[inline(always)]
 fn of_rule(key: u32) -> *mut u64 {
-    if let Some(found) = RULE_BUCKETS.get_ptr_mut(key) {
+    if let Some(found) = RULE_RATES.get_ptr_mut(key) {
         return found;
     }
-    let _there_or_full = RULE_BUCKETS.insert(key, 0, BPF_NOEXIST.into());
-    RULE_BUCKETS.get_ptr_mut(key).unwrap_or(null_mut())
+    let _there_or_full = RULE_RATES.insert(key, 0, BPF_NOEXIST.into());
+    RULE_RATES.get_ptr_mut(key).unwrap_or(null_mut())
 }
 
 /// Counts a session for its rule, unless there are so many already.

@@ -103,10 +103,10 @@ pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new
 pub(crate) static SOURCES: Array<u64, { SOURCE_COUNTS as usize }, MMAPABLE> = Array::new();
 /// When buckets of `limit` are full again, of one source at one rule (see `firewall_common::limit`).
 #[btf_map]
-pub(crate) static BUCKETS: HashMap<LimitKey, u64, 65_536, NO_PREALLOC> = HashMap::new();
+pub(crate) static RATES: HashMap<LimitKey, u64, 65_536, NO_PREALLOC> = HashMap::new();
 /// The same of rules as a whole.
 #[btf_map]
-pub(crate) static RULE_BUCKETS: HashMap<u32, u64, 16_384, NO_PREALLOC> = HashMap::new();
+pub(crate) static RULE_RATES: HashMap<u32, u64, 16_384, NO_PREALLOC> = HashMap::new();
 /// Open sessions of rules that say how many there may be, and of one source at them.
 #[btf_map]
 pub(crate) static HELD: HashMap<LimitKey, u64, 131_072, NO_PREALLOC> = HashMap::new();

@@ -15,6 +15,9 @@ pub const MAX_LIMITED: u32 = 8192;
 /// a per cent.
 pub const PER_NANOSECOND: u64 = 1024;
 
+/// Bits a second that a rate has at least.
+pub const SLOWEST: u64 = 100;
+
 /// Whom a limit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Per {
@@ -141,14 +144,15 @@ impl Limits {
         }
     }
 
-    /// What so many packets of so many bytes cost, in nanoseconds.
+    /// What so many packets of so many bytes cost, in nanoseconds. It cannot overflow: rates are an opening an hour and
+    /// [`SLOWEST`] at least, and no buffer stands for more than 65,535 packets or a megabyte.
     #[inline(always)]
     #[must_use]
     pub const fn price(&self, packets: u32, bytes: u32) -> u64 {
         if self.bytes {
-            self.cost.saturating_mul(bytes as u64) / PER_NANOSECOND
+            self.cost.wrapping_mul((bytes & 0xf_ffff) as u64) / PER_NANOSECOND
         } else {
-            self.cost.saturating_mul(packets as u64)
+            self.cost.wrapping_mul((packets & 0xffff) as u64)
         }
     }
 }

@@ -93,7 +93,7 @@ impl Maps {
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
             counts: Counts::open(at)?,
-            buckets: Table::open(at, "BUCKETS")?,
+            buckets: Table::open(at, "RATES")?,
             held: Table::open(at, "HELD")?,
         })
     }

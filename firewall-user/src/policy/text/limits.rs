@@ -1,5 +1,7 @@
 //! `limit` and `max_sessions`.
 
+use firewall_common::policy::limits::SLOWEST;
+
 use crate::policy::diagnostic::Report;
 use crate::policy::model::{Limit, MaxSessions, Per, Span, Unit};
 use crate::policy::text::walk::{self, Fields};
@@ -32,6 +34,11 @@ pub fn limit(node: &Node, stateful: bool, report: &mut Report<'_>) -> Option<Lim
         let message = "a rate of bits counts packets, and a rule with sessions counts openings";
         let help = "write `stateful: false` with rules for both directions, or a rate such as 10/s";
         report.error_help(rate.span, "bits-with-sessions", message.to_owned(), help);
+        return None;
+    }
+    if unit == Unit::Bits && count / period < SLOWEST {
+        let message = format!("a rate of bits is at least {SLOWEST}bit/s");
+        report.error(rate.span, "wrong-number", message);
         return None;
     }
     let given = fields.get("burst");
