@@ -91,7 +91,7 @@ reasons! {
     Martian = 17, "martian", Drop;
     /// The session table is full.
     SessionTableFull = 18, "session-table-full", Drop;
-    /// The table of half-open sessions is full.
+    /// There are too many half-open sessions, in all or of one source.
     HalfOpenLimit = 19, "half-open-limit", Drop;
     /// A rule's `max_sessions` is reached.
     SessionLimit = 20, "session-limit", Drop;

@@ -7,6 +7,8 @@
     reason = "a test that cannot read the documentation must stop with a message"
 )]
 
+#[path = "docs/dashboards.rs"]
+mod dashboards;
 #[path = "docs/examples.rs"]
 mod examples;
 #[path = "docs/generated.rs"]
@@ -17,5 +19,7 @@ mod links;
 mod markdown;
 #[path = "docs/metrics.rs"]
 mod metrics;
+#[path = "docs/observability.rs"]
+mod observability;
 #[path = "docs/schema.rs"]
 mod schema;

@@ -16,3 +16,5 @@ pub mod package;
 pub mod run;
 pub mod scenario;
 pub mod skip;
+pub mod torture;
+pub mod wall;

@@ -1,4 +1,4 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | kernels | package`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | kernels | package`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -12,6 +12,7 @@ mod package;
 mod setup;
 mod test;
 mod toolchain;
+mod torture;
 
 use std::process::ExitCode;
 
@@ -42,6 +43,8 @@ enum Task {
     Demo(demo::Args),
     /// What a packet, a look-up and an apply cost: a table, and a record in `bench/runs`
     Bench(bench::Args),
+    /// The worst that can be done to it, row by row, and a table of what held; many minutes
+    Torture(torture::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
     /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
@@ -62,6 +65,7 @@ fn main() -> ExitCode {
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Torture(args) => torture::run(&args),
         Task::Package(args) => package::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),

@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use super::history::StoredFiles;
 use super::state::Agent;
 use crate::api::types::{Problem, exit};
+use crate::policy::model::AddressSet;
 use crate::policy::source::{MAX_BYTES, read_regular};
 use crate::policy::{self, Checked};
 
@@ -19,6 +22,20 @@ impl Agent {
     fn lists(&self) -> BTreeMap<PathBuf, PathBuf> {
         let record = self.in_force().and_then(|c| self.history.record(c.record));
         record.map(|r| r.lists.clone()).unwrap_or_default()
+    }
+
+    /// When the members of a set of the policy in force last changed: a list's, when its kept copy was written;
+    /// others', when the policy came.
+    #[must_use]
+    pub fn set_changed(&self, set: &AddressSet) -> Option<Timestamp> {
+        let current = self.in_force()?;
+        let Some(file) = &set.file else {
+            return Some(current.applied);
+        };
+        let stored = self.lists().remove(file)?;
+        let kept = self.history.directory_of(current.record).join(stored);
+        let written = std::fs::metadata(kept).and_then(|data| data.modified());
+        Timestamp::try_from(written.ok()?).ok()
     }
 
     /// Reads the list files again where they changed, and judges live sessions anew. A bad line in one

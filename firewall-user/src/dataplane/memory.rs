@@ -51,7 +51,7 @@ struct Moving {
 
 /// All state of the packet path. What an agent would set is set through `&mut`; `&MemoryTables` is the
 /// door for packets.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct MemoryTables {
     /// The host's settings.
     pub settings: Settings,
@@ -68,25 +68,6 @@ pub struct MemoryTables {
     moving: RefCell<Moving>,
     /// By hook; as in the kernel, each packet finds it as the one before left it.
     scratch: RefCell<[Scratch; 2]>,
-}
-
-impl Default for MemoryTables {
-    fn default() -> Self {
-        Self {
-            settings: Settings::default(),
-            slots: BTreeMap::new(),
-            active: Active::default(),
-            names: BTreeMap::new(),
-            vlans: BTreeSet::new(),
-            locals: HashMap::new(),
-            routes: Prefixes::default(),
-            guarded: BTreeSet::new(),
-            failsafe_addresses: Vec::new(),
-            failsafe_services: Prefixes::default(),
-            moving: RefCell::default(),
-            scratch: RefCell::default(),
-        }
-    }
 }
 
 /// An address as tables know it.

@@ -6,6 +6,7 @@ mod family;
 mod limits;
 mod policy;
 mod process;
+mod rules;
 mod server;
 mod snapshot;
 #[cfg(test)]

@@ -1,8 +1,7 @@
-//! The policy in force, its rules, interfaces and sets.
+//! The policy in force, interfaces and sets.
 
-use super::family::{Family, Sample, Value};
-use super::snapshot::Snapshot;
-use crate::api::types::RuleRow;
+use super::family::{Family, Value};
+use super::snapshot::{SetCount, Snapshot};
 
 pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
     let mut families = vec![
@@ -31,15 +30,30 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
             ));
         }
     }
-    let sets = snapshot.sets.iter();
-    families.push(Family::gauge(
-        "ringwall_set_entries",
-        "Prefixes in a named address set.",
-        &["set"],
-        sets.map(|(name, n)| (vec![name.clone()], Value::Whole(*n)))
-            .collect(),
-    ));
+    families.extend(sets(snapshot));
     families
+}
+
+fn sets(snapshot: &Snapshot) -> [Family; 2] {
+    let labels = |set: &SetCount| vec![set.name.clone()];
+    let entries = snapshot.sets.iter();
+    let entries = entries.map(|set| (labels(set), Value::Whole(set.entries)));
+    let updated = snapshot.sets.iter();
+    let updated = updated.filter_map(|set| Some((labels(set), Value::Real(set.updated?))));
+    [
+        Family::gauge(
+            "ringwall_set_entries",
+            "Prefixes in a named address set.",
+            &["set"],
+            entries.collect(),
+        ),
+        Family::gauge(
+            "ringwall_set_updated_timestamp_seconds",
+            "When a named address set last changed.",
+            &["set"],
+            updated.collect(),
+        ),
+    ]
 }
 
 fn build() -> Family {
@@ -113,72 +127,7 @@ fn applies(snapshot: &Snapshot) -> Family {
     )
 }
 
-/// Series by rule; the most there are, so the first to meet the ceiling.
-pub(super) fn rule_families(snapshot: &Snapshot) -> Vec<Family> {
-    let counted = || {
-        snapshot
-            .rules
-            .iter()
-            .filter(|(row, _)| row.packets.is_some())
-    };
-    let mut packets = Vec::new();
-    let mut bytes = Vec::new();
-    for (row, _) in counted() {
-        let would = format!("would-{}", row.action);
-        let would_bytes = row.would_bytes.unwrap_or(0);
-        let would_packets = row.would_packets.unwrap_or(0);
-        packets.push(by_action(row, &row.action, row.packets.unwrap_or(0)));
-        bytes.push(by_action(row, &row.action, row.bytes.unwrap_or(0)));
-        if row.monitor || would_packets > 0 {
-            packets.push(by_action(row, &would, would_packets));
-            bytes.push(by_action(row, &would, would_bytes));
-        }
-    }
-    let hits = counted().filter_map(|(row, hit)| Some((id(row), Value::Real((*hit)?))));
-    let expiries = counted().filter_map(|(row, _)| {
-        let at = instant(row.expires.as_deref()?)?;
-        Some((id(row), Value::Real(at)))
-    });
-    vec![
-        Family::counter(
-            "ringwall_rule_packets",
-            "Packets that a rule decided; action would-… where it only monitors.",
-            &["policy", "rule", "action"],
-            packets,
-        ),
-        Family::counter(
-            "ringwall_rule_bytes",
-            "Bytes of the packets that a rule decided.",
-            &["policy", "rule", "action"],
-            bytes,
-        ),
-        Family::gauge(
-            "ringwall_rule_last_hit_timestamp_seconds",
-            "When a rule last decided; absent where it never did.",
-            &["policy", "rule"],
-            hits.collect(),
-        ),
-        Family::gauge(
-            "ringwall_policy_rule_expiry_timestamp_seconds",
-            "When a rule expires.",
-            &["policy", "rule"],
-            expiries.collect(),
-        ),
-    ]
-}
-
-fn id(row: &RuleRow) -> Vec<String> {
-    let (policy, rule) = row.id.split_once('/').unwrap_or((&row.id, ""));
-    vec![policy.to_owned(), rule.to_owned()]
-}
-
-fn by_action(row: &RuleRow, action: &str, count: u64) -> Sample {
-    let mut labels = id(row);
-    labels.push(action.to_owned());
-    (labels, Value::Whole(count))
-}
-
-fn instant(text: &str) -> Option<f64> {
+pub(super) fn instant(text: &str) -> Option<f64> {
     let at: jiff::Timestamp = text.parse().ok()?;
     Some(at.as_millisecond() as f64 / 1000.0)
 }

@@ -7,7 +7,7 @@ use firewall_common::tables::Table;
 
 use super::family::{self, Family};
 use super::process::Process;
-use super::{events, limits, policy, traffic};
+use super::{events, limits, policy, rules, traffic};
 use crate::agent::clock;
 use crate::agent::plane::PacketCount;
 use crate::agent::pressure::session_line;
@@ -15,6 +15,7 @@ use crate::agent::state::{Agent, Tally};
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine};
 use crate::dataplane::{EventCounts, LimitUse, SessionCounts};
 use crate::events::Loss;
+use crate::policy::model::AddressSet;
 use crate::policy::services::protocol_word;
 use crate::sessions::{Names, direction};
 
@@ -55,12 +56,34 @@ pub struct Snapshot {
     pub policy: Option<PolicyLine>,
     /// How applies went.
     pub tally: Tally,
-    /// Entries of sets.
-    pub sets: Vec<(String, u64)>,
+    /// Named address sets.
+    pub sets: Vec<SetCount>,
     /// The agent's own process.
     pub process: Process,
     /// Series there may be.
     pub max_series: usize,
+}
+
+/// A named address set.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SetCount {
+    /// Its name.
+    pub name: String,
+    /// Its prefixes.
+    pub entries: u64,
+    /// When they last changed, in seconds since 1970.
+    pub updated: Option<f64>,
+}
+
+impl SetCount {
+    fn of(agent: &Agent, set: &AddressSet) -> Self {
+        let updated = agent.set_changed(set);
+        Self {
+            name: set.name.clone(),
+            entries: set.members.len() as u64,
+            updated: updated.map(|at| at.as_millisecond() as f64 / 1000.0),
+        }
+    }
 }
 
 impl Snapshot {
@@ -103,11 +126,8 @@ impl Snapshot {
         if let Some(current) = agent.in_force() {
             let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
             self.zones = zones.filter(|zone| *zone != 0).collect();
-            let members = |n: usize| n as u64;
             let sets = current.policy.iter().flat_map(|policy| &policy.sets);
-            self.sets = sets
-                .map(|s| (s.name.clone(), members(s.members.len())))
-                .collect();
+            self.sets = sets.map(|set| SetCount::of(agent, set)).collect();
         }
         Ok(())
     }
@@ -144,8 +164,9 @@ impl Snapshot {
         families.extend(traffic::families(self));
         families.extend(events::families(self));
         families.extend(limits::families(self));
-        families.extend(policy::rule_families(self));
         family::limit(&mut families, self.max_series);
+        let taken: usize = families.iter().map(|family| family.samples.len()).sum();
+        families.extend(rules::families(self, self.max_series - taken));
         families
     }
 }

@@ -57,7 +57,11 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             digest: "ab".to_owned(),
             applied: "2026-01-01T00:00:00Z".to_owned(),
         }),
-        sets: vec![("office".to_owned(), 2)],
+        sets: vec![snapshot::SetCount {
+            name: "office".to_owned(),
+            entries: 2,
+            updated: Some(1_700_000_000.5),
+        }],
         process: Process::read(),
         max_series,
         ..Snapshot::default()
@@ -120,24 +124,73 @@ fn verdicts_sum_exactly_and_begin_at_zero() {
     );
     has(&text, "ringwall_policy_apply_total{outcome=\"refused\"} 0");
     has(&text, "ringwall_set_entries{set=\"office\"} 2");
+    let updated = "ringwall_set_updated_timestamp_seconds{set=\"office\"} 1700000000.5";
+    has(&text, updated);
+}
+
+fn lines<'t>(text: &'t str, start: &str) -> Vec<&'t str> {
+    text.lines().filter(|l| l.starts_with(start)).collect()
 }
 
 #[test]
-fn the_ceiling_holds_and_the_rest_is_other() {
-    let text = classic(&snapshot(500, 200));
-    let series = text.lines().filter(|line| !line.starts_with('#')).count();
-    assert!(series <= 200, "{series}");
-    let other = "ringwall_rule_packets_total{policy=\"other\",rule=\"other\",action=\"other\"} ";
-    let rest: u64 = text
-        .lines()
-        .find_map(|l| l.strip_prefix(other))
-        .unwrap()
-        .parse()
-        .unwrap();
-    let named = text
-        .lines()
-        .filter(|l| l.starts_with("ringwall_rule_packets_total{policy=\"p\""));
-    assert_eq!(rest + named.count() as u64, 500);
+fn the_ceiling_holds_in_rule_order_and_the_rest_is_other() {
+    const RULES: usize = 500;
+    let least = classic(&snapshot(0, 100_000)).lines().count();
+    for max_series in [least + 3, least + 300, least + 1000] {
+        let text = classic(&snapshot(RULES, max_series));
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series <= max_series, "{series} of {max_series}");
+        // What is named and what is not come to all, in packets and in bytes.
+        for (name, each) in [
+            ("ringwall_rule_packets_total", 1),
+            ("ringwall_rule_bytes_total", 60),
+        ] {
+            let values = lines(&text, name);
+            let values = values.iter().filter_map(|l| l.rsplit(' ').next());
+            let sum: usize = values.map(|v| v.parse::<usize>().unwrap()).sum();
+            assert_eq!(sum, RULES * each, "{name}");
+            let other = format!("{name}{{policy=\"other\",rule=\"other\",action=\"other\"}} ");
+            assert_eq!(lines(&text, &other).len(), 1);
+        }
+        // The first rules are shown, each with all it has.
+        let shown = lines(&text, "ringwall_rule_packets_total{policy=\"p\"").len();
+        assert!(shown < RULES);
+        for rule in 0..shown {
+            let label = format!("{{policy=\"p\",rule=\"r{rule}\"");
+            let of = text.lines().filter(|l| l.contains(&label)).count();
+            assert_eq!(of, 4, "r{rule} of {shown}");
+        }
+    }
+}
+
+#[test]
+fn a_ceiling_below_everything_is_kept_too() {
+    for max_series in [0, 1, 10, 60] {
+        let text = classic(&snapshot(20, max_series));
+        let series = text.lines().filter(|line| !line.starts_with('#')).count();
+        assert!(series <= max_series, "{series} of {max_series}");
+    }
+}
+
+#[test]
+fn every_drop_is_there_before_it_happens() {
+    let quiet = Snapshot {
+        packets: Vec::new(),
+        ..snapshot(1, 100_000)
+    };
+    let text = classic(&quiet);
+    for reason in Reason::ALL {
+        let label = format!(",reason=\"{}\"}} 0", reason.word());
+        let of = lines(&text, "ringwall_dropped_packets_total");
+        let there = of.iter().any(|l| l.ends_with(&label));
+        let drops = !matches!(reason.outcome(), firewall_common::reason::Outcome::Pass);
+        assert_eq!(there, drops, "{}", reason.word());
+    }
+    for reason in ["half-open-limit", "rate-limited", "session-limit"] {
+        let line =
+            format!("ringwall_sessions_refused_total{{zone=\"internet\",reason=\"{reason}\"}} 0");
+        has(&text, &line);
+    }
 }
 
 #[test]

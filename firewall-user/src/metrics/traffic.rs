@@ -7,6 +7,7 @@ use firewall_common::flow::Hook;
 use firewall_common::reason::Reason;
 use firewall_common::session::STATES;
 use firewall_common::verdict::Verdict;
+use firewall_common::zone::ZoneId;
 
 use super::family::{Family, Sample, Value};
 use super::snapshot::Snapshot;
@@ -60,49 +61,77 @@ fn verdicts(
     Family::counter(name, help, &["direction", "verdict"], samples)
 }
 
-/// Reasons a packet may be dropped for before its zone is known.
-const BEFORE_ZONES: &[Reason] = &[
-    Reason::Malformed,
-    Reason::Truncated,
-    Reason::BadTcpFlags,
-    Reason::IpOptions,
-    Reason::Ipv6RoutingHeader,
-    Reason::UnsupportedEthertype,
-    Reason::SpoofedSource,
-    Reason::Martian,
-    Reason::NdInvalid,
-    Reason::FragmentWithoutFirst,
-    Reason::FragmentOverlap,
-];
+/// Which zones a reason can come with: packets may be dropped before their zone is looked up, after it, or
+/// either. Every pair is there from the start, so that `rate()` sees the first drop.
+const fn comes(reason: Reason) -> (bool, bool) {
+    use Reason as R;
+    let (before, after) = (true, true);
+    match reason {
+        R::Malformed
+        | R::Truncated
+        | R::BadTcpFlags
+        | R::IpOptions
+        | R::Ipv6RoutingHeader
+        | R::UnsupportedEthertype
+        | R::NdInvalid
+        | R::FragmentWithoutFirst
+        | R::FragmentOverlap
+        | R::InternalError => (before, !after),
+        R::SpoofedSource | R::Martian | R::NoSession | R::SynCookieFailed => (before, after),
+        R::RuleDeny
+        | R::RuleReject
+        | R::DefaultDeny
+        | R::DefaultReject
+        | R::NoPolicy
+        | R::OutOfWindow
+        | R::Revoked
+        | R::RuleExpired
+        | R::SessionTableFull
+        | R::HalfOpenLimit
+        | R::SessionLimit
+        | R::SourceLimit
+        | R::RateLimited => (!before, after),
+        // These let a packet pass.
+        R::RuleAllow
+        | R::DefaultAllow
+        | R::Session
+        | R::Related
+        | R::Essential
+        | R::Failsafe
+        | R::Stateless
+        | R::Routed
+        | R::Adopted
+        | R::Midstream
+        | R::HandedUp
+        | R::NoPolicyLoaded
+        | R::Bypass => (!before, !after),
+    }
+}
 
-/// Reasons that the list and the sessions may give.
-const BY_ZONE: &[Reason] = &[
-    Reason::RuleDeny,
-    Reason::RuleReject,
-    Reason::DefaultDeny,
-    Reason::DefaultReject,
-    Reason::NoPolicy,
-    Reason::NoSession,
-    Reason::Revoked,
-    Reason::RuleExpired,
-    Reason::SessionTableFull,
-    Reason::HalfOpenLimit,
-];
+/// Hook, zone and reason.
+type Place = (u8, u8, u8);
+
+/// All that can be counted under the policy in force, at zero.
+fn places(snapshot: &Snapshot) -> BTreeMap<Place, u64> {
+    let mut places = BTreeMap::new();
+    let peers = snapshot
+        .zones
+        .iter()
+        .filter(|zone| **zone != ZoneId::HOST.0);
+    let zones = std::iter::once(&ZoneId::NONE.0).chain(peers);
+    for (zone, reason) in zones.flat_map(|zone| Reason::ALL.iter().map(move |r| (*zone, *r))) {
+        let (before, after) = comes(reason);
+        if (zone == ZoneId::NONE.0 && before) || (zone != ZoneId::NONE.0 && after) {
+            for hook in HOOKS {
+                places.insert((hook as u8, zone, reason as u8), 0);
+            }
+        }
+    }
+    places
+}
 
 fn drops(snapshot: &Snapshot) -> Family {
-    let mut sums: BTreeMap<(u8, u8, u8), u64> = BTreeMap::new();
-    let mut begin = |zone: u8, reasons: &[Reason]| {
-        for (hook, reason) in HOOKS
-            .iter()
-            .flat_map(|h| reasons.iter().map(move |r| (h, r)))
-        {
-            sums.entry((*hook as u8, zone, *reason as u8)).or_default();
-        }
-    };
-    begin(0, BEFORE_ZONES);
-    for zone in snapshot.zones.iter().filter(|zone| **zone != 1) {
-        begin(*zone, BY_ZONE);
-    }
+    let mut sums = places(snapshot);
     let dropped = snapshot
         .packets
         .iter()

@@ -17,7 +17,15 @@ pub(crate) fn text(path: &str) -> String {
 /// Every page, by its path below the top directory.
 pub(crate) fn pages() -> Vec<String> {
     let mut found = Vec::new();
-    for directory in ["", "docs", "docs/adr", "examples"] {
+    let directories = [
+        "",
+        "docs",
+        "docs/adr",
+        "docs/runbooks",
+        "examples",
+        "examples/observability",
+    ];
+    for directory in directories {
         let entries = std::fs::read_dir(root().join(directory)).expect("a directory");
         let names = entries.map(|e| e.expect("an entry").file_name());
         let names = names.map(|n| n.to_string_lossy().into_owned());
