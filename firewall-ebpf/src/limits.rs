@@ -13,13 +13,13 @@ use crate::atomics;
 use crate::maps::{HELD, RATES, RULE_RATES, TALLY};
 
 /// How often a packet asks for a bucket that other CPUs change at the same time.
-const ATTEMPTS: u32 = 32;
+const ATTEMPTS: u32 = 3;
 
 /// Takes from a bucket, if there is as much.
 ///
 /// Exact with any number of CPUs: a bucket is one word, which a CPU changes only if it is still what it has judged by
-/// (BPF_CMPXCHG). When one fails another has taken, so in so many attempts as many tokens are gone: then it
-/// counts as empty. Too much is never given out.
+/// (BPF_CMPXCHG). When one fails another has taken meanwhile. Who fails so many times within one packet is refused though
+/// there may be a token left, which the next one gets: too much is never given out, and nothing is lost.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub(crate) fn take(key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
