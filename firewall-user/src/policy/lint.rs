@@ -1,21 +1,21 @@
-//! Rules that can never match, and rules that change nothing: by looking at every piece of the space of
-//! packets, so what is said is so. Where there are too many pieces to look at, nothing is said.
+//! Rules that can never match, and rules that change nothing: by looking for a packet that shows the opposite, so
+//! what is said is so. The work is bounded; rules that it did not suffice for are counted, and that is said, too.
+
+mod sight;
 
 use std::collections::BTreeSet;
 
-use firewall_common::config::Fallback;
-use firewall_common::policy::rule::STATELESS;
-use firewall_common::zone::Course;
-
 use super::compile::{Place, compile, places};
-use super::compiled::{Clock, Compiled, Numbers};
+use super::compiled::{Clock, Numbers};
 use super::diagnostic::Diagnostic;
 use super::model::{Addresses, Policy};
 use super::prove::at;
-use super::space::{Case, Query, Space, Target};
+use sight::{Looker, Sight};
 
-/// Pieces that are looked at.
-const MOST: usize = 20_000;
+/// Work for all rules together: some seconds.
+const MOST: u64 = 400_000_000;
+/// Work for one rule.
+const MOST_EACH: u64 = 4_000_000;
 /// Rules named in one warning.
 const NAMED: usize = 5;
 
@@ -25,119 +25,61 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
     let Ok(compiled) = compile(policy, &mut Numbers::default(), clock) else {
         return Vec::new();
     };
-    let Some(seen) = look(policy, &compiled, clock.boot) else {
-        return Vec::new();
-    };
     let places = places(policy);
     let active: Vec<&Place<'_>> = places.iter().filter(|p| p.index.is_some()).collect();
+    let mut looker = Looker::new(policy, &compiled, clock.boot, (MOST, MOST_EACH));
+    let rules = (0..).zip(&active);
+    let seen: Vec<Option<Sight>> = rules
+        .map(|(index, place)| looker.look(index, place.rule.is_some()))
+        .collect();
     let mut warnings = Vec::new();
     for place in &active {
         warnings.extend(about(policy, &active, place, &seen));
     }
+    let unknown = seen.iter().filter(|sight| sight.is_none()).count();
+    warnings.extend((unknown > 0).then(|| not_looked_at(unknown)));
     warnings
+}
+
+fn not_looked_at(rules: usize) -> Diagnostic {
+    let message = format!(
+        "{rules} rules overlap with others in too many ways to tell whether they have an effect"
+    );
+    let help = "split the policy by zones, or join rules that differ only in addresses or services";
+    Diagnostic::warning("not-looked-at", message).help(help)
 }
 
 /// Indexes of the rules that decide about some packet; `None` where there is too much to look at.
 #[cfg(any(test, feature = "testing"))]
-pub(crate) fn deciding(policy: &Policy, compiled: &Compiled, now: u64) -> Option<BTreeSet<u32>> {
-    let seen = (0..).zip(look(policy, compiled, now)?);
-    Some(
-        seen.filter(|(_, sight)| sight.decides)
-            .map(|(index, _)| index)
-            .collect(),
-    )
-}
-
-/// What was seen of a rule.
-#[derive(Debug, Clone, Default)]
-struct Sight {
-    /// It may decide at all: it is neither expired nor in monitor mode.
-    counts: bool,
-    /// There is a packet that it decides about.
-    decides: bool,
-    /// There is a packet that would fare otherwise without it.
-    matters: bool,
-    /// Rules that decide before it where it matches.
-    before: BTreeSet<u32>,
-    /// Rules that would decide in its place.
-    behind: BTreeSet<u32>,
-}
-
-/// What becomes of a packet: by rule or by what nothing decided.
-#[derive(PartialEq, Eq)]
-enum Effect {
-    Rule(u8, bool),
-    Pass,
-}
-
-fn effect(compiled: &Compiled, rule: Option<u32>, course: Course) -> Effect {
-    if let Some(rule) = rule.and_then(|index| compiled.rules.get(index as usize)) {
-        return Effect::Rule(rule.action, rule.flags & STATELESS != 0);
-    }
-    let fallback = compiled.head.unmatched.get(course as usize);
-    match Fallback::from_number(fallback.copied().unwrap_or(1)) {
-        Fallback::Pass => Effect::Pass,
-        other => Effect::Rule(other as u8, false),
-    }
-}
-
-/// Looks at all pieces; `None` where there are too many.
-fn look(policy: &Policy, compiled: &Compiled, now: u64) -> Option<Vec<Sight>> {
-    let space = Space::new(policy, compiled);
-    let mask = space.deciding(now);
-    let mut seen = vec![Sight::default(); compiled.rules.len()];
-    for (index, sight) in (0u32..).zip(&mut seen) {
-        sight.counts = mask.holds(index);
-    }
-    for course in [Course::Inbound, Course::Outbound, Course::Routed] {
-        for destination in [Target::All, Target::Groups] {
-            let query = Query {
-                course,
-                source: Target::All,
-                destination,
-                services: None,
-            };
-            for case in space.cases(&query, &mask, MOST)? {
-                note(compiled, course, &case, &mut seen);
-            }
+pub(crate) fn deciding(
+    policy: &Policy,
+    compiled: &super::compiled::Compiled,
+    now: u64,
+) -> Option<BTreeSet<u32>> {
+    let mut looker = Looker::new(policy, compiled, now, (MOST, MOST_EACH));
+    let mut deciding = BTreeSet::new();
+    for index in 0..compiled.rules.len() as u32 {
+        if looker.decides(index)? {
+            deciding.insert(index);
         }
     }
-    Some(seen)
-}
-
-fn note(compiled: &Compiled, course: Course, case: &Case, seen: &mut [Sight]) {
-    let mut matching = case.matching();
-    let Some(first) = matching.next() else {
-        return;
-    };
-    let second = matching.next();
-    if let Some(sight) = seen.get_mut(first as usize) {
-        sight.decides = true;
-        sight.matters |= effect(compiled, Some(first), course) != effect(compiled, second, course);
-        sight.behind.extend(second);
-    }
-    for later in second.into_iter().chain(matching) {
-        if let Some(sight) = seen.get_mut(later as usize) {
-            sight.before.insert(first);
-        }
-    }
+    Some(deciding)
 }
 
 fn about(
     policy: &Policy,
     active: &[&Place<'_>],
     place: &Place<'_>,
-    seen: &[Sight],
+    seen: &[Option<Sight>],
 ) -> Option<Diagnostic> {
     let rule = place.rule?;
-    let sight = seen
-        .get(place.index? as usize)
-        .filter(|sight| sight.counts)?;
+    let of = |index: u32| seen.get(index as usize)?.as_ref();
+    let sight = of(place.index?).filter(|sight| sight.counts)?;
     if !sight.decides {
         return never(policy, active, place, sight).map(|d| at(policy, rule.span, d));
     }
     // Of two rules that do the same, the one behind is spoken of.
-    let stays = |index: &u32| seen.get(*index as usize).is_some_and(|other| other.decides);
+    let stays = |index: &u32| of(*index).is_some_and(|other| other.decides);
     if sight.matters || rule.log.is_some() || !sight.behind.iter().all(stays) {
         return None;
     }

@@ -17,6 +17,7 @@ pub mod model;
 pub mod oracle;
 pub mod packet;
 pub mod prove;
+mod search;
 pub mod services;
 pub mod show;
 pub mod source;

@@ -14,26 +14,28 @@ const SSH: u16 = 22;
 /// So long before it expires a rule is spoken of.
 const NOTICE: SignedDuration = SignedDuration::from_hours(14 * 24);
 
-/// More rules than this are refused by the compiler; comparing them would only take time.
-const MOST_RULES: usize = 4096;
+/// Pairs of rules that are compared to find the way back of stateless ones; past that none is looked for.
+const MOST_PAIRS: usize = 200_000_000;
 
 /// Warns about what is legal and probably not meant.
 pub fn lint(policy: &Policy, host: &HostContext, now: Timestamp, report: &mut Report<'_>) {
-    if policy
-        .blocks
-        .iter()
-        .map(|block| block.rules.len())
-        .sum::<usize>()
-        > MOST_RULES
-    {
-        return;
+    let rules = || policy.blocks.iter().flat_map(|block| &block.rules);
+    let stateless = rules().filter(|rule| !rule.stateful).count();
+    let few = stateless.saturating_mul(rules().count()) <= MOST_PAIRS;
+    if !few {
+        let message =
+            format!("{stateless} rules are stateless: too many to look for the way back of each");
+        let help = "let rules be stateful, or split the policy by hosts";
+        report.warn(whole_file(0), "not-looked-at", message, help);
     }
     for block in &policy.blocks {
         for rule in &block.rules {
             nameless_purpose(block, rule, report);
             dates(block, rule, now, report);
             everything(policy, block, rule, report);
-            no_return(policy, block, rule, report);
+            if few {
+                no_return(policy, block, rule, report);
+            }
         }
         everything_by_default(policy, block, report);
     }

@@ -1,9 +1,6 @@
-//! What each field of a packet leaves of the list: for proofs and lints, which look at all packets at once.
+//! What each field of a packet leaves of the list: zones of addresses, and for tests sets of rules.
 //!
-//! Sets of rules are as long as the list, and there is one for every different address, so this is for lists of
-//! some thousand rules. Where there are more, only zones are worked out.
-
-use std::collections::BTreeMap;
+//! Such sets are as long as the list, and there is one for every different address.
 
 use firewall_common::zone::{INTERFACE_CLASSES, ZONES, ZoneId};
 
@@ -14,9 +11,6 @@ use super::ranges::{self, Run};
 use super::{Place, places, zones};
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::model::Policy;
-
-/// More rules than this are not looked at.
-const MOST: usize = 4096;
 
 /// A set of rules, by their places in the list.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -74,10 +68,8 @@ pub struct Entry {
 /// What the fields of packets leave of a list.
 #[derive(Debug)]
 pub struct Fields {
-    /// Rules in use; 0 where they are too many to be looked at.
+    /// Rules that are looked at.
     pub rules: usize,
-    /// Are the rules too many to be looked at?
-    pub too_many: bool,
     /// Prefixes: first address and length of 128 bits, and what is known of the addresses whose longest one it is.
     pub addresses: Vec<(u128, u32, Entry)>,
     /// By class of the source.
@@ -98,23 +90,25 @@ pub struct Fields {
 
 impl Fields {
     /// Works it out for a policy that has been compiled.
+    #[cfg(any(test, feature = "testing"))]
     #[must_use]
     pub fn of(policy: &Policy, compiled: &Compiled) -> Self {
+        Self::looked_at(policy, compiled, true)
+    }
+
+    /// As if there were no rules: zones only.
+    #[must_use]
+    pub fn without_rules(policy: &Policy, compiled: &Compiled) -> Self {
+        Self::looked_at(policy, compiled, false)
+    }
+
+    fn looked_at(policy: &Policy, compiled: &Compiled, rules: bool) -> Self {
         let all = places(policy);
         let active: Vec<&Place<'_>> = all.iter().filter(|place| place.index.is_some()).collect();
-        let zones = compiled.zones.iter();
-        let numbers = Numbers {
-            zones: zones.map(|(id, name)| (name.clone(), id.0)).collect(),
-            rules: BTreeMap::new(),
-        };
         let plan = interfaces::plan(policy, &active);
         let plan = plan.unwrap_or_else(|_| Plan::none(&compiled.interfaces));
-        let too_many = active.len() > MOST;
-        let looked_at = if too_many { &[][..] } else { &active };
-        Self {
-            too_many,
-            ..of_rules(policy, looked_at, &plan, &numbers)
-        }
+        let looked_at = if rules { &active } else { &[][..] };
+        of_rules(policy, looked_at, &plan, &super::view::numbers(compiled))
     }
 }
 
@@ -165,7 +159,6 @@ fn of_rules<'p>(
     });
     Fields {
         rules: active.len(),
-        too_many: false,
         addresses: prefixes
             .map(|(key, length, class)| (*key, *length, entry(*class)))
             .collect(),

@@ -13,9 +13,11 @@ mod numbers;
 mod order;
 mod prefixes;
 mod ranges;
+mod view;
 mod zones;
 
 pub use classifier::Tuning;
+pub(super) use classifier::grow::fewest;
 pub use fields::{Entry as AddressEntry, Fields, Rules};
 pub use mutation::Mutation;
 #[cfg(any(test, feature = "testing"))]
@@ -23,6 +25,7 @@ pub use mutation::Mutation;
 pub use mutation::{tuned, with as with_mutation};
 pub use order::{Place, places};
 pub use ranges::{ALL_SERVICES, Run, prefixes as service_prefixes, run as service_run};
+pub use view::{Around, Cell, FIELDS, Known, Run as AddressRun, View};
 
 use firewall_common::config::{
     Fallback, GENERATION_ADDRESSES, GENERATION_COUNTS, GENERATION_INTERFACES, GENERATION_MONITOR,

@@ -1,56 +1,105 @@
-//! Statements about all packets, proved by looking at one packet of every piece of the space.
+//! Statements about all packets, proved by looking for one that refutes them.
 //!
 //! What is proved is what the tables say that will be loaded. Essentials and failsafe rules come before
 //! the list and are the machine's, so statements do not speak of them; nor of ICMP errors, which only
-//! sessions let in.
+//! sessions let in. What cannot be decided within bounds has failed: it is never taken for true.
 
 use firewall_common::config::Fallback;
 use firewall_common::policy::rule::Action as Act;
 use firewall_common::zone::Course;
 
-use super::{AssertionResult, Outcome};
+use super::{AssertionResult, Outcome, UNDECIDED};
+use crate::policy::compile::View;
+use crate::policy::compiled::Compiled;
 use crate::policy::explain::{Chosen, text};
+use crate::policy::frame::Concrete;
 use crate::policy::model::{Action, Assertion, Endpoint, Policy};
-use crate::policy::space::{Case, Query, Space, Target};
+use crate::policy::search::{Among, Met, Says, Search, Sighting, decides};
+use crate::policy::space::{Query, Space, Target};
 
-/// More pieces than this are not looked at, which is said.
-const MOST: usize = 1_000_000;
+/// Work for one statement: some seconds.
+const MOST: u64 = 200_000_000;
 
-/// Proves one statement, as of a time.
-pub(super) fn prove(
-    policy: &Policy,
-    space: &Space<'_>,
-    claim: &Assertion,
+/// Proves statements about one policy, as of a time.
+pub(super) struct Prover<'p> {
+    policy: &'p Policy,
+    compiled: &'p Compiled,
+    search: Option<Search>,
     now: u64,
-) -> AssertionResult {
-    let mut result = AssertionResult {
-        statement: claim.text.clone(),
-        span: claim.span,
-        outcome: Outcome::Passed,
-        counterexample: None,
-        action: None,
-        rule: None,
-        notes: notes(policy),
-    };
-    let mask = space.deciding(now);
-    for query in queries(policy, space, claim) {
-        let Some(cases) = space.cases(&query, &mask, MOST) else {
-            result.outcome = Outcome::Skipped;
-            result
-                .notes
-                .push("the rules overlap in too many ways to look at all".to_owned());
-            continue;
-        };
-        let refuting = cases.iter().find(|case| {
-            let allowed = decision(space, query.course, case).0 == Action::Allow;
-            allowed != (claim.expect == Action::Allow)
-        });
-        if let Some(case) = refuting {
-            refute(&mut result, policy, space, query.course, case);
-            break;
+    most: u64,
+}
+
+impl<'p> Prover<'p> {
+    pub(super) fn new(policy: &'p Policy, compiled: &'p Compiled, now: u64) -> Self {
+        Self {
+            policy,
+            compiled,
+            search: None,
+            now,
+            most: MOST,
         }
     }
-    result
+
+    /// With less work than usual.
+    #[cfg(test)]
+    pub(super) fn with(self, most: u64) -> Self {
+        Self { most, ..self }
+    }
+
+    /// Proves one statement.
+    pub(super) fn prove(&mut self, space: &Space<'_>, claim: &Assertion) -> AssertionResult {
+        let (policy, compiled, now) = (self.policy, self.compiled, self.now);
+        let search = self.search.get_or_insert_with(|| {
+            let mut view = View::of(policy, compiled);
+            view.keep(|rule| decides(compiled, rule, now));
+            Search::new(view, 0)
+        });
+        search.work = self.most;
+        let mut result = AssertionResult {
+            statement: claim.text.clone(),
+            span: claim.span,
+            outcome: Outcome::Passed,
+            counterexample: None,
+            action: None,
+            rule: None,
+            notes: notes(policy),
+        };
+        for query in queries(policy, space, claim) {
+            let otherwise = allows(unmatched(compiled, query.course));
+            let wanted = claim.expect == Action::Allow;
+            let mut says = |met: &[Met]| refutes(compiled, met, wanted, otherwise);
+            match search.look(space, &query, &Among::All, &mut says) {
+                Ok(None) => {}
+                Ok(Some(sighting)) => {
+                    refute(&mut result, policy, space, query.course, &sighting);
+                    return result;
+                }
+                Err(_) => {
+                    result.outcome = Outcome::Failed;
+                    result.notes.push(UNDECIDED.to_owned());
+                    return result;
+                }
+            }
+        }
+        result
+    }
+}
+
+const fn allows(action: Action) -> bool {
+    matches!(action, Action::Allow)
+}
+
+/// Does the first rule that matches refute that packets are let by (or that they are not)?
+fn refutes(compiled: &Compiled, met: &[Met], wanted: bool, otherwise: bool) -> Says {
+    let refutes = |met: &Met| allows(action(compiled, met.rule)) != wanted;
+    let closed = met.last().is_some_and(|last| last.covers);
+    let refuted = (!closed && otherwise != wanted) || met.iter().any(refutes);
+    match met.first() {
+        _ if !refuted => Says::None,
+        None => Says::All,
+        Some(first) if first.covers && refutes(first) => Says::All,
+        Some(_) => Says::Cut,
+    }
 }
 
 /// What the proof rests on.
@@ -66,22 +115,17 @@ fn notes(policy: &Policy) -> Vec<String> {
     from_files.map(note).collect()
 }
 
-/// What is decided, and by which rule of the list.
-fn decision(space: &Space<'_>, course: Course, case: &Case) -> (Action, Option<u32>) {
-    let Some(index) = case.matching().next() else {
-        return (unmatched(space, course), None);
-    };
-    let rule = space.compiled.rules.get(index as usize);
-    let action = match rule.map(|rule| Act::from_number(rule.action)) {
+fn action(compiled: &Compiled, rule: u32) -> Action {
+    let rule = compiled.rules.get(rule as usize);
+    match rule.map(|rule| Act::from_number(rule.action)) {
         Some(Act::Allow) => Action::Allow,
         Some(Act::Reject) => Action::Reject,
         _ => Action::Deny,
-    };
-    (action, Some(index))
+    }
 }
 
-fn unmatched(space: &Space<'_>, course: Course) -> Action {
-    let fallback = space.compiled.head.unmatched.get(course as usize).copied();
+fn unmatched(compiled: &Compiled, course: Course) -> Action {
+    let fallback = compiled.head.unmatched.get(course as usize).copied();
     match Fallback::from_number(fallback.unwrap_or(Fallback::Deny as u8)) {
         Fallback::Allow | Fallback::Pass => Action::Allow,
         Fallback::Deny => Action::Deny,
@@ -94,34 +138,36 @@ fn refute(
     policy: &Policy,
     space: &Space<'_>,
     course: Course,
-    case: &Case,
+    sighting: &Sighting,
 ) {
-    let (action, index) = decision(space, course, case);
-    let listed = space
-        .compiled
-        .listing
-        .iter()
-        .find(|l| l.index.is_some() && l.index == index);
+    let (compiled, rule) = (space.compiled, sighting.found.rule);
+    let decided = rule.map_or_else(
+        || unmatched(compiled, course),
+        |rule| action(compiled, rule),
+    );
+    let mut listing = compiled.listing.iter();
+    let listed = listing.find(|listed| listed.index.is_some() && listed.index == rule);
+    let setting = &sighting.setting;
     let chosen = Chosen {
-        packet: case.packet.clone(),
+        packet: sighting.found.packet(),
         course,
-        name_in: case.names.0.clone(),
-        name_out: case.names.1.clone(),
-        leaving: case.leaving,
+        name_in: setting.names.0.clone(),
+        name_out: setting.names.1.clone(),
+        leaving: setting.leaving,
     };
-    if let Some(own) = own_address(policy, course, case) {
+    if let Some(own) = own_address(policy, course, &chosen.packet) {
         result
             .notes
             .push(format!("with {own} as this host's address"));
     }
     result.outcome = Outcome::Failed;
-    result.counterexample = Some(text(policy, &chosen, case.interface.clone()));
-    result.action = Some(super::action_word(action).to_owned());
+    result.counterexample = Some(text(policy, &chosen, space.matters(setting)));
+    result.action = Some(super::action_word(decided).to_owned());
     result.rule = listed.map(|listed| listed.id.clone());
 }
 
 /// This host's address in an example, where rules tell such addresses apart.
-fn own_address(policy: &Policy, course: Course, case: &Case) -> Option<std::net::IpAddr> {
+fn own_address(policy: &Policy, course: Course, packet: &Concrete) -> Option<std::net::IpAddr> {
     let mut rules = policy.blocks.iter().flat_map(|block| &block.rules);
     let told_apart = match course {
         Course::Inbound => {
@@ -131,13 +177,17 @@ fn own_address(policy: &Policy, course: Course, case: &Case) -> Option<std::net:
         Course::Routed => false,
     };
     told_apart.then_some(match course {
-        Course::Outbound => case.packet.source,
-        _ => case.packet.destination,
+        Course::Outbound => packet.source,
+        _ => packet.destination,
     })
 }
 
 /// What a statement asks about.
-fn queries<'q>(policy: &Policy, space: &Space<'_>, claim: &'q Assertion) -> Vec<Query<'q>> {
+pub(super) fn queries<'q>(
+    policy: &Policy,
+    space: &Space<'_>,
+    claim: &'q Assertion,
+) -> Vec<Query<'q>> {
     let course = match (&claim.source, &claim.destination) {
         (Endpoint::Host, _) => Course::Outbound,
         (_, Endpoint::Host) => Course::Inbound,

@@ -67,7 +67,7 @@ pub struct AssertionResult {
     pub span: Span,
     /// Proved or refuted.
     pub outcome: Outcome,
-    /// A packet that refutes it.
+    /// A packet that refutes it; `None` where it failed since it could not be decided, which a note says.
     pub counterexample: Option<String>,
     /// What is decided about that packet.
     pub action: Option<String>,
@@ -142,7 +142,9 @@ impl TestResult {
 
 impl AssertionResult {
     fn diagnostic(&self) -> Diagnostic {
-        let example = self.counterexample.as_deref().unwrap_or_default();
+        let Some(example) = self.counterexample.as_deref() else {
+            return self.undecided();
+        };
         let action = self.action.as_deref().unwrap_or_default();
         let message = format!(
             "`{}` does not hold: `{example}` gets {action} {}",
@@ -155,7 +157,17 @@ impl AssertionResult {
         };
         Diagnostic::error("assertion-failed", message).help(help)
     }
+
+    /// What nobody could prove is not taken for true.
+    fn undecided(&self) -> Diagnostic {
+        let message = format!("`{}` cannot be decided: {UNDECIDED}", self.statement);
+        let help = "say it of fewer addresses or services, or split the policy by zones";
+        Diagnostic::error("assertion-undecided", message).help(help)
+    }
 }
+
+/// Why there is no answer.
+const UNDECIDED: &str = "the rules that it is about overlap in too many ways";
 
 const fn action_word(action: Action) -> &'static str {
     match action {
@@ -186,12 +198,13 @@ pub fn run(policy: &Policy, clock: &Clock) -> Result<ProofReport, Vec<CompileErr
     let mut judge = Judge::new(policy, &compiled);
     let tests = policy.tests.iter();
     let claims = policy.assertions.iter();
+    let mut prover = assertions::Prover::new(policy, &compiled, clock.boot);
     Ok(ProofReport {
         tests: tests
             .map(|test| examples::run(&mut judge, test, &clock))
             .collect(),
         assertions: claims
-            .map(|claim| assertions::prove(policy, &judge.space, claim, clock.boot))
+            .map(|claim| prover.prove(&judge.space, claim))
             .collect(),
     })
 }

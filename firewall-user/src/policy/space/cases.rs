@@ -1,44 +1,15 @@
-//! Pieces of the space of packets, and the rule that decides in each.
+//! Pieces of the space of packets, and the rule that decides in each: the simple way, which takes sets of rules for each
+//! address that the policy tells apart. Tests hold [`super::super::search`] against it.
 
 use std::collections::HashMap;
 
-use firewall_common::config::{GENERATION_INTERFACES, InterfaceEntry};
+use super::services;
+use super::{Class, Query, Setting, Space, Target};
+use crate::policy::compile::{AddressEntry, Rules};
+use crate::policy::frame::Concrete;
 use firewall_common::packet::protocol;
 use firewall_common::policy::rule::{MONITOR, Rule};
 use firewall_common::zone::{Course, INTERFACE_CLASSES, ZoneId};
-use ipnet::IpNet;
-
-use super::services;
-use super::{Class, Space};
-use crate::policy::compile::{AddressEntry, Rules};
-use crate::policy::frame::Concrete;
-use crate::policy::model::Service;
-
-/// One end of what is asked about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Target {
-    /// Every address, in whatever zone.
-    All,
-    /// The addresses of a zone, by its number.
-    Zone(u8),
-    /// The addresses of a prefix.
-    Net(IpNet),
-    /// Multicast and the limited broadcast.
-    Groups,
-}
-
-/// What is asked about.
-#[derive(Debug, Clone, Copy)]
-pub struct Query<'q> {
-    /// To this host, from it, or neither.
-    pub course: Course,
-    /// Who sends; of outbound packets every address is this host's.
-    pub source: Target,
-    /// Who is addressed; of inbound packets every address is this host's.
-    pub destination: Target,
-    /// Which services; `None` for all.
-    pub services: Option<&'q [Service]>,
-}
 
 /// A piece of the space of packets, by one packet of it.
 #[derive(Debug, Clone)]
@@ -53,19 +24,6 @@ pub struct Case {
     pub interface: Option<String>,
     /// Is that the one it leaves by?
     pub leaving: bool,
-}
-
-/// An interface's name and what the policy knows of it.
-type Named = (String, InterfaceEntry);
-
-/// Interfaces as a packet meets them.
-#[derive(Debug, Clone)]
-struct Setting {
-    class_in: u32,
-    class_out: u32,
-    kind: Option<u32>,
-    names: (String, String),
-    leaving: bool,
 }
 
 /// Rules that are left, each with an example of how it comes about.
@@ -95,13 +53,9 @@ impl Space<'_> {
         })
     }
 
-    /// The pieces of what is asked about, as far as rules of `mask` tell them apart. `None` past
-    /// `most` pieces, or where there are too many rules to look at.
+    /// The pieces of what is asked about, as far as rules of `mask` tell them apart. `None` past `most` pieces.
     #[must_use]
     pub fn cases(&self, query: &Query<'_>, mask: &Rules, most: usize) -> Option<Vec<Case>> {
-        if self.fields.too_many {
-            return None;
-        }
         let mut cases = Vec::new();
         for setting in self.settings(query.course) {
             for v6 in [false, true] {
@@ -112,41 +66,6 @@ impl Space<'_> {
             }
         }
         Some(joined_cases(cases))
-    }
-
-    /// The different combinations of interfaces.
-    fn settings(&self, course: Course) -> Vec<Setting> {
-        let ways: &[bool] = match course {
-            Course::Inbound => &[false],
-            Course::Outbound => &[true],
-            Course::Routed => &[false, true],
-        };
-        let named = self.compiled.head.flags & GENERATION_INTERFACES != 0;
-        let mut known = HashMap::new();
-        let mut settings = Vec::new();
-        for leaving in ways {
-            for ((name_in, by), (name_out, on)) in self.pairs(course) {
-                let judged = if *leaving { on } else { by };
-                let setting = Setting {
-                    class_in: by.class,
-                    class_out: on.class,
-                    kind: named.then_some(judged.kind),
-                    names: (name_in.clone(), name_out.clone()),
-                    leaving: *leaving,
-                };
-                let key = (setting.class_in, setting.class_out, setting.kind);
-                known.entry(key).or_insert_with(|| settings.push(setting));
-            }
-        }
-        settings
-    }
-
-    fn pairs(&self, course: Course) -> Vec<(&Named, &Named)> {
-        let names = || self.interfaces.iter();
-        match course {
-            Course::Routed => names().flat_map(|a| names().map(move |b| (a, b))).collect(),
-            _ => names().map(|name| (name, name)).collect(),
-        }
     }
 
     fn of_setting(
@@ -184,13 +103,6 @@ impl Space<'_> {
             }));
         }
         Some(cases)
-    }
-
-    /// The interface's name, where a policy can tell interfaces apart.
-    fn matters(&self, setting: &Setting) -> Option<String> {
-        let (name_in, name_out) = &setting.names;
-        let judged = if setting.leaving { name_out } else { name_in };
-        (self.interfaces.len() > 1).then(|| judged.clone())
     }
 
     /// The rules of a mask that hold at an interface.
@@ -242,7 +154,7 @@ impl Space<'_> {
     fn classes(&self, target: &Target, v6: bool) -> Vec<Class> {
         let all = match target {
             Target::Net(net) => self.within(net),
-            Target::Groups => self.groups.clone(),
+            Target::Groups => super::distinct(&self.regions, &super::groups()),
             Target::All | Target::Zone(_) => self.unicast.clone(),
         };
         all.into_iter().filter(|class| class.v6 == v6).collect()

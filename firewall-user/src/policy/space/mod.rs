@@ -4,9 +4,12 @@
 //! class) every packet meets the same rules, so looking at one packet of each piece is looking at all.
 //! Pieces that leave the same rules are joined on the way, which keeps their number small.
 
+#[cfg(any(test, feature = "testing"))]
 mod cases;
 mod names;
+#[cfg(any(test, feature = "testing"))]
 mod services;
+mod settings;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -18,7 +21,10 @@ use ipnet::IpNet;
 use super::compile::{AddressEntry, Fields};
 use super::compiled::Compiled;
 use super::model::Policy;
-pub use cases::{Case, Query, Target};
+#[cfg(any(test, feature = "testing"))]
+pub use cases::Case;
+pub use settings::{Query, Target};
+pub(super) use settings::{Setting, exists, never};
 
 /// Addresses that examples are best made of: documentation ranges (RFC 5737, RFC 3849).
 const NICE: [&str; 6] = [
@@ -52,7 +58,7 @@ pub struct Class {
 }
 
 /// A run of addresses, both ends included.
-type Range = (u128, u128);
+pub(super) type Range = (u128, u128);
 
 /// A compiled policy's view of all packets.
 #[derive(Debug)]
@@ -65,7 +71,6 @@ pub struct Space<'c> {
     /// Names of interfaces, one for each kind that there can be; that of no pattern first.
     pub interfaces: Vec<(String, InterfaceEntry)>,
     unicast: Vec<Class>,
-    groups: Vec<Class>,
 }
 
 const fn host_bits(length: u32) -> u128 {
@@ -82,7 +87,7 @@ const fn is_v6(address: u128) -> bool {
     address < MAPPED.0 || address > MAPPED.1
 }
 
-fn address(bits: u128) -> IpAddr {
+pub(super) fn address(bits: u128) -> IpAddr {
     if is_v6(bits) {
         IpAddr::V6(bits.into())
     } else {
@@ -90,7 +95,7 @@ fn address(bits: u128) -> IpAddr {
     }
 }
 
-fn bits(address: IpAddr) -> u128 {
+pub(super) fn bits(address: IpAddr) -> u128 {
     match address {
         IpAddr::V4(v4) => MAPPED.0 | u128::from(u32::from(v4)),
         IpAddr::V6(v6) => v6.into(),
@@ -98,7 +103,7 @@ fn bits(address: IpAddr) -> u128 {
 }
 
 /// The addresses of a prefix.
-fn range(net: &IpNet) -> Range {
+pub(super) fn range(net: &IpNet) -> Range {
     (bits(net.network()), bits(net.broadcast()))
 }
 
@@ -111,7 +116,7 @@ const MULTICAST: [Range; 2] = [v4_net(224, 4), (0xff << 120, u128::MAX)];
 const LIMITED_BROADCAST: Range = (MAPPED.1, MAPPED.1);
 
 /// Whom a packet on a wire can be addressed to, groups aside: neither loopback nor unspecified.
-fn unicast() -> Vec<Range> {
+pub(super) fn unicast() -> Vec<Range> {
     let never = [
         (0, 1),
         v4_net(0, 8),
@@ -123,7 +128,7 @@ fn unicast() -> Vec<Range> {
 }
 
 /// The runs between others, which are in order.
-fn without(never: &[Range]) -> Vec<Range> {
+pub(super) fn without(never: &[Range]) -> Vec<Range> {
     let mut next = Some(0);
     let mut ranges = Vec::new();
     for (first, last) in never {
@@ -137,20 +142,28 @@ fn without(never: &[Range]) -> Vec<Range> {
 }
 
 impl<'c> Space<'c> {
-    /// Cuts the space of packets.
+    /// What is known of addresses and interfaces.
     #[must_use]
     pub fn new(policy: &Policy, compiled: &'c Compiled) -> Self {
-        let fields = Fields::of(policy, compiled);
+        Self::cut(compiled, Fields::without_rules(policy, compiled))
+    }
+
+    /// With what each field leaves of the list, for [`Self::cases`]: as large as the list for every address that it
+    /// tells apart.
+    #[cfg(any(test, feature = "testing"))]
+    #[must_use]
+    pub fn whole(policy: &Policy, compiled: &'c Compiled) -> Self {
+        Self::cut(compiled, Fields::of(policy, compiled))
+    }
+
+    fn cut(compiled: &'c Compiled, fields: Fields) -> Self {
         let regions = regions(&fields);
         let unicast = distinct(&regions, &unicast());
-        let [v4, v6] = MULTICAST;
-        let groups = distinct(&regions, &[v4, LIMITED_BROADCAST, v6]);
         Self {
             compiled,
             fields,
             interfaces: names::examples(&compiled.interfaces),
             unicast,
-            groups,
             regions,
         }
     }
@@ -173,8 +186,7 @@ impl<'c> Space<'c> {
     /// The classes of the addresses of a prefix that a packet can have.
     #[must_use]
     pub fn within(&self, net: &IpNet) -> Vec<Class> {
-        let [v4, v6] = MULTICAST;
-        let groups = [v4, LIMITED_BROADCAST, v6];
+        let groups = groups();
         let mut classes = distinct(&self.regions, &clipped(&without(&groups), range(net)));
         classes.extend(distinct(&self.regions, &clipped(&groups, range(net))));
         classes
@@ -243,7 +255,7 @@ impl Sweep {
 }
 
 /// The part of some ranges that lies within another.
-fn clipped(ranges: &[Range], within: Range) -> Vec<Range> {
+pub(super) fn clipped(ranges: &[Range], within: Range) -> Vec<Range> {
     let both = |(first, last): &Range| ((*first).max(within.0), (*last).min(within.1));
     let parts = ranges.iter().map(both);
     parts.filter(|(first, last)| first <= last).collect()
@@ -300,10 +312,25 @@ fn is_nice(address: IpAddr) -> bool {
     NICE.iter().any(|nice| nice.parse() == Ok(address))
 }
 
+/// The addresses that examples are best made of.
+pub(super) fn nice() -> impl Iterator<Item = IpAddr> {
+    NICE.iter().filter_map(|nice| nice.parse().ok())
+}
+
+/// Multicast, and the limited broadcast; in order.
+pub(super) const fn groups() -> [Range; 3] {
+    let [v4, v6] = MULTICAST;
+    [v4, LIMITED_BROADCAST, v6]
+}
+
+/// All addresses of a family.
+pub(super) fn families(v6: bool) -> Vec<Range> {
+    if v6 { without(&[MAPPED]) } else { vec![MAPPED] }
+}
+
 /// An address of a run, best one of those that documents use.
-fn example(run: Range) -> IpAddr {
-    let nice = NICE.iter().filter_map(|nice| nice.parse().ok());
-    let mut inside = nice.filter(|nice| (run.0..=run.1).contains(&bits(*nice)));
+pub(super) fn example(run: Range) -> IpAddr {
+    let mut inside = nice().filter(|nice| (run.0..=run.1).contains(&bits(*nice)));
     let plain = if run.0 < run.1 { run.0 + 1 } else { run.0 };
     inside.next().unwrap_or_else(|| address(plain))
 }

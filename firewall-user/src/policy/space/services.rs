@@ -1,9 +1,9 @@
 //! Classes of services and of source ports.
 
-use firewall_common::essential::Essential;
 use firewall_common::packet::protocol;
 
 use super::Space;
+use super::settings::{exists, never};
 use crate::policy::compile::{ALL_SERVICES, Rules, Run, service_run};
 use crate::policy::compiled::Compiled;
 use crate::policy::model::Service;
@@ -120,26 +120,7 @@ fn everything(space: &Space<'_>) -> Vec<Run> {
         .collect()
 }
 
-/// ICMP is of its own family, and IPv6 has no protocols where it has extension headers.
-const fn exists(number: u8, v6: bool) -> bool {
-    match number {
-        protocol::ICMP | protocol::IGMP => !v6,
-        protocol::ICMPV6 => v6,
-        0 | 43 | 44 | 51 | 60 => !v6,
-        _ => true,
-    }
-}
-
-/// An example of a run that the list is asked about: ICMP errors go by sessions alone, and what the
-/// link needs is decided before.
+/// An example of a run that the list is asked about.
 fn judged(compiled: &Compiled, number: u8, first: u16, last: u16) -> Option<u16> {
-    let on = |essential: Essential| compiled.head.essentials & essential.bit() != 0;
-    let never = |port: u16| match (number, port >> 8) {
-        (protocol::ICMP, kind) => matches!(kind, 3 | 4 | 5 | 11 | 12),
-        (protocol::ICMPV6, 133 | 134) => on(Essential::Ra),
-        (protocol::ICMPV6, kind) => kind < 128 || matches!(kind, 135..=137),
-        (protocol::IGMP, _) => port != 0 || on(Essential::Igmp),
-        (number, _) => !protocol::has_ports(number) && port != 0,
-    };
-    (first..=last).find(|port| !never(*port))
+    (first..=last).find(|port| !never(compiled, number, *port))
 }

@@ -21,6 +21,7 @@ use crate::policy::compiled::Numbers;
 use crate::policy::model::Policy;
 use lists::Lists;
 use runs::Cutter;
+pub(super) use runs::Start;
 use states::{Base, States};
 use zones::ZoneRules;
 
@@ -82,6 +83,11 @@ impl Classes {
     /// Do addresses differ at all?
     pub(super) fn differ(&self) -> bool {
         self.records.len() > 1
+    }
+
+    /// The runs of one family's addresses, in order.
+    pub(super) fn flat(&self, v6: bool) -> Vec<Start> {
+        runs::flat(if v6 { &self.v6 } else { &self.v4 })
     }
 
     /// The lines: the roots of both families and where the records begin, the trees, the records.

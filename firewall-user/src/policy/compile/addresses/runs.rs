@@ -5,7 +5,7 @@ use crate::policy::compile::classifier::grow::{Cut, Next};
 use crate::policy::compile::prefixes::mask;
 
 /// A run of addresses: its first one, and its class. It ends where the next one begins.
-type Start = (u128, u32);
+pub(in crate::policy::compile) type Start = (u128, u32);
 
 /// The runs of prefixes that are in order; the first of them covers all.
 pub(super) fn flat(classed: &[Classed]) -> Vec<Start> {

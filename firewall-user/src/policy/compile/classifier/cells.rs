@@ -27,10 +27,10 @@ pub(super) fn lasts<const D: usize>() -> [u32; D] {
 
 /// A cell of one family.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Cell<const D: usize> {
+pub(in crate::policy::compile) struct Cell<const D: usize> {
     pub(super) low: [u32; D],
     pub(super) high: [u32; D],
-    pub(super) entry: Entry,
+    pub(in crate::policy::compile) entry: Entry,
     /// Every packet in it is decided by it: it expires never, does not only monitor, and demands no bits.
     pub(super) firm: bool,
 }
@@ -63,9 +63,9 @@ impl<const D: usize> Cell<D> {
 
 /// The cells of a rule in both families.
 #[derive(Debug, Default)]
-pub(super) struct Cells {
-    pub(super) v4: Vec<Cell<V4>>,
-    pub(super) v6: Vec<Cell<V6>>,
+pub(in crate::policy::compile) struct Cells {
+    pub(in crate::policy::compile) v4: Vec<Cell<V4>>,
+    pub(in crate::policy::compile) v6: Vec<Cell<V6>>,
 }
 
 /// The prefixes of an end in each family, and the bit that it demands.
@@ -95,7 +95,7 @@ impl From<&Demand> for End {
 }
 
 /// The cells of a rule whose interfaces are those of the list with a number (0: all).
-pub(super) fn cells<'p>(
+pub(in crate::policy::compile) fn cells<'p>(
     place: &Place<'p>,
     interfaces: u16,
     conditions: &mut Conditions<'p>,

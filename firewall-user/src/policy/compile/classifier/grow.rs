@@ -259,9 +259,14 @@ impl<'c, const D: usize> Grower<'c, D> {
 }
 
 /// The best value to cut at, of those where something begins or ends.
-fn fewest(begins: &[u32], ends: &[u32], total: usize, before: usize) -> Option<(usize, u32)> {
+pub(in crate::policy) fn fewest<T: Copy + Ord>(
+    begins: &[T],
+    ends: &[T],
+    total: usize,
+    before: usize,
+) -> Option<(usize, T)> {
     let (mut begun, mut ended) = (0, 0);
-    let mut best: Option<(usize, u32)> = None;
+    let mut best: Option<(usize, T)> = None;
     while begun < begins.len() || ended < ends.len() {
         let value = match (begins.get(begun), ends.get(ended)) {
             (Some(a), Some(b)) => *a.min(b),

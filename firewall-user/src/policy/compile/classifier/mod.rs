@@ -3,7 +3,7 @@
 //! What the lines hold: the roots by pair of zones, sets of roots, records of kinds of interfaces, then trees and
 //! leaves. `docs/classifier.md` tells how they are read, and what they cost.
 
-mod cells;
+pub(super) mod cells;
 pub(super) mod grow;
 pub(super) mod pack;
 mod roots;
@@ -127,6 +127,20 @@ fn attempt<'p>(
     };
     roots.write(&mut classifier.lines);
     Ok(classifier)
+}
+
+/// The conditions of a policy with the longest lists as cells that are not too many.
+pub(super) fn fitting<'p>(
+    policy: &'p Policy,
+    active: &[&Place<'p>],
+    tuning: &Tuning,
+) -> Conditions<'p> {
+    let [short, .., least] = tuning.lists;
+    let mut conditions = Conditions::new(policy, short);
+    if count(active, &mut conditions).is_err() {
+        conditions = Conditions::new(policy, least);
+    }
+    conditions
 }
 
 /// Refuses before any memory is taken for it.

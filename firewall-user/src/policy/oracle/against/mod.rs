@@ -67,6 +67,15 @@ pub fn world(indexes: &[u32; 5]) -> World {
     }
 }
 
+/// A random policy that enforces, and what is drawn along with it.
+#[cfg(test)]
+pub(crate) fn drawn(seed: u64, now: jiff::Timestamp) -> (Policy, impl FnMut(usize) -> usize) {
+    let mut dice = Dice(seed);
+    let mut policy = policies::policy(&mut dice, now, 0);
+    policy.mode = crate::policy::model::Mode::Enforce;
+    (policy, move |most| dice.below(most))
+}
+
 /// How much is compared.
 #[derive(Debug, Clone, Copy)]
 pub struct Plan {

@@ -134,7 +134,7 @@ pub(super) fn all(
         names: Names::new(compiled),
         seen,
     };
-    let space = Space::new(policy, compiled);
+    let space = Space::whole(policy, compiled);
     let mut courses = [Course::Inbound, Course::Outbound, Course::Routed].into_iter();
     courses.try_for_each(|course| checker.course(&space, course))
 }
