@@ -12,7 +12,7 @@ use crate::session::end::Cause;
 use crate::session::room::{CAPPED, HELD_BY_SOURCE, MANAGED};
 use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET, STANDS_IN};
 use crate::stray::{Fate, stray};
-use crate::tables::{Put, Tables};
+use crate::tables::{Bounds, Put, Tables};
 use crate::verdict::{Decision, Verdict};
 use crate::zone::Course;
 
@@ -66,7 +66,12 @@ pub(crate) fn list<T: Tables>(
         Begins::Opening | Begins::Cookie => holds(tables, head, scratch),
         _ => 0,
     };
-    let put = open(tables, at, begins, head.management != 0, most, scratch);
+    let bounds = Bounds {
+        reserves: head.management != 0,
+        most,
+        verified: matches!(begins, Begins::Cookie),
+    };
+    let put = open(tables, at, begins, bounds, scratch);
     match no_room(put, &scratch.entry) {
         None => decision,
         Some(reason) => Decision {
@@ -127,8 +132,7 @@ pub(crate) fn open<T: Tables>(
     tables: T,
     at: &At,
     begins: Begins,
-    reserves: bool,
-    most: u32,
+    bounds: Bounds,
     scratch: &mut Scratch,
 ) -> Put {
     let Scratch {
@@ -188,10 +192,7 @@ pub(crate) fn open<T: Tables>(
             happened.closed = Cause::of_replaced(ended, over) as u8;
         }
     }
-    let put = match begins {
-        Begins::Cookie => tables.establish(key, entry, reserves, most),
-        _ => tables.open(key, entry, reserves, most),
-    };
+    let put = tables.open(key, entry, bounds);
     happened.opened = matches!(put, Put::There);
     put
 }

@@ -37,6 +37,17 @@ pub enum Put {
     Held = 4,
 }
 
+/// What a new session is bounded by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Some room is kept for management zones.
+    pub reserves: bool,
+    /// Sessions that its rule may have; 0: any number.
+    pub most: u32,
+    /// It is verified already, and goes among those.
+    pub verified: bool,
+}
+
 /// What became of a SYN cookie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cookie {
@@ -134,15 +145,12 @@ pub trait Tables: Copy {
     fn permit(self, handle: Self::Handle, permit: &Permit);
     /// Adds to the counts of one direction; exact under concurrency.
     fn account(self, handle: Self::Handle, responder: bool, packets: u32, bytes: u32);
-    /// Puts a new entry among the half-open ones. [`Put::Full`] where there is no room left for it as a verified
-    /// one, of which some is kept for management zones if `reserves`; [`Put::Held`] where its rule has `most` already (0: any
-    /// number).
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put;
+    /// Puts a new entry into its table. [`Put::Full`] where there is no room left for it as a verified one;
+    /// [`Put::Held`] where its rule has as many as it may.
+    fn open(self, key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put;
     /// Takes what costs so many nanoseconds from a bucket, that of a rule as a `whole` or of one source; is there as
     /// much? Exact under concurrency.
     fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool;
-    /// Puts a new entry among the verified ones at once, under the same conditions.
-    fn establish(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put;
     /// Are openings to be answered with cookies at present, and can answers be sent where the packet came in?
     fn cookies_wanted(self, at: &At) -> bool;
     /// Were cookies given out that may still come back?

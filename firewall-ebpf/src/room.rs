@@ -12,74 +12,40 @@ use firewall_common::session::end::Cause;
 use firewall_common::session::room::{
     self, CAPPED, CURSOR, MANAGED, OF_MANAGEMENT, OF_OTHERS, SEED, TRIES,
 };
-use firewall_common::tables::Put;
+use firewall_common::tables::{Bounds, Put};
 
 use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
 use crate::{atomics, cookie, event, limits};
 
-/// Puts a new entry among the half-open ones, if there is room.
-// In three functions beside each other, since one frame on the stack for all of it would be one too much.
+/// Puts a new entry among the half-open ones, or at once among the verified ones, if there is room.
+// In functions beside each other, since one frame on the stack for all of it would be one too much.
 #[inline(always)]
-pub(crate) fn open(key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
-    match admit(key, entry, reserves) {
+pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
+    let Bounds {
+        reserves,
+        most,
+        verified,
+    } = bounds;
+    match admit(key, entry, reserves, verified) {
         ADMITTED => {}
         FULL => return Put::Full,
         _ => return Put::Crowded,
     }
     if most != 0 && !limits::hold(key, entry, most) {
-        give_back(key, entry, false);
+        give_back(key, entry, verified, false);
         return Put::Held;
     }
-    let place = place(entry.opened, room::is_favoured(entry));
-    let put = if place == NOWHERE {
-        Put::Crowded
+    let place = if verified {
+        AMONG_VERIFIED
     } else {
-        insert(key, entry, place)
+        place(entry.opened, room::is_favoured(entry))
     };
+    let put = insert(key, entry, place);
     if !matches!(put, Put::There) {
-        give_back(key, entry, true);
+        give_back(key, entry, verified, true);
     }
     put
-}
-
-/// Puts a new entry among the verified ones, if there is room: its opener has shown that it is there.
-#[inline(always)]
-pub(crate) fn establish(key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
-    if !has_room(entry, reserves) {
-        return Put::Full;
-    }
-    if most != 0 && !limits::hold(key, entry, most) {
-        return Put::Held;
-    }
-    let put = verify(key, entry);
-    if !matches!(put, Put::There) {
-        unhold(key, entry);
-    }
-    put
-}
-
-#[inline(never)]
-fn has_room(entry: &Entry, reserves: bool) -> bool {
-    let (managed, others) = (tally(OF_MANAGEMENT), tally(OF_OTHERS));
-    SETTINGS
-        .get(0)
-        .is_some_and(|settings| room::is_there(&settings.room, managed, others, entry, reserves))
-}
-
-#[inline(never)]
-fn verify(key: &FlowKey, entry: &Entry) -> Put {
-    let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
-    if matches!(put, Put::There) {
-        count_verified(entry, 1);
-    }
-    put
-}
-
-#[inline(never)]
-fn unhold(key: &FlowKey, entry: &Entry) -> u32 {
-    limits::release(key, entry);
-    CROWDED
 }
 
 /// Ends a session; says whether it was there. Of many that delete one key at once, the kernel says to one that it was.
@@ -107,24 +73,28 @@ const CROWDED: u32 = 2;
 /// Is there room for it as a verified session, and as one more half-open one of its source? Then it is counted for
 /// that.
 #[inline(never)]
-fn admit(key: &FlowKey, entry: &Entry, reserves: bool) -> u32 {
+fn admit(key: &FlowKey, entry: &Entry, reserves: bool, verified: bool) -> u32 {
     let Some(settings) = SETTINGS.get(0) else {
         return CROWDED;
     };
     let (managed, others) = (tally(OF_MANAGEMENT), tally(OF_OTHERS));
     if !room::is_there(&settings.room, managed, others, entry, reserves) {
         FULL
-    } else if charge(key, entry, settings.room.half_open_per_source) {
+    } else if verified || charge(key, entry, settings.room.half_open_per_source) {
         ADMITTED
     } else {
         CROWDED
     }
 }
 
-/// Puts it into the table and into a place of the ring.
+/// Puts it into its table, and a half-open one into a place of the ring.
 #[inline(never)]
 fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
-    let put = put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into()));
+    let put = match place {
+        NOWHERE => return Put::Crowded,
+        AMONG_VERIFIED => put(SESSIONS.insert(key, entry, BPF_NOEXIST.into())),
+        _ => put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into())),
+    };
     if !matches!(put, Put::There) {
         // Adopted sessions have no place in the ring, so the table may be full before the ring is.
         return if matches!(put, Put::Full) {
@@ -132,6 +102,10 @@ fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
         } else {
             put
         };
+    }
+    if place == AMONG_VERIFIED {
+        count_verified(entry, 1);
+        return put;
     }
     if let Some(opening) = OPENINGS.get_ptr_mut(place) {
         // SAFETY: an entry of a map. Two CPUs write one place only if all places were given out in between: then the
@@ -146,8 +120,10 @@ fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
 
 /// It was not put there after all.
 #[inline(never)]
-fn give_back(key: &FlowKey, entry: &Entry, held: bool) -> u32 {
-    release(key, entry);
+fn give_back(key: &FlowKey, entry: &Entry, verified: bool, held: bool) -> u32 {
+    if !verified {
+        release(key, entry);
+    }
     if held {
         limits::release(key, entry);
     }
@@ -156,6 +132,8 @@ fn give_back(key: &FlowKey, entry: &Entry, held: bool) -> u32 {
 
 /// No place of the ring.
 const NOWHERE: u32 = u32::MAX;
+/// None is needed.
+const AMONG_VERIFIED: u32 = NOWHERE - 1;
 
 /// Finds a place in the ring whose holder is gone or gives way; else [`NOWHERE`].
 // Not inlined, for the kernel's stack.

@@ -18,7 +18,7 @@ use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{COOKIES_UNTIL, PRESSURE_UNTIL};
 use firewall_common::session::{Entry, Permit, Track};
-use firewall_common::tables::{Cookie, Put, Route, Sought, Table, Tables, Work};
+use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
 
 use crate::atomics;
 use crate::cookie;
@@ -314,19 +314,11 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         if DRY {
             return Put::There;
         }
-        room::open(key, entry, reserves, most)
-    }
-
-    #[inline(always)]
-    fn establish(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
-        if DRY {
-            return Put::There;
-        }
-        room::establish(key, entry, reserves, most)
+        room::open(key, entry, bounds)
     }
 
     #[inline(always)]

@@ -22,7 +22,8 @@ fn scene(config: &str, sysctl: &str) -> (Scene, Echo) {
     let host = scene.lab.host();
     let routes = "route add default via 203.0.113.9\nroute add ::/0 via 2001:db8::9\n";
     host.ip(routes).unwrap();
-    host.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", sysctl)).unwrap();
+    host.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", sysctl))
+        .unwrap();
     let server = Echo::tcp(host, ([0_u16; 8], 443).into()).unwrap();
     (scene, server)
 }
@@ -31,7 +32,11 @@ fn cookies(scene: &Scene) -> (bool, u64, u64) {
     let status = scene.status().unwrap();
     let of = &status["sessions"]["syn_cookies"];
     let number = |key: &str| of[key].as_u64().unwrap();
-    (of["on"].as_bool().unwrap(), number("sent"), number("accepted"))
+    (
+        of["on"].as_bool().unwrap(),
+        number("sent"),
+        number("accepted"),
+    )
 }
 
 #[test]
@@ -45,14 +50,22 @@ fn handshakes_complete_by_cookies_while_a_flood_goes_on() {
             flood.start(&scene.lab.stranger, &scene.lab.wan).unwrap()
         });
         let on = || cookies(&scene).0.then_some(());
-        assert!(wait_until(2 * PATIENCE, on).is_some(), "{:#}", scene.status().unwrap());
+        assert!(
+            wait_until(2 * PATIENCE, on).is_some(),
+            "{:#}",
+            scene.status().unwrap()
+        );
         for round in 0..10 {
             // The stranger is nobody's favourite.
             let to = at_wan(round % 2 == 1, 443);
             let mut stream = connect(scene.stranger(), to, PATIENCE)
                 .unwrap_or_else(|seen| panic!("{hook} round {round}: {seen}"));
             for _ in 0..3 {
-                assert_eq!(exchange(&mut stream, PATIENCE), Seen::Answered, "round {round}");
+                assert_eq!(
+                    exchange(&mut stream, PATIENCE),
+                    Seen::Answered,
+                    "round {round}"
+                );
             }
         }
         let (_, sent, accepted) = cookies(&scene);
@@ -83,7 +96,11 @@ fn forged(scene: &Scene) {
         wire.send(&frame).unwrap();
     }
     let counted = || (failed() == before + 2).then_some(());
-    assert!(wait_until(PATIENCE, counted).is_some(), "{} {before}", failed());
+    assert!(
+        wait_until(PATIENCE, counted).is_some(),
+        "{} {before}",
+        failed()
+    );
 }
 
 /// The kernel makes no cookies: openings go their usual way, and the oldest give way.
@@ -94,7 +111,11 @@ fn without_the_kernels_will_openings_go_their_usual_way() {
     let flood = Flood::syns(at_wan(false, 443), 200);
     let flood = flood.start(&scene.lab.stranger, &scene.lab.wan).unwrap();
     let on = || cookies(&scene).0.then_some(());
-    assert!(wait_until(2 * PATIENCE, on).is_some(), "{:#}", scene.status().unwrap());
+    assert!(
+        wait_until(2 * PATIENCE, on).is_some(),
+        "{:#}",
+        scene.status().unwrap()
+    );
     std::thread::sleep(Duration::from_millis(200));
     assert_eq!(cookies(&scene).1, 0);
     let doctor = scene.host.cli(&["doctor"]).unwrap();

@@ -30,7 +30,7 @@ pub const HELD_BY_SOURCE: u8 = 8;
 pub const GRACE: u64 = 1_000_000_000;
 
 /// Places of the ring that a newcomer looks at: the next ones may have become free since.
-pub const TRIES: u32 = 4;
+pub const TRIES: u32 = 2;
 
 /// Openings that may be past the question for room while the last place is taken: one for each CPU.
 const UNDER_WAY: u32 = 256;

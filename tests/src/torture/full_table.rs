@@ -46,7 +46,11 @@ fn table(guard: &Guard, max: u32) -> Result<Vec<Figure>> {
     let entries = metric(&metrics, "ringwall_session_table_entries", &["sessions"]) as u64;
     let most = u64::from(max) + half_open;
     Ok(vec![
-        Figure::at_least("openings refused, session-table-full", 1, refused("session-table-full")),
+        Figure::at_least(
+            "openings refused, session-table-full",
+            1,
+            refused("session-table-full"),
+        ),
         Figure::at_most("entries", most, entries),
     ])
 }

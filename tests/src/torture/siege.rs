@@ -42,7 +42,11 @@ impl Guard {
 
     pub(super) fn nftables() -> Result<Self> {
         let lab = Lab::quiet()?;
-        let ran = lab.host().command("nft").args(["-f", "-"]).run_with(RULES)?;
+        let ran = lab
+            .host()
+            .command("nft")
+            .args(["-f", "-"])
+            .run_with(RULES)?;
         ensure!(ran.ok(), "nft: {}", ran.err);
         Ok(Self::Nftables(lab))
     }
@@ -106,13 +110,20 @@ impl Siege {
         let talked: Vec<Paced> = self.talks.drain(..).map(Worker::finish).collect();
         let called = self.calls.finish();
         let alive = |stream: &mut TcpStream| exchange(stream, PATIENCE) == Seen::Answered;
-        let lost = self.idle.iter_mut().filter_map(|s| (!alive(s)).then_some(())).count();
+        let lost = self
+            .idle
+            .iter_mut()
+            .filter_map(|s| (!alive(s)).then_some(()))
+            .count();
         let mut times: Vec<Duration> = talked.iter().flat_map(|t| t.times.clone()).collect();
         times.sort_unstable();
         Withstood {
             exchanges: times.len(),
             cut: talked.iter().filter(|t| t.error.is_some()).count(),
-            p99: times.get(times.len() * 99 / 100).copied().unwrap_or_default(),
+            p99: times
+                .get(times.len() * 99 / 100)
+                .copied()
+                .unwrap_or_default(),
             opened: called.answered,
             refused: called.failed.len(),
             lost,

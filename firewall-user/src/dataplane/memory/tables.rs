@@ -11,7 +11,7 @@ use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
 use firewall_common::session::{Entry, Permit, Track};
-use firewall_common::tables::{Cookie, Put, Route, Sought, Table, Tables, Work};
+use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
 
 use super::{MemoryTables, Moving, bits};
 
@@ -210,7 +210,7 @@ impl<'t> Tables for &'t MemoryTables {
         });
     }
 
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         let mut moving = self.moving.borrow_mut();
         if moving.half_open.contains_key(key) {
             return Put::Already;
@@ -219,24 +219,22 @@ impl<'t> Tables for &'t MemoryTables {
         let managed = |entry: &&Entry| entry.counted & MANAGED != 0;
         let of_management = moving.sessions.values().filter(managed).count() as u64;
         let others = moving.sessions.len() as u64 - of_management;
-        if !room::is_there(limits, of_management, others, entry, reserves) {
+        if !room::is_there(limits, of_management, others, entry, bounds.reserves) {
             return Put::Full;
         }
-        if most != 0 && moving.held(room::held_at(key, entry)) >= most as usize {
+        let most = bounds.most as usize;
+        if most != 0 && moving.held(room::held_at(key, entry)) >= most {
             return Put::Held;
+        }
+        if bounds.verified {
+            moving.sessions.insert(*key, *entry);
+            return Put::There;
         }
         if !moving.admits(key, entry, limits) {
             return Put::Crowded;
         }
         moving.half_open.insert(*key, *entry);
         Put::There
-    }
-
-    fn establish(self, key: &FlowKey, entry: &Entry, reserves: bool, most: u32) -> Put {
-        match self.open(key, entry, reserves, most) {
-            Put::There => self.promote(key, entry),
-            other => other,
-        }
     }
 
     /// Without a kernel nobody makes cookies.
