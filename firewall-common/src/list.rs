@@ -28,9 +28,10 @@ pub(crate) fn list<T: Tables>(
         return Decision::plain(reason);
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
-    let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
-    let decision = bounded(tables, at, head, scratch, decision);
-    let opens = opens && (decision.passes() || monitors(head));
+    (scratch.decision, scratch.opens) = judge::judge(tables, at.slot, head, scratch);
+    let scratch = forgotten(scratch);
+    let decision = bounded(tables, at, head, scratch, scratch.decision);
+    let opens = scratch.opens && (decision.passes() || monitors(head));
     let (decision, begins) = match stray(tables, at, head, scratch, decision) {
         Fate::TakenUp { decision, begins } => {
             judge::charge(tables, at, &decision);
@@ -80,6 +81,13 @@ pub(crate) fn list<T: Tables>(
             ..decision
         },
     }
+}
+
+/// Working memory, of which the compiler may know nothing any more. What is read from it is any value then, and
+/// the kernel's verifier looks at what follows once, instead of once for each way that leads here.
+#[inline(always)]
+fn forgotten(scratch: &mut Scratch) -> &mut Scratch {
+    core::hint::black_box(scratch)
 }
 
 /// Why a session was not opened.

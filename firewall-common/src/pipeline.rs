@@ -77,8 +77,8 @@ pub struct Scratch {
     pub occupied: bool,
     /// It leaves, and was judged where it came in.
     pub onward: bool,
-    /// Zero.
-    pub pad: u8,
+    /// It opens a session, as far as the list is concerned.
+    pub opens: bool,
 }
 
 impl Default for Scratch {
@@ -98,7 +98,7 @@ impl Default for Scratch {
             quoted: false,
             occupied: false,
             onward: false,
-            pad: 0,
+            opens: false,
         }
     }
 }

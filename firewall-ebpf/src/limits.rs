@@ -7,10 +7,10 @@ use firewall_common::flow::FlowKey;
 use firewall_common::limit::pay;
 use firewall_common::policy::limits::{LimitKey, rule_key};
 use firewall_common::session::Entry;
-use firewall_common::session::room::{SHARED, held_at};
+use firewall_common::session::room::{HELD_BY_RULE, HELD_BY_SOURCE, SHARED, held_at};
 
 use crate::atomics;
-use crate::maps::{HELD, RATES, RULE_RATES, TALLY};
+use crate::maps::{HELD, HELD_AT, RATES, RULE_RATES, TALLY};
 
 /// How often a packet asks for a bucket that other CPUs change at the same time.
 const ATTEMPTS: u32 = 3;
@@ -79,13 +79,13 @@ fn of_rule(key: u32) -> *mut u64 {
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub(crate) fn hold(key: &FlowKey, entry: &Entry, most: u32) -> bool {
-    let Some(at) = held_at(key, entry) else {
-        return true;
+    let Some(at) = place(key, entry) else {
+        return entry.counted & (HELD_BY_RULE | HELD_BY_SOURCE) == 0;
     };
-    let mut count = HELD.get_ptr_mut(&at);
+    let mut count = HELD.get_ptr_mut(at);
     if count.is_none() {
-        let _there_or_full = HELD.insert(&at, 0, BPF_NOEXIST.into());
-        count = HELD.get_ptr_mut(&at);
+        let _there_or_full = HELD.insert(at, 0, BPF_NOEXIST.into());
+        count = HELD.get_ptr_mut(at);
     }
     let Some(count) = count else {
         return false;
@@ -104,16 +104,23 @@ pub(crate) fn hold(key: &FlowKey, entry: &Entry, most: u32) -> bool {
 /// A session that was counted for its rule has ended. What took it out of its table calls this, and only that.
 #[inline(always)]
 pub(crate) fn release(key: &FlowKey, entry: &Entry) {
-    if let Some(at) = held_at(key, entry) {
-        release_at(&at);
+    if let Some(at) = place(key, entry)
+        && let Some(count) = HELD.get_ptr_mut(at)
+    {
+        // SAFETY: as above.
+        unsafe { atomics::add(count, u64::MAX) };
     }
 }
 
-/// The same, by where it was counted.
+/// Where a session counts, written down outside the stack.
 #[inline(always)]
-pub(crate) fn release_at(at: &LimitKey) {
-    if let Some(count) = HELD.get_ptr_mut(at) {
-        // SAFETY: as above.
-        unsafe { atomics::add(count, u64::MAX) };
+fn place(key: &FlowKey, entry: &Entry) -> Option<&'static LimitKey> {
+    let at = held_at(key, entry)?;
+    let place = HELD_AT.get_ptr_mut(0)?;
+    // SAFETY: this CPU's value of that type. Who else may use it on this CPU, an agent's test run, is not interrupted by
+    // packets while it does, since test runs have softirqs off, too.
+    unsafe {
+        *place = at;
+        Some(&*place)
     }
 }

@@ -95,6 +95,9 @@ pub(crate) static HALF_OPEN: HashMap<FlowKey, Entry, 65_536> = HashMap::new();
 /// The ring of half-open sessions: who has to give way first.
 #[btf_map]
 pub(crate) static OPENINGS: Array<Opening, 65_536> = Array::new();
+/// The half-open session that is being put out.
+#[btf_map]
+pub(crate) static OUT: PerCpuArray<Carry, 1> = PerCpuArray::new();
 /// How many verified sessions there are, and the ring's next place; the agent adds to it, too.
 #[btf_map]
 pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new();
@@ -110,6 +113,9 @@ pub(crate) static RULE_RATES: HashMap<u32, u64, 16_384, NO_PREALLOC> = HashMap::
 /// Open sessions of rules that say how many there may be, and of one source at them.
 #[btf_map]
 pub(crate) static HELD: HashMap<LimitKey, u64, 131_072, NO_PREALLOC> = HashMap::new();
+/// Where the session at hand counts for its rule.
+#[btf_map]
+pub(crate) static HELD_AT: PerCpuArray<LimitKey, 1> = PerCpuArray::new();
 /// First fragments that were let through, and when. Losing one costs a datagram, so it may evict.
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, u64, 16_384> = LruHashMap::new();

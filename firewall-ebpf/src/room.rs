@@ -14,7 +14,7 @@ use firewall_common::session::room::{
 };
 use firewall_common::tables::{Bounds, Put};
 
-use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
+use crate::maps::{HALF_OPEN, OPENINGS, OUT, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
 use crate::{atomics, cookie, event, limits};
 
@@ -40,6 +40,11 @@ pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         AMONG_VERIFIED
     } else {
         place(entry.opened, room::is_favoured(entry))
+    };
+    let place = if place < AMONG_VERIFIED && place & HELD != 0 {
+        evict(place ^ HELD)
+    } else {
+        place
     };
     let put = insert(key, entry, place);
     if !matches!(put, Put::There) {
@@ -134,8 +139,11 @@ fn give_back(key: &FlowKey, entry: &Entry, verified: bool, held: bool) -> u32 {
 const NOWHERE: u32 = u32::MAX;
 /// None is needed.
 const AMONG_VERIFIED: u32 = NOWHERE - 1;
+/// Set in a place whose holder is to be put out.
+const HELD: u32 = 1 << 31;
 
-/// Finds a place in the ring whose holder is gone or gives way; else [`NOWHERE`].
+/// Finds a place in the ring whose holder is gone or gives way; else [`NOWHERE`]. With [`HELD`] the holder is to be put
+/// out first.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 fn place(now: u64, favoured: bool) -> u32 {
@@ -151,51 +159,57 @@ fn place(now: u64, favoured: bool) -> u32 {
         let Some(place) = next.checked_rem(places) else {
             return NOWHERE;
         };
-        if vacate(place, now, favoured) {
-            return place;
+        match holder(place) {
+            None => return place,
+            Some((_, holder)) if room::gives_way(holder.opened, now, favoured) => {
+                cookie::press(now);
+                return place | HELD;
+            }
+            Some(_) => {}
         }
     }
     cookie::press(now);
     NOWHERE
 }
 
-/// Is a place of the ring free, or made free?
-///
-/// The race: its holder is verified at this moment by another CPU. That one has read the entry already and puts it
-/// among the verified ones, so the session lives; it is only counted as evicted though it goes on.
+/// Who has a place of the ring, if that session is half open still.
 #[inline(always)]
-fn vacate(place: u32, now: u64, favoured: bool) -> bool {
-    let Some(opening) = OPENINGS.get_ptr_mut(place) else {
-        return false;
-    };
-    // SAFETY: an entry of a map, written by another CPU only as told in `open`; then the key is of no session, or
+fn holder(place: u32) -> Option<(&'static FlowKey, &'static Entry)> {
+    let opening = OPENINGS.get_ptr(place)?;
+    // SAFETY: an entry of a map, written by another CPU only as told in `insert`; then the key is of no session, or
     // the time is not that of its entry, and the place counts as free.
     let (key, opened) = unsafe { (&(*opening).key, (*opening).opened) };
-    let Some(holder) = HALF_OPEN.get_ptr(key) else {
-        return true;
-    };
     // SAFETY: an entry of a map, see `Handle`.
-    let holder = unsafe { &*holder };
-    if holder.opened != opened {
-        return true;
-    }
-    if !room::gives_way(opened, now, favoured) {
-        return false;
-    }
-    let at = room::held_at(key, holder);
-    let capped = holder.counted & CAPPED != 0;
-    let source = room::counts_of(room::opener(key, holder), tally(SEED));
+    let entry = unsafe { &*HALF_OPEN.get_ptr(key)? };
+    (entry.opened == opened).then_some((key, entry))
+}
+
+/// Puts out the holder of a place.
+///
+/// The race: it is verified at this moment by another CPU. That one has read the entry already and puts it
+/// among the verified ones, so the session lives; it is only counted as evicted though it goes on.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+fn evict(place: u32) -> u32 {
+    let Some((key, entry)) = holder(place) else {
+        return place;
+    };
+    let Some(out) = OUT.get_ptr_mut(0) else {
+        return place;
+    };
+    // SAFETY: this CPU's value of that type: nobody else on this CPU uses it meanwhile, since hooks run with softirqs
+    // off. After the removal the entry may be another's.
+    let (key, entry) = unsafe {
+        (*out).key = *key;
+        (*out).entry = *entry;
+        (&(*out).key, &(*out).entry)
+    };
     if HALF_OPEN.remove(key).is_ok() {
-        if capped {
-            count_source(source, u64::MAX);
-        }
-        if let Some(at) = at {
-            limits::release_at(&at);
-        }
+        release(key, entry);
+        limits::release(key, entry);
         event::count(closed_counter(Cause::Evicted as u8));
-        cookie::press(now);
     }
-    true
+    place
 }
 
 /// Counts a half-open session for its source; not if that has too many.
