@@ -85,8 +85,10 @@ pub struct Packet {
     pub group: bool,
     /// [`Self::acknowledgement`] of this SYN is the SYN cookie that it is to be answered with.
     pub cookie: bool,
+    /// TCP: one more than the window scale that a SYN offers (RFC 7323 section 2); 0: none.
+    pub scale: u8,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
     /// VLAN tags by which a device of this host may take the frame, as [`crate::source::Tag::word`]: the outermost,
     /// and behind priority tags (VID 0) the first that names a VLAN. 0: none.
     pub tags: [u32; 2],
@@ -132,6 +134,20 @@ impl Packet {
     #[must_use]
     pub const fn bpdu(&self) -> bool {
         self.family == 0 && self.ethertype <= 1500 && self.fragment_id == 0x0042_4203
+    }
+
+    /// The window scale that a SYN offers.
+    #[inline(always)]
+    #[must_use]
+    pub const fn offered_scale(&self) -> Option<u8> {
+        self.scale.checked_sub(1)
+    }
+
+    /// The first of several fragments: its payload goes on in the others.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_first_fragment(&self) -> bool {
+        self.fragment == FIRST
     }
 
     /// Bytes of transport payload.

@@ -141,7 +141,7 @@ pub fn decide<S: PacketSource, T: Tables>(
                 }
                 Ok(()) => {
                     scratch.quoted = matches!(scratch.packet.role, Role::Error)
-                        && quoted::parse(source, &scratch.packet, &mut scratch.tuple).is_some();
+                        && quoted::parse(source, &mut scratch.packet, &mut scratch.tuple).is_some();
                     run(tables, at, &head, scratch)
                 }
             };

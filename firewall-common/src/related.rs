@@ -3,10 +3,11 @@
 use crate::failsafe::about_failsafe;
 use crate::flow::Hook;
 use crate::judge;
+use crate::packet::protocol;
 use crate::pipeline::{At, Scratch};
 use crate::reason::Reason;
-use crate::session::Entry;
 use crate::session::stage::in_session;
+use crate::session::{Entry, Moved, tcp};
 use crate::tables::Tables;
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -37,8 +38,15 @@ fn about_session<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Option
     if entry.is_over(at.now, tables.timeout(entry.track.state)) || entry.is_ended() {
         return None;
     }
+    let from_opener = entry.is_opener(side);
+    let sequence = scratch.packet.sequence;
+    if scratch.tuple.protocol == protocol::TCP
+        && !tcp::may_be_quoted(&entry.track, from_opener, sequence)
+    {
+        return Some(in_session(Reason::OutOfWindow, entry));
+    }
     // The quoted packet must have crossed here in the direction opposite to the error's.
-    let quoted_hook = if entry.is_opener(side) == opener_arrives(entry) {
+    let quoted_hook = if from_opener == opener_arrives(entry) {
         Hook::Ingress
     } else {
         Hook::Egress
@@ -52,7 +60,7 @@ fn about_session<T: Tables>(tables: T, at: &At, scratch: &mut Scratch) -> Option
         .track
         .note_error(scratch.packet.tuple.destination_port);
     let (track, last_seen) = (&scratch.entry.track, scratch.entry.last_seen);
-    tables.write(handle, track, last_seen);
+    tables.write(handle, track, Moved::Neither, last_seen);
     Some(in_session(Reason::Related, &scratch.entry))
 }
 

@@ -9,7 +9,7 @@ use crate::pipeline::At;
 use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
-use crate::session::{Entry, Permit, Track};
+use crate::session::{Entry, Moved, Permit, Track};
 
 /// Which of the two session tables an entry is in.
 #[repr(u8)]
@@ -138,7 +138,7 @@ pub trait Tables: Copy {
     /// Copies an entry.
     fn read(self, handle: Self::Handle, entry: &mut Entry);
     /// Writes back what a packet changed.
-    fn write(self, handle: Self::Handle, track: &Track, last_seen: u64);
+    fn write(self, handle: Self::Handle, track: &Track, moved: Moved, last_seen: u64);
     /// Writes back where an adopted session was found to be: its zones and interfaces.
     fn place(self, handle: Self::Handle, entry: &Entry);
     /// Writes back a new judgement.

@@ -17,7 +17,7 @@ use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{COOKIES_UNTIL, PRESSURE_UNTIL};
-use firewall_common::session::{Entry, Permit, Track};
+use firewall_common::session::{Entry, Moved, Permit, Track};
 use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
 
 use crate::atomics;
@@ -261,13 +261,13 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn write(self, handle: Handle, track: &Track, last_seen: u64) {
+    fn write(self, handle: Handle, track: &Track, moved: Moved, last_seen: u64) {
         if DRY {
             return;
         }
         // SAFETY: as above. Two CPUs that write at once leave a mix of two true views, see [`Track`].
         unsafe {
-            (*handle.0).track.take(track);
+            (*handle.0).track.take(track, moved);
             (*handle.0).last_seen = last_seen;
         }
     }

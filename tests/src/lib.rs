@@ -16,5 +16,6 @@ pub mod package;
 pub mod run;
 pub mod scenario;
 pub mod skip;
+pub mod terminal;
 pub mod torture;
 pub mod wall;

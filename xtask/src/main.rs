@@ -1,4 +1,4 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | kernels | package`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | kernels | package | pictures`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -9,6 +9,7 @@ mod demo;
 mod kernels;
 mod lint;
 mod package;
+mod pictures;
 mod setup;
 mod test;
 mod toolchain;
@@ -47,6 +48,8 @@ enum Task {
     Torture(torture::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
+    /// What the dashboards' queries find, drawn by a browser without a screen into `docs/pictures`
+    Pictures(pictures::Args),
     /// The agent on Debian's 6.1 and 6.12 kernels, each booted in an emulator; a table of what held
     Kernels(kernels::Args),
     /// Run a list of test binaries; `test` starts it as root
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
         Task::Package(args) => package::run(&args),
+        Task::Pictures(args) => pictures::run(&args),
         Task::Kernels(args) => kernels::run(&args),
         Task::RunTests { list } => test::run_list(&list),
     };

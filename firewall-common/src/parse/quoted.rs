@@ -6,11 +6,12 @@ use crate::packet::{Packet, Role, protocol, query_ports};
 use crate::parse::icmp;
 use crate::source::PacketSource;
 
-/// Reads the session tuple of the packet quoted by the ICMP error `outer`, in the direction it was sent.
+/// Reads the session tuple of the packet quoted by the ICMP error `outer`, in the direction it was sent, and, of a TCP
+/// segment, its sequence number into that of `outer`.
 /// `None` where too little is quoted, or a later fragment, or a message that has no session.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
-pub fn parse<S: PacketSource>(source: &S, outer: &Packet, tuple: &mut Tuple) -> Option<()> {
+pub fn parse<S: PacketSource>(source: &S, outer: &mut Packet, tuple: &mut Tuple) -> Option<()> {
     // Ports stay 0 where what is quoted has none.
     *tuple = Tuple::default();
     let offset = outer.payload;
@@ -39,6 +40,7 @@ pub fn parse<S: PacketSource>(source: &S, outer: &Packet, tuple: &mut Tuple) -> 
     } else if protocol::has_ports(tuple.protocol) {
         tuple.source_port = header.be16::<0>();
         tuple.destination_port = header.be16::<2>();
+        outer.sequence = header.be32::<4>();
     } else {
         // What is there is left from the packet before.
         (tuple.source_port, tuple.destination_port) = (0, 0);

@@ -3,6 +3,7 @@
 use crate::packet::{Packet, Role};
 use crate::parse::within;
 use crate::reason::Reason;
+use crate::session::window::MAX_SCALE;
 use crate::source::PacketSource;
 
 const MIN_HEADER: u32 = 20;
@@ -45,8 +46,47 @@ pub fn parse<S: PacketSource>(source: &S, packet: &mut Packet) -> Result<(), Rea
     }
     let opens = packet.tcp_flags & (SYN | ACK | RST | FIN) == SYN;
     packet.role = if opens { Role::Opens } else { Role::Continues };
+    if packet.tcp_flags & SYN != 0 && length > MIN_HEADER {
+        packet.scale = offered_scale(source, packet.l4 + MIN_HEADER, packet.payload);
+    }
     Ok(())
 }
+
+/// Options that are looked at; senders of good faith use six at most. Behind more of them the window scale counts
+/// as the greatest.
+const MAX_OPTIONS: u32 = 12;
+
+/// One more than the window scale that a SYN offers, or 0. What is wrong with the options is for the receiver to
+/// find: nothing is refused for it.
+// Not inlined: few packets have a SYN, and the registers are for the others.
+#[inline(never)]
+fn offered_scale<S: PacketSource>(source: &S, start: u32, end: u32) -> u8 {
+    let mut offset = start;
+    for _ in 0..MAX_OPTIONS {
+        if offset >= end {
+            return 0;
+        }
+        let kind = source.read::<1>(offset).map_or(0, |byte| byte.u8::<0>());
+        match kind {
+            0 => return 0,
+            1 => offset += 1,
+            _ => {
+                let Some(rest) = source.read::<2>(offset + 1) else {
+                    return 0;
+                };
+                if kind == WINDOW_SCALE && rest.u8::<0>() == 3 && offset + 3 <= end {
+                    return rest.u8::<1>().min(MAX_SCALE) + 1;
+                }
+                // A length below two would never end.
+                offset += u32::from(rest.u8::<0>()).max(2);
+            }
+        }
+    }
+    MAX_SCALE + 1
+}
+
+/// Kind of the window scale option, three bytes long (RFC 7323 section 2.2).
+const WINDOW_SCALE: u8 = 3;
 
 /// Combinations that a sender of good faith uses, PSH, ECE and CWR aside; the same as
 /// `tcp_valid_flags` of net/netfilter/nf_conntrack_proto_tcp.c.

@@ -3,12 +3,17 @@
 pub mod end;
 pub mod room;
 pub(crate) mod stage;
+#[cfg(test)]
+mod talks;
 pub mod tcp;
+pub mod window;
 
 use crate::config::Count;
 use crate::flow::{FlowKey, Side, Tuple};
 use crate::packet::{Packet, Role, protocol};
 use crate::zone::{Course, ZoneId};
+
+pub use window::{UNKNOWN, Window};
 
 /// Where a session stands. The number is kept in tables and is the index of its timeout.
 #[repr(u8)]
@@ -92,52 +97,35 @@ pub const REPLIES_ARRIVE: u8 = 16;
 /// Set in [`Track::flags`]: it was ended by the policy, and is kept only to be recognised.
 pub const ENDED: u8 = 32;
 
-/// Set in [`Track::error`] where there was one.
-pub const ERROR_SEEN: u32 = 1 << 16;
-
-/// What is known of one side's sequence space (RFC 9293 section 3.3.1), in host byte order.
-#[repr(C)]
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Window {
-    /// One past the highest sequence number sent.
-    pub end: u32,
-    /// The highest acknowledgement sent; of an opener, its first sequence number until it has sent one.
-    pub acknowledged: u32,
-    /// The greatest window offered, unscaled.
-    pub max_window: u32,
-    /// Window scale (RFC 7323); not followed yet.
-    pub scale: u8,
-    /// [`UNKNOWN`] or 0.
-    pub flags: u8,
-    /// Zero.
-    pub pad: u16,
+/// Whose packet has moved a track on, and so whose window has changed.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Moved {
+    /// The opener's.
+    Opener = 0,
+    /// The responder's.
+    Responder = 1,
+    /// None: it was only looked after.
+    Neither = 2,
 }
 
-/// Set in [`Window::flags`]: nothing is known of this side yet, since the session began before it was seen.
-/// Its first packet says where it stands; until then any number is right.
-pub const UNKNOWN: u8 = 1;
-
-impl Window {
-    /// Of a side that was not seen yet.
-    pub const WIDE_OPEN: Self = Self {
-        end: 0,
-        acknowledged: 0,
-        max_window: 0,
-        scale: 0,
-        flags: UNKNOWN,
-        pad: 0,
-    };
-
-    /// Was this side not seen yet?
+impl Moved {
+    /// By whose packet it was.
     #[inline(always)]
     #[must_use]
-    pub const fn is_unknown(&self) -> bool {
-        self.flags & UNKNOWN != 0
+    pub const fn by(from_opener: bool) -> Self {
+        if from_opener {
+            Self::Opener
+        } else {
+            Self::Responder
+        }
     }
 }
 
-/// The part of a session that its packets change. Two CPUs that step at once leave the later one's windows,
-/// which each next packet corrects, and the further state, see [`Track::take`].
+/// Set in [`Track::error`] where there was one.
+pub const ERROR_SEEN: u32 = 1 << 16;
+
+/// The part of a session that its packets change. What two CPUs that step it at once leave there, see [`Track::take`].
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Track {
@@ -349,11 +337,11 @@ impl Carry {
     /// maybe; what is known of it only ever goes forward.
     #[inline(always)]
     pub fn onto(&self, track: &mut Track, last_seen: &mut u64) {
-        let windows = track.windows;
-        track.take(&self.entry.track);
-        if *last_seen > self.entry.last_seen {
-            track.windows = windows;
-        } else {
+        let [opener, responder] = &self.entry.track.windows;
+        track.windows[0].join(opener);
+        track.windows[1].join(responder);
+        track.take(&self.entry.track, Moved::Neither);
+        if *last_seen < self.entry.last_seen {
             *last_seen = self.entry.last_seen;
         }
     }
@@ -361,10 +349,15 @@ impl Carry {
 
 impl Track {
     /// Takes over what a packet has changed. The state and the flags only ever go forward in one session,
-    /// so that what another CPU has found meanwhile (a FIN, say) is not lost under this packet's older view.
+    /// so that what another CPU has found meanwhile (a FIN, say) is not lost under this packet's older view. Of the
+    /// windows only its sender's is touched, so two directions never meet; two packets of one direction join theirs.
     #[inline(always)]
-    pub fn take(&mut self, stepped: &Self) {
-        self.windows = stepped.windows;
+    pub fn take(&mut self, stepped: &Self, moved: Moved) {
+        match moved {
+            Moved::Opener => turn(&mut self.windows[0], &stepped.windows[0], stepped.state),
+            Moved::Responder => turn(&mut self.windows[1], &stepped.windows[1], stepped.state),
+            Moved::Neither => {}
+        }
         self.state = if self.state > stepped.state {
             self.state
         } else {
@@ -412,6 +405,16 @@ impl Track {
     }
 }
 
+/// In a handshake the numbers may begin anew, and the later view holds.
+#[inline(always)]
+fn turn(window: &mut Window, stepped: &Window, state: u8) {
+    if state <= State::SynReceived as u8 {
+        *window = *stepped;
+    } else if state <= State::Close as u8 {
+        window.join(stepped);
+    }
+}
+
 /// What a packet does to a session.
 #[repr(u8)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -424,6 +427,8 @@ pub enum Step {
     Foreign = 2,
     /// The session is over, and the packet opens a new one if the policy allows.
     Reopens = 3,
+    /// It is outside the window, and changes nothing.
+    Outside = 4,
 }
 
 /// The track that an opening packet begins.

@@ -9,7 +9,7 @@ use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
 use crate::session::end::Cause;
-use crate::session::{self, ENDED, Entry, MONITORED, REPLIES_ARRIVE, Step};
+use crate::session::{self, ENDED, Entry, MONITORED, Moved, REPLIES_ARRIVE, Step};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -56,6 +56,9 @@ pub(crate) fn sessions<T: Tables>(
     }
     match session::step(&mut entry.track, from_opener, packet) {
         Step::Foreign | Step::Reopens => return None,
+        // What leaves under new addresses was judged by its numbers where it came in.
+        Step::Outside if *onward && entry.stands_in() => (),
+        Step::Outside => return Some(in_session(Reason::OutOfWindow, entry)),
         Step::Idle => (),
         Step::Live => entry.last_seen = at.now,
     }
@@ -94,7 +97,8 @@ pub(crate) fn sessions<T: Tables>(
             reason = Reason::SessionTableFull;
         }
     } else {
-        tables.write(handle, &entry.track, entry.last_seen);
+        let moved = Moved::by(from_opener);
+        tables.write(handle, &entry.track, moved, entry.last_seen);
         tables.account(handle, !from_opener, at.packets, at.bytes);
     }
     Some(in_session(reason, entry))
@@ -149,7 +153,7 @@ fn recognised<T: Tables>(
     if !onward {
         return None;
     }
-    tables.write(handle, &entry.track, at.now);
+    tables.write(handle, &entry.track, Moved::Neither, at.now);
     Some(in_session(Reason::NoSession, entry))
 }
 

@@ -1,33 +1,25 @@
-//! TCP by handshake state (RFC 9293 section 3.3.2). A pure function of the track and one packet.
+//! TCP by state (RFC 9293 section 3.3.2) and by window ([`super::window`]). A pure function of the track and one packet.
 //!
-//! A handshake counts as complete only when the opener has acknowledged the responder's sequence
-//! number, which a spoofed source cannot know. A reset closes only with the exact sequence number
-//! expected (RFC 5961 section 3.2); any other changes nothing.
+//! - A handshake counts as complete only when the opener has acknowledged the responder's sequence number, which a
+//!   spoofed source cannot know.
+//! - Nothing outside the window changes anything, or passes; but what a host must see to put a connection right
+//!   does: a SYN inside a session, which it challenges, a stale answer, which it resets.
+//! - A reset closes only with the very number expected (RFC 5961 section 3.2). Any other within the window passes and
+//!   changes nothing: the receiver challenges it, and a true sender resets again, with that number.
+//!
+//! Each packet changes the window of its own sender only, so that two CPUs that step the two directions at once
+//! do not touch each other's part ([`Track::take`]).
 
-use super::{FIN_OPENER, FIN_RESPONDER, REPLIED, State, Step, Track, Window};
+use super::window::{INITIAL, Window, after, in_window};
+use super::{FIN_OPENER, FIN_RESPONDER, REPLIED, State, Step, Track};
 use crate::packet::Packet;
 use crate::parse::tcp::{ACK, FIN, RST, SYN};
-
-/// Is `a` later than `b` in sequence space (RFC 9293 section 3.4)?
-#[inline(always)]
-const fn after(a: u32, b: u32) -> bool {
-    (a.wrapping_sub(b) as i32) > 0
-}
-
-/// One past the last sequence number a packet takes.
-#[inline(always)]
-const fn end_of(packet: &Packet) -> u32 {
-    let phantom = (packet.tcp_flags & SYN != 0) as u32 + (packet.tcp_flags & FIN != 0) as u32;
-    packet
-        .sequence
-        .wrapping_add(packet.payload_length())
-        .wrapping_add(phantom)
-}
 
 /// The first SYN.
 #[inline(always)]
 pub(super) fn begin(packet: &Packet, track: &mut Track) {
-    note_syn(&mut track.windows[0], packet);
+    track.windows[0].begin(packet);
+    track.windows[1] = Window::SILENT;
     track.seen[0] = packet.tcp_flags;
 }
 
@@ -45,10 +37,10 @@ pub(super) fn begin_midstream(packet: &Packet, from_opener: bool, track: &mut Tr
     track.seen[side] = packet.tcp_flags;
     let fin = packet.tcp_flags & FIN != 0;
     if from_opener {
-        advance(&mut track.windows[0], packet);
+        track.windows[0].advance(packet, &Window::WIDE_OPEN);
         track.flags |= if fin { FIN_OPENER } else { 0 };
     } else {
-        speaks(&mut track.windows[1], packet);
+        speaks(track, packet);
         track.flags |= REPLIED | if fin { FIN_RESPONDER } else { 0 };
     }
 }
@@ -65,21 +57,14 @@ pub(super) fn begin_by_cookie(track: &mut Track) {
 /// A segment of the responder before the handshake is complete. What it acknowledges is kept out: in this
 /// state the place holds the number that the opener must go beyond.
 #[inline(always)]
-fn speaks(window: &mut Window, packet: &Packet) {
-    if window.is_unknown() {
-        window.acknowledged = packet.sequence.wrapping_sub(BEHIND);
+fn speaks(track: &mut Track, packet: &Packet) {
+    let [opener, responder] = &mut track.windows;
+    let unknown = responder.is_unknown();
+    responder.sends(packet, opener);
+    if unknown {
+        responder.acknowledged = packet.sequence.wrapping_sub(BEHIND);
+        responder.flags |= INITIAL;
     }
-    let acknowledged = window.acknowledged;
-    advance(window, packet);
-    window.acknowledged = acknowledged;
-}
-
-#[inline(always)]
-fn note_syn(window: &mut Window, packet: &Packet) {
-    window.flags = 0;
-    window.end = end_of(packet);
-    window.acknowledged = packet.sequence;
-    window.max_window = u32::from(packet.window);
 }
 
 /// Moves the track on by one packet.
@@ -92,7 +77,7 @@ pub(super) fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Ste
         State::SynReceived => in_syn_received(track, from_opener, packet),
         _ => established(track, from_opener, packet),
     };
-    if !matches!(outcome, Step::Foreign | Step::Reopens) {
+    if matches!(outcome, Step::Live | Step::Idle) {
         track.seen[side] |= packet.tcp_flags;
         if !from_opener {
             track.flags |= REPLIED;
@@ -105,33 +90,36 @@ pub(super) fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Ste
 #[inline(always)]
 fn opener_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
     let flags = packet.tcp_flags;
+    let window = &mut track.windows[0];
     if flags & RST != 0 {
         // In answer to a stale SYN-ACK the sequence number is not ours (RFC 9293 section 3.5.1).
-        if packet.sequence == track.windows[0].end {
-            track.state = State::Close as u8;
-        }
-        return Step::Idle;
+        return if window.is_next(packet.sequence) {
+            closes(track)
+        } else {
+            Step::Idle
+        };
     }
-    if flags & (SYN | ACK) == SYN {
-        note_syn(&mut track.windows[0], packet);
-        return Step::Live;
+    if flags & (SYN | ACK) != SYN {
+        return Step::Foreign;
     }
-    Step::Foreign
+    if !window.is_unknown() && window.acknowledged == packet.sequence {
+        window.begin_again(packet);
+    } else {
+        window.begin(packet);
+    }
+    Step::Live
 }
 
 #[inline(always)]
 fn responder_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
     let flags = packet.tcp_flags;
-    let opener = track.windows[0];
-    // With data in the SYN (RFC 7413) any part of it may be acknowledged.
-    let within = after(packet.acknowledgement, opener.acknowledged)
-        && !after(packet.acknowledgement, opener.end);
-    let acknowledges = flags & ACK != 0 && (within || opener.is_unknown());
+    let acknowledges = flags & ACK != 0 && acknowledges_syn(&track.windows[0], packet);
     if flags & RST != 0 {
-        if acknowledges {
-            track.state = State::Close as u8;
-        }
-        return Step::Idle;
+        return if acknowledges {
+            closes(track)
+        } else {
+            Step::Idle
+        };
     }
     if flags & ACK != 0 && !acknowledges {
         // Of an older connection: the opener answers it with a reset, so it must arrive (RFC 9293
@@ -142,9 +130,17 @@ fn responder_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
         return Step::Foreign;
     }
     // With ACK the second step; without it a simultaneous open.
-    note_syn(&mut track.windows[1], packet);
+    track.windows[1].begin(packet);
     track.state = State::SynReceived as u8;
     Step::Live
+}
+
+/// Is it an answer to the SYN? With data in that (RFC 7413) any part of it may be acknowledged.
+#[inline(always)]
+fn acknowledges_syn(opener: &Window, packet: &Packet) -> bool {
+    let within = after(packet.acknowledgement, opener.acknowledged)
+        && !after(packet.acknowledgement, opener.end);
+    within || opener.is_unknown()
 }
 
 #[inline(always)]
@@ -153,29 +149,58 @@ fn in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) -> Ste
     if flags & RST != 0 {
         return reset(track, from_opener, packet);
     }
-    let peer = track.windows[usize::from(from_opener) & 1];
-    if flags & SYN != 0 && flags & ACK == 0 {
+    if flags & SYN != 0
+        && let Some(step) = syn_in_syn_received(track, from_opener, packet)
+    {
+        return step;
+    }
+    let [opener, responder] = &mut track.windows;
+    if !from_opener {
+        // The SYN-ACK again, or data that the responder may send early.
+        if !in_window(responder, opener, packet) {
+            return Step::Outside;
+        }
+        speaks(track, packet);
         return Step::Live;
+    }
+    if responder.is_unknown() {
+        opener.advance(packet, responder);
+        return Step::Live;
+    }
+    if !in_window(opener, responder, packet) {
+        return Step::Outside;
     }
     let acknowledges = flags & ACK != 0
-        && !peer.is_unknown()
-        && after(packet.acknowledgement, peer.acknowledged)
-        && !after(packet.acknowledgement, peer.end);
-    if from_opener && peer.is_unknown() {
-        advance(&mut track.windows[0], packet);
-        return Step::Live;
-    }
-    if from_opener && acknowledges {
+        && after(packet.acknowledgement, responder.acknowledged)
+        && !after(packet.acknowledgement, responder.end);
+    if acknowledges {
         track.state = State::Established as u8;
-        return established(track, from_opener, packet);
+        return moves(track, true, packet);
     }
-    // The SYN-ACK again, or data that the responder may send early; or a wrong ACK, which it resets.
-    if from_opener {
-        Step::Idle
-    } else {
-        speaks(&mut track.windows[1], packet);
-        Step::Live
+    // A wrong ACK, which the responder resets.
+    Step::Idle
+}
+
+/// A SYN once more. The responder may have begun anew with other numbers, if what it acknowledges is the opener's
+/// SYN: it keeps nothing of a connection half open when it restarts, or answers with cookies.
+#[inline(always)]
+fn syn_in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) -> Option<Step> {
+    let side = usize::from(!from_opener) & 1;
+    let window = &mut track.windows[side];
+    let same = window.flags & INITIAL == 0 || window.acknowledged == packet.sequence;
+    if packet.tcp_flags & ACK == 0 {
+        return Some(if same { Step::Live } else { Step::Idle });
     }
+    if same || from_opener {
+        return None;
+    }
+    // Of the opener that has sent no more than its SYN: its first number is still known.
+    let opener = &track.windows[0];
+    if opener.flags & INITIAL == 0 || !acknowledges_syn(opener, packet) {
+        return Some(Step::Idle);
+    }
+    track.windows[1].begin(packet);
+    Some(Step::Live)
 }
 
 #[inline(always)]
@@ -190,13 +215,36 @@ fn established(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     if flags & RST != 0 {
         return reset(track, from_opener, packet);
     }
-    advance(&mut track.windows[usize::from(!from_opener) & 1], packet);
-    if flags & FIN != 0 {
-        track.flags |= if from_opener {
-            FIN_OPENER
+    let (sender, receiver) = sides(track, from_opener);
+    let within = in_window(sender, receiver, packet);
+    if flags & SYN != 0 {
+        // The answer again: it is challenged like a SYN, and moves nothing. An opener has no reason to send one
+        // but that of a simultaneous open.
+        return if within || !from_opener {
+            Step::Idle
         } else {
-            FIN_RESPONDER
+            Step::Outside
         };
+    }
+    if !within {
+        return Step::Outside;
+    }
+    moves(track, from_opener, packet)
+}
+
+/// A segment in window.
+#[inline(always)]
+fn moves(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    let [opener, responder] = &mut track.windows;
+    let finished = if from_opener {
+        opener.advance(packet, responder);
+        FIN_OPENER
+    } else {
+        responder.advance(packet, opener);
+        FIN_RESPONDER
+    };
+    if packet.tcp_flags & FIN != 0 {
+        track.flags |= finished;
     }
     if matches!(track.state(), State::Close) {
         return Step::Idle;
@@ -209,33 +257,44 @@ fn established(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     Step::Live
 }
 
+/// A reset is believed at the next sequence number its sender would use, or the next one the receiver has asked
+/// for. Else, in window, it passes and the receiver judges for itself; before the handshake is complete always.
 #[inline(always)]
-fn advance(window: &mut Window, packet: &Packet) {
-    let end = end_of(packet);
-    if window.is_unknown() || after(end, window.end) {
-        window.end = end;
+fn reset(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    let (sender, receiver) = sides(track, from_opener);
+    if sender.is_next(packet.sequence) || receiver.expects(packet.sequence) {
+        return closes(track);
     }
-    window.flags = 0;
-    if packet.tcp_flags & ACK != 0 {
-        window.acknowledged = packet.acknowledgement;
-    }
-    let offered = u32::from(packet.window);
-    if offered > window.max_window {
-        window.max_window = offered;
+    if matches!(track.state(), State::SynReceived) || in_window(sender, receiver, packet) {
+        Step::Idle
+    } else {
+        Step::Outside
     }
 }
 
-/// A reset is believed at the next sequence number its sender would use, or the next one the receiver
-/// has asked for. It passes in any case: the receiver judges for itself.
+/// The session is over; it stays for a little while, so that what is still under way is known.
 #[inline(always)]
-fn reset(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
-    let sender = track.windows[usize::from(!from_opener) & 1];
-    let receiver = track.windows[usize::from(from_opener) & 1];
-    let next = packet.sequence == sender.end && !sender.is_unknown();
-    if next || (packet.sequence == receiver.acknowledged && !receiver.is_unknown()) {
-        track.state = State::Close as u8;
+fn closes(track: &mut Track) -> Step {
+    track.state = State::Close as u8;
+    Step::Live
+}
+
+#[inline(always)]
+const fn sides(track: &Track, from_opener: bool) -> (&Window, &Window) {
+    let [opener, responder] = &track.windows;
+    if from_opener {
+        (opener, responder)
+    } else {
+        (responder, opener)
     }
-    Step::Idle
+}
+
+/// May an ICMP error about this session quote a packet with that sequence number (RFC 5927 section 4.1)?
+#[inline(always)]
+#[must_use]
+pub fn may_be_quoted(track: &Track, of_opener: bool, sequence: u32) -> bool {
+    let (sender, receiver) = sides(track, of_opener);
+    sender.may_be_quoted(sequence, receiver)
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The handshake, its retransmissions and its ends, step by step.
 
-use super::super::{REPLIED, begin as open};
+use super::super::{Moved, REPLIED, begin as open};
 use super::*;
 
 fn segment(flags: u8, sequence: u32, acknowledgement: u32, data: u32) -> Packet {
@@ -8,6 +8,7 @@ fn segment(flags: u8, sequence: u32, acknowledgement: u32, data: u32) -> Packet 
         tcp_flags: flags,
         sequence,
         acknowledgement,
+        window: 64_000,
         ..Packet::default()
     };
     packet.tuple.protocol = 6;
@@ -43,11 +44,17 @@ fn a_guessed_acknowledgement_completes_nothing() {
     let mut track = Track::default();
     open(&segment(SYN, 1000, 0, 0), &mut track);
     step(&mut track, false, &segment(SYN | ACK, 5000, 1001, 0));
-    for guess in [0, 4999, 5000, 5002, u32::MAX] {
-        assert_eq!(
-            step(&mut track, true, &segment(ACK, 1001, guess, 0)),
-            Step::Idle
-        );
+    for (guess, outcome) in [
+        (0, Step::Idle),
+        (4999, Step::Idle),
+        (5000, Step::Idle),
+        (5002, Step::Idle),
+        (u32::MAX, Step::Idle),
+        (80_000, Step::Outside),
+        (0x8000_0000, Step::Outside),
+    ] {
+        let wrong = segment(ACK, 1001, guess, 0);
+        assert_eq!(step(&mut track, true, &wrong), outcome, "{guess}");
         assert!(!track.is_verified(), "{guess}");
     }
     assert_eq!(
@@ -59,13 +66,19 @@ fn a_guessed_acknowledgement_completes_nothing() {
 
 #[test]
 fn a_reset_closes_only_with_the_expected_number() {
-    for (sequence, closes) in [(0, true), (1, false), (u32::MAX, false), (77_777, false)] {
+    for (sequence, outcome) in [
+        (0, Step::Live),
+        (1, Step::Idle),
+        (u32::MAX, Step::Idle),
+        (64_000, Step::Idle),
+        (64_001, Step::Outside),
+        (0x8000_0000, Step::Outside),
+    ] {
         let mut track = established();
-        assert_eq!(
-            step(&mut track, true, &segment(RST, sequence, 0, 0)),
-            Step::Idle
-        );
-        assert_eq!(track.state() == State::Close, closes, "{sequence}");
+        let found = step(&mut track, true, &segment(RST, sequence, 0, 0));
+        assert_eq!(found, outcome, "{sequence}");
+        let closed = track.state() == State::Close;
+        assert_eq!(closed, outcome == Step::Live, "{sequence}");
     }
 }
 
@@ -111,8 +124,8 @@ fn of_two_cpus_neither_loses_what_the_other_saw() {
     step(&mut one, true, &segment(FIN | ACK, 0, u32::MAX, 0));
     step(&mut other, false, &segment(ACK, u32::MAX, 0, 9));
     let mut table = before;
-    table.take(&one);
-    table.take(&other);
+    table.take(&one, Moved::Opener);
+    table.take(&other, Moved::Responder);
     assert_eq!(table.state(), State::FinWait);
     assert!(table.flags & FIN_OPENER != 0);
 }
@@ -150,7 +163,7 @@ fn one_sender_alone_makes_no_verified_session_of_a_stray() {
         Step::Live
     );
     let guess = segment(ACK, 7060, 0x8000_0000, 0);
-    assert_eq!(step(&mut track, true, &guess), Step::Idle);
+    assert_eq!(step(&mut track, true, &guess), Step::Outside);
     assert!(!track.is_verified());
     assert_eq!(
         step(&mut track, true, &segment(ACK, 7060, 90_100, 0)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::bail;
 use firewall_common::config::{GENERATION_MONITOR, RuleCount};
+use firewall_common::flow::FlowKey;
 use firewall_common::verdict::Decision;
 
 use super::clock::boot_now;
@@ -195,6 +196,10 @@ impl Plane for Fake {
 
     fn expire(&mut self) -> anyhow::Result<Swept> {
         Ok(Swept::default())
+    }
+
+    fn refresh(&mut self, _sessions: &[FlowKey]) -> anyhow::Result<()> {
+        Ok(())
     }
 
     fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>> {

@@ -9,6 +9,7 @@ use firewall_common::config::{
     GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, STRAY_DROP, STRAY_PASS,
     STRAY_RESET, ServiceKey, VlanKey,
 };
+use firewall_common::flow::FlowKey;
 use firewall_common::session::State;
 use firewall_common::verdict::Decision;
 use ipnet::IpNet;
@@ -225,6 +226,10 @@ impl Plane for Kernel {
 
     fn expire(&mut self) -> anyhow::Result<Swept> {
         Ok(self.0.expire(boot_now())?)
+    }
+
+    fn refresh(&mut self, sessions: &[FlowKey]) -> anyhow::Result<()> {
+        Ok(self.0.refresh(sessions, boot_now())?)
     }
 
     fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>> {

@@ -1,6 +1,7 @@
 //! The agent: who owns what, reload, signals, restart without letting go.
 
 mod adopt;
+mod alive;
 mod announce;
 pub mod apply;
 pub mod candidate;

@@ -158,6 +158,8 @@ pub trait Plane: Send {
     fn limit_use(&self) -> anyhow::Result<LimitUse>;
     /// Removes sessions that are over.
     fn expire(&mut self) -> anyhow::Result<Swept>;
+    /// Notes that sessions live although no packet comes.
+    fn refresh(&mut self, sessions: &[FlowKey]) -> anyhow::Result<()>;
     /// Sessions opened and ended.
     fn session_counts(&self) -> anyhow::Result<SessionCounts>;
     /// What became of records, by kind.

@@ -9,6 +9,7 @@ use firewall_common::config::GENERATION_MONITOR;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::alive::Looked;
 use super::config::{AgentConfig, Late};
 use super::eyes::Eyes;
 use super::history::{History, Record};
@@ -138,6 +139,8 @@ pub struct Agent {
     pub current: Option<Current>,
     /// The policy before it, while it waits to be confirmed.
     pub(super) fallback: Option<Current>,
+    /// What the last look at the sockets of idle sessions said.
+    pub(super) looked: Looked,
     /// Connections adopted by the last change.
     pub(super) adopted: u64,
     /// Lists sockets, each with the interface that leads to its far end.
@@ -174,6 +177,7 @@ impl Agent {
             numbers,
             current: None,
             fallback: None,
+            looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
             links: Vec::new(),
@@ -220,6 +224,7 @@ impl Agent {
             current: None,
             early: None,
             fallback: None,
+            looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
             locals: Vec::new(),
@@ -324,6 +329,7 @@ impl Agent {
         let swept = plane.expire();
         if let Ok(swept) = &swept {
             self.look_at(swept);
+            self.keep_alive(&swept.waning);
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));

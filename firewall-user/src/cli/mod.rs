@@ -21,6 +21,7 @@ mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
+mod top;
 mod wait;
 mod zone;
 
@@ -80,6 +81,7 @@ enum Command {
     Flows(flows::Flows),
     Drops(drops::DropsCommand),
     OneSided(one_sided::OneSided),
+    Top(top::TopCommand),
     Interfaces(interfaces::Interfaces),
     #[command(subcommand)]
     Zone(zone::Zone),
@@ -127,6 +129,7 @@ pub fn main() -> ExitCode {
         Command::Flows(flows) => flows.go(&context),
         Command::Drops(drops) => drops.go(&context),
         Command::OneSided(one_sided) => one_sided.go(&context),
+        Command::Top(top) => top.go(&context),
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),

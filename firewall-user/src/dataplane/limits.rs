@@ -12,9 +12,7 @@ use firewall_common::session::room::{
 use super::error::Result;
 use super::load;
 use super::maps::Maps;
-use super::migrate::Carrier;
-use super::pin::Paths;
-use super::{Options, clock, room};
+use super::{Dataplane, clock, room};
 
 /// A bucket that has been full for so many nanoseconds is as if it had never been used.
 const IDLE: u64 = 1_000_000_000;
@@ -48,19 +46,12 @@ pub struct Cookies {
 }
 
 /// What the agent remembers of them from one sweep to the next.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Keeper {
-    carrier: Option<Carrier>,
     /// By how much counts were not what was found in the session tables.
     drift: HashMap<LimitKey, u64>,
     /// Counts that were zero.
     zero: HashMap<LimitKey, ()>,
-}
-
-impl std::fmt::Debug for Keeper {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Keeper({:?})", self.drift)
-    }
 }
 
 /// How full they are.
@@ -90,29 +81,25 @@ pub(super) fn held<'s>(
     held
 }
 
-impl Keeper {
+impl Dataplane {
     /// Sessions that the agent has taken out of their tables count no more. A program subtracts, since programs add at the
     /// same time.
-    pub(super) fn release(
-        &mut self,
-        options: &Options,
-        paths: &Paths,
-        ended: &[(FlowKey, Entry)],
-    ) -> Result<()> {
-        for (key, entry) in ended
-            .iter()
-            .filter(|(key, entry)| held_at(key, entry).is_some())
-        {
-            if self.carrier.is_none() {
-                self.carrier = Some(load::carrier(options, paths)?);
-            }
-            if let Some(carrier) = &self.carrier {
-                carrier.release(key, entry)?;
-            }
+    pub(super) fn release(&mut self, ended: &[(FlowKey, Entry)]) -> Result<()> {
+        let counted = |(key, entry): &&(FlowKey, Entry)| held_at(key, entry).is_some();
+        if !ended.iter().any(|session| counted(&session)) {
+            return Ok(());
         }
-        Ok(())
+        let carrier = match self.carrier.take() {
+            Some(carrier) => carrier,
+            None => load::carrier(&self.options, &self.paths)?,
+        };
+        let carrier = self.carrier.insert(carrier);
+        let mut counted = ended.iter().filter(counted);
+        counted.try_for_each(|(key, entry)| carrier.release(key, entry))
     }
+}
 
+impl Keeper {
     /// Takes away what nobody uses, and puts right what is wrong.
     pub(super) fn sweep(
         &mut self,

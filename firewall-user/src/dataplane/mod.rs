@@ -20,6 +20,7 @@ mod home;
 mod hooks;
 mod host;
 mod limits;
+mod living;
 mod load;
 mod maps;
 pub mod memory;
@@ -163,6 +164,8 @@ pub struct Dataplane {
     earlier: Option<Earlier>,
     /// What was noticed on opening, for people.
     notes: Vec<String>,
+    /// Adds to sessions; loaded when it is first needed.
+    carrier: Option<migrate::Carrier>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
     lock: Option<File>,
     /// Looks whether sessions are counted right.
@@ -291,8 +294,7 @@ impl Dataplane {
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
         let (swept, found) = sessions::expire(&self.maps, &mut self.audit, now)?;
-        self.keeper
-            .release(&self.options, &self.paths, &found.ended)?;
+        self.release(&found.ended)?;
         self.keeper.sweep(&self.maps, now, &found.held)?;
         Ok(swept)
     }
@@ -325,7 +327,7 @@ impl Dataplane {
         let ended = sessions::close(&self.maps, key)?;
         // Without an agent, the next one counts.
         if self.lock.is_some() {
-            self.keeper.release(&self.options, &self.paths, &ended)?;
+            self.release(&ended)?;
         }
         Ok(!ended.is_empty())
     }

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::limits::LimitKey;
-use firewall_common::session::Entry;
 use firewall_common::session::end::Cause;
+use firewall_common::session::{Entry, State};
 use firewall_common::tables::Table as Which;
+use firewall_common::zone::Course;
 
 use super::error::Result;
 use super::events;
@@ -51,6 +52,8 @@ pub struct Swept {
     pub ended: Vec<Session>,
     /// Half-open sessions that are left.
     pub half_open: Vec<Session>,
+    /// Sessions of this host's own sockets that have been silent for half of what they may be.
+    pub waning: Vec<FlowKey>,
 }
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
@@ -64,6 +67,11 @@ pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<(Swept,
     let (ended, live) = sweep(maps, Which::Sessions, &settings, now)?;
     found.ended.extend(&ended);
     found.held = limits::held(half_open.iter().chain(&live));
+    let sessions = live.iter().chain(&half_open);
+    swept.waning = sessions
+        .filter(|(_, entry)| wanes(entry, &settings, now))
+        .map(|(key, _)| *key)
+        .collect();
     audit.look(&maps.counts, &half_open, &live);
     swept.half_open = half_open.into_iter().map(of(Which::HalfOpen)).collect();
     let ended = ended.into_iter().map(of(Which::Sessions));
@@ -91,6 +99,19 @@ pub(super) struct Found {
     pub(super) ended: Pairs,
     /// Open sessions by where they count for their rules.
     pub(super) held: HashMap<LimitKey, u64>,
+}
+
+/// Could a socket of this host keep it alive, and is it time to look? Not in a handshake, which has a limit of its
+/// own, nor once it is over.
+fn wanes(entry: &Entry, settings: &Settings, now: u64) -> bool {
+    let state = entry.track.state();
+    let lasting = matches!(
+        state,
+        State::Established | State::FinWait | State::Udp | State::UdpStream
+    );
+    let local = !matches!(entry.course(), Course::Routed) && entry.is_conversation();
+    let timeout = settings.timeouts[usize::from(entry.track.state & 15)];
+    lasting && local && entry.is_over(now, timeout / 2)
 }
 
 fn over(entry: &Entry, settings: &Settings, now: u64) -> bool {

@@ -196,6 +196,14 @@ impl Packet {
         self
     }
 
+    /// With these TCP options, of whole words.
+    #[must_use]
+    pub fn tcp_options(mut self, options: &[u8]) -> Self {
+        self.body.splice(20..20, options.iter().copied());
+        self.body[12] = (5 + options.len() as u8 / 4) << 4;
+        self
+    }
+
     /// With this time to live or hop limit.
     #[must_use]
     pub fn ttl(mut self, ttl: u8) -> Self {

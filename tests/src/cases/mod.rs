@@ -16,9 +16,12 @@ mod rules;
 mod strays;
 mod tcp;
 mod udp_and_ping;
+mod windows;
 mod zones;
 
 use crate::case::Case;
+
+pub use policies::WEB;
 
 /// Every case.
 #[must_use]
@@ -32,6 +35,7 @@ pub fn all() -> Vec<Case> {
         zones::CASES,
         rules::CASES,
         tcp::CASES,
+        windows::CASES,
         udp_and_ping::CASES,
         other_protocols::CASES,
         icmp_errors::CASES,

@@ -1,7 +1,7 @@
 //! Policies that several cases share.
 
 /// A web host: administration for trusted peers, the public site for everyone.
-pub(super) const WEB: &str = r#"
+pub const WEB: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 1}
 unmatched: {inbound: deny, outbound: allow, routed: pass}

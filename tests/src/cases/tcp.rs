@@ -6,14 +6,14 @@ use super::policies::WEB;
 use crate::case::packet::{ack, flag, syn, syn_ack, tcp};
 use crate::case::{Case, Family, Step, arrives, leaves};
 
-const PUSH: u8 = flag::PSH | flag::ACK;
-const END: u8 = flag::FIN | flag::ACK;
+pub(super) const PUSH: u8 = flag::PSH | flag::ACK;
+pub(super) const END: u8 = flag::FIN | flag::ACK;
 
-fn client(f: &Family) -> (std::net::IpAddr, u16) {
+pub(super) fn client(f: &Family) -> (std::net::IpAddr, u16) {
     (f.stranger, 40000)
 }
 
-fn server(f: &Family) -> (std::net::IpAddr, u16) {
+pub(super) fn server(f: &Family) -> (std::net::IpAddr, u16) {
     (f.host, 443)
 }
 
@@ -29,7 +29,7 @@ pub(super) fn established(f: &Family) -> Vec<Step> {
 }
 
 /// The handshake, then more.
-fn then(f: &Family, more: Vec<Step>) -> Vec<Step> {
+pub(super) fn then(f: &Family, more: Vec<Step>) -> Vec<Step> {
     [established(f), more].concat()
 }
 
@@ -185,6 +185,15 @@ pub(super) const CASES: &[Case] = &[
             vec![
                 arrives(
                     tcp(client(f), server(f), flag::RST, 99_999, 0).frame(),
+                    OutOfWindow,
+                ),
+                // In window, so the host challenges it.
+                arrives(
+                    tcp(client(f), server(f), flag::RST, 1500, 0).frame(),
+                    Session,
+                ),
+                leaves(
+                    tcp(server(f), client(f), flag::ACK, 5001, 1001).sent(),
                     Session,
                 ),
                 arrives(

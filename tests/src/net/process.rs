@@ -102,6 +102,23 @@ impl Command {
         })
     }
 
+    /// Starts it in the foreground of a terminal.
+    pub fn on_terminal(mut self, terminal: &std::fs::File) -> Result<Daemon> {
+        self.inner
+            .stdin(terminal.try_clone()?)
+            .stdout(terminal.try_clone()?)
+            .stderr(terminal.try_clone()?);
+        let lead = || {
+            // SAFETY: between fork and exec two system calls are made, on no pointers; by then the terminal is
+            // standard input.
+            let done = unsafe { libc::setsid() >= 0 && libc::ioctl(0, libc::TIOCSCTTY, 0) >= 0 };
+            done.then_some(()).ok_or_else(io::Error::last_os_error)
+        };
+        // SAFETY: see above; nothing is allocated and no lock is taken.
+        unsafe { self.inner.pre_exec(lead) };
+        Ok(Daemon(self.spawn()?))
+    }
+
     /// Starts it, its output and error appended to a file.
     pub fn daemon(mut self, log: &std::path::Path) -> Result<Daemon> {
         let file = std::fs::File::options()

@@ -198,7 +198,9 @@ fn on(parent: u32) -> BTreeMap<VlanKey, u32> {
     vlans().into_iter().map(|vlan| (key(vlan), 1)).collect()
 }
 
-fn locals() -> Vec<(Addr, u32)> {
+/// The addresses of every host.
+#[must_use]
+pub fn locals() -> Vec<(Addr, u32)> {
     let of = |text: &str, kind| (mapped(text.parse().expect("an address")), kind);
     let own = ["10.77.0.1", "fd77::1", "10.78.0.1", "fd78::1"];
     let all = own.into_iter().map(|text| of(text, LOCAL_UNICAST));

@@ -1,7 +1,7 @@
 //! Floods: openings from sources that never were, as fast as asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -19,6 +19,8 @@ pub enum From {
     /// One address, with a port of its own for each packet.
     One(IpAddr),
 }
+
+static SEED: AtomicU64 = AtomicU64::new(7);
 
 /// A flood that goes on until it is finished; then how many packets were sent.
 pub struct Flood {
@@ -66,9 +68,11 @@ impl Flood {
     pub fn start(self, near: &End, far: &End) -> Result<Worker<u64>> {
         let wire = Wire::open(near, Tap::Wire)?;
         let macs = (far.mac, near.mac);
+        // Two floods at once are of other sources.
+        let seed = SEED.fetch_add(2, Ordering::Relaxed);
         Ok(Worker::start(move |stop| {
             let (begin, mut sent) = (Instant::now(), 0);
-            let mut random = Random::from_seed(7);
+            let mut random = Random::from_seed(seed);
             while sent < self.most && !stop.load(Ordering::Relaxed) {
                 if !self.is_due(begin, sent) {
                     std::thread::sleep(Duration::from_micros(500));

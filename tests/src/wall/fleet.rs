@@ -151,6 +151,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// The first host gets the next revision.
+    pub fn renew(&self) -> Result<()> {
+        self.hosts[0].put(&policy(2, "enforce")).map(drop)
+    }
+
     /// Most places of the second host's table of half-open sessions, with datagrams that nobody answers.
     pub fn fill(&self) -> Result<()> {
         let lab = &self.hosts[1].lab;

@@ -23,10 +23,13 @@ pub(crate) enum Group {
     Package,
     /// Boot other kernels.
     Kernels,
+    /// Draw what dashboards ask for.
+    Pictures,
 }
 
 impl Group {
-    /// What `setup` sees to by itself. Emulation is left to the command that wants it: it is large.
+    /// What `setup` sees to by itself. Emulation and the browser are left to the commands that want them: they
+    /// are large.
     pub(crate) const ALL: [Self; 4] = [Self::Build, Self::Demo, Self::Test, Self::Lint];
 }
 
@@ -45,12 +48,12 @@ enum Brings {
 }
 
 use Brings::{Directory, Library, Program};
-use Group::{Build, Demo, Kernels, Test};
+use Group::{Build, Demo, Kernels, Pictures, Test};
 
 /// LLVM of the version that the linker is built for; see `rust::LLVM_FEATURE`.
 pub(super) const LLVM_LIBRARY: &str = "libLLVM.so.22";
 
-const PACKAGES: [Package; 14] = [
+const PACKAGES: [Package; 16] = [
     Package::new("gcc", "links Rust programs", &[Build], Program("cc")),
     Package::new(
         "libc6-dev",
@@ -119,6 +122,18 @@ const PACKAGES: [Package; 14] = [
         "sets up WireGuard there",
         &[Kernels],
         Program("wg"),
+    ),
+    Package::new(
+        "chromium-headless-shell",
+        "is a browser without a screen, 220 MB",
+        &[Pictures],
+        Program("chromium-headless-shell"),
+    ),
+    Package::new(
+        "fonts-dejavu-core",
+        "are the letters it draws",
+        &[Pictures],
+        Directory("/usr/share/fonts/truetype/dejavu"),
     ),
 ];
 

@@ -10,7 +10,7 @@ use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
-use firewall_common::session::{Entry, Permit, Track};
+use firewall_common::session::{Entry, Moved, Permit, Track};
 use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
 
 use super::{MemoryTables, Moving, bits};
@@ -181,9 +181,9 @@ impl<'t> Tables for &'t MemoryTables {
         self.change(handle, |found| *entry = *found);
     }
 
-    fn write(self, handle: Handle, track: &Track, last_seen: u64) {
+    fn write(self, handle: Handle, track: &Track, moved: Moved, last_seen: u64) {
         self.change(handle, |entry| {
-            entry.track.take(track);
+            entry.track.take(track, moved);
             entry.last_seen = last_seen;
         });
     }

@@ -169,6 +169,7 @@ fn since(entry: &Entry, before: &Entry) -> Entry {
 }
 
 /// The program that adds to a session.
+#[derive(Debug)]
 pub(in crate::dataplane) struct Carrier {
     pub(in crate::dataplane) program: SchedClassifier,
     pub(in crate::dataplane) table: Table<u32, Carry>,
@@ -176,7 +177,7 @@ pub(in crate::dataplane) struct Carrier {
 
 impl Carrier {
     /// Adds what came to a session; nothing, if it has ended meanwhile.
-    fn carry(&self, key: &FlowKey, entry: &Entry) -> Result<()> {
+    pub(in crate::dataplane) fn carry(&self, key: &FlowKey, entry: &Entry) -> Result<()> {
         self.run(CARRY_ONTO, key, entry)
     }
 

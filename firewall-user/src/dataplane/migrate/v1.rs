@@ -218,12 +218,12 @@ fn key(old: &Key) -> FlowKey {
 /// A session of layout 1 as it is kept today. Its numbers of rules and zones are still those of the names, and
 /// its epoch is below that of whatever comes into force now, so its next packet is judged anew.
 fn entry(old: &Entry) -> session::Entry {
+    // Its scale was not followed, so it begins wide open; where it stands was.
     let window = |old: Window| session::Window {
         end: old.end,
         acknowledged: old.acknowledged,
-        max_window: old.max_window,
-        scale: old.scale,
-        ..session::Window::default()
+        flags: session::Window::WIDE_OPEN.flags & !session::UNKNOWN,
+        ..session::Window::WIDE_OPEN
     };
     let count = |[packets, bytes]: [u64; 2]| Count { packets, bytes };
     session::Entry {
