@@ -46,7 +46,7 @@ pub(crate) fn answers<T: Tables>(
         && packet.fragment == WHOLE
         && !packet.group
         && (packet.l3 == eth::HEADER || packet.l3 == 0);
-    if !(opens && arrives(at, scratch)) || !tables.cookies_wanted(at) {
+    if !(opens && arrives(at, scratch) && tables.cookies_wanted(at)) {
         return false;
     }
     if monitors(head) || scratch.entry.counted & MANAGED != 0 {
@@ -67,7 +67,7 @@ pub(crate) fn brings<T: Tables>(tables: T, at: &At, scratch: &Scratch) -> Cookie
     let acknowledges = packet.tuple.protocol == protocol::TCP
         && packet.fragment == WHOLE
         && packet.tcp_flags & (SYN | ACK | RST) == ACK;
-    if !(acknowledges && arrives(at, scratch)) || !tables.cookies_out(at.now) {
+    if !(acknowledges && arrives(at, scratch) && tables.cookies_out(at.now)) {
         return Cookie::None;
     }
     tables.cookie(packet, at.now)
