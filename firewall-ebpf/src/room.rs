@@ -42,7 +42,7 @@ pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         place(entry.opened, room::is_favoured(entry))
     };
     let place = if place < AMONG_VERIFIED && place & HELD != 0 {
-        evict(place ^ HELD)
+        vacate(place ^ HELD)
     } else {
         place
     };
@@ -69,6 +69,16 @@ pub(crate) fn close(key: &FlowKey, entry: &Entry) -> bool {
         limits::release(key, entry);
     }
     verified || half_open
+}
+
+/// Makes a place free.
+#[inline(always)]
+fn vacate(place: u32) -> u32 {
+    let out = evict(place);
+    if out & HELD == 0 {
+        uncount();
+    }
+    place
 }
 
 const ADMITTED: u32 = 0;
@@ -184,7 +194,7 @@ fn holder(place: u32) -> Option<(&'static FlowKey, &'static Entry)> {
     (entry.opened == opened).then_some((key, entry))
 }
 
-/// Puts out the holder of a place.
+/// Puts out the holder of a place; with [`HELD`] still set where somebody else did.
 ///
 /// The race: it is verified at this moment by another CPU. That one has read the entry already and puts it
 /// among the verified ones, so the session lives; it is only counted as evicted though it goes on.
@@ -192,24 +202,37 @@ fn holder(place: u32) -> Option<(&'static FlowKey, &'static Entry)> {
 #[inline(never)]
 fn evict(place: u32) -> u32 {
     let Some((key, entry)) = holder(place) else {
-        return place;
+        return place | HELD;
     };
     let Some(out) = OUT.get_ptr_mut(0) else {
-        return place;
+        return place | HELD;
     };
     // SAFETY: this CPU's value of that type: nobody else on this CPU uses it meanwhile, since hooks run with softirqs
     // off. After the removal the entry may be another's.
-    let (key, entry) = unsafe {
+    let key = unsafe {
         (*out).key = *key;
         (*out).entry = *entry;
-        (&(*out).key, &(*out).entry)
+        &(*out).key
     };
     if HALF_OPEN.remove(key).is_ok() {
+        place
+    } else {
+        place | HELD
+    }
+}
+
+/// What [`evict`] has put out counts no more.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+fn uncount() -> u32 {
+    if let Some(out) = OUT.get_ptr_mut(0) {
+        // SAFETY: as in `evict`.
+        let (key, entry) = unsafe { (&(*out).key, &(*out).entry) };
         release(key, entry);
         limits::release(key, entry);
         event::count(closed_counter(Cause::Evicted as u8));
     }
-    place
+    CROWDED
 }
 
 /// Counts a half-open session for its source; not if that has too many.
