@@ -110,6 +110,13 @@ impl Addr {
         }
     }
 
+    /// 169.254.0.0/16 (RFC 3927) or fe80::/10.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_link_local(self) -> bool {
+        self.is_link_local_v6() || (self.is_v4() && self.as_v4() >> 16 == 0xa9fe)
+    }
+
     /// fe80::/10 (RFC 4291 section 2.5.6).
     #[inline(always)]
     #[must_use]
@@ -136,6 +143,8 @@ mod tests {
         assert!(addr("ff02::1").is_multicast() && !addr("fe80::1").is_multicast());
         assert!(addr("fe80::1").is_link_local_v6() && addr("febf::1").is_link_local_v6());
         assert!(!addr("fec0::1").is_link_local_v6() && !addr("169.254.0.1").is_link_local_v6());
+        assert!(addr("169.254.0.1").is_link_local() && addr("fe80::1").is_link_local());
+        assert!(!addr("169.253.0.1").is_link_local() && !addr("fec0::1").is_link_local());
         assert!(addr("127.9.9.9").is_loopback() && addr("::1").is_loopback());
         assert!(addr("0.0.0.0").is_unspecified() && addr("::").is_unspecified());
         assert!(addr("255.255.255.255").is_class_e() && addr("240.0.0.1").is_class_e());

@@ -5,7 +5,8 @@
 
 use crate::reason::REASONS;
 use crate::session::end::CAUSES;
-use crate::zone::ZONES;
+use crate::way_back::SourceCheck;
+use crate::zone::{ZONES, ZoneId};
 
 /// Version of all layouts in the pinned tables; part of the pin directory's name.
 ///
@@ -118,6 +119,11 @@ pub const GENERATION_ADDRESSES: u32 = 2;
 pub const GENERATION_INTERFACES: u32 = 4;
 /// Set in [`Generation::flags`]: some rule only monitors, and is counted.
 pub const GENERATION_COUNTS: u32 = 8;
+/// Set in [`Generation::flags`]: some rule says `replies: any`.
+pub const GENERATION_REPLIES: u32 = 1 << 16;
+
+/// Set in [`Generation::flags`]: some rule names a dynamic set.
+pub const GENERATION_DYNAMIC: u32 = 0x100;
 
 /// The head of a generation.
 #[repr(C)]
@@ -146,13 +152,36 @@ pub struct Generation {
     pub interface_stride: u32,
     /// `metadata.revision`.
     pub revision: u64,
+    /// [`SourceCheck`] by zone: the lower bit of each, then the upper one.
+    pub source_checks: [u64; 2],
     /// Bits by zone number: `management: true`.
     pub management: u64,
+    /// Among the lines of the trees: the numbers of dynamic sets, and then their conditions.
+    pub dynamic: u32,
     /// Zero.
-    pub reserved: [u64; 6],
+    pub pad: u32,
+    /// Zero.
+    pub reserved: [u64; 3],
 }
 
 impl Generation {
+    /// What the sources of a zone are held against.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source_check(&self, zone: ZoneId) -> SourceCheck {
+        let place = zone.0 as u32 & (ZONES as u32 - 1);
+        let [low, high] = self.source_checks;
+        SourceCheck::from_number((low >> place & 1 | (high >> place & 1) << 1) as u8)
+    }
+
+    /// Sets it.
+    pub const fn set_source_check(&mut self, zone: ZoneId, check: SourceCheck) {
+        let place = zone.0 as u32 & (ZONES as u32 - 1);
+        let [low, high] = &mut self.source_checks;
+        *low = *low & !(1 << place) | (check as u64 & 1) << place;
+        *high = *high & !(1 << place) | (check as u64 >> 1) << place;
+    }
+
     /// Is one of two zones one that operators come from?
     #[inline(always)]
     #[must_use]
@@ -239,6 +268,10 @@ pub struct Settings {
     /// Where the answers to local senders seem to come from, if they arrive by a device with XDP in the stack: an
     /// Ethernet address of nobody, as its six bytes stand in a frame; drawn at load.
     pub station: u64,
+    /// `WAYS_…` of [`crate::way_back`]: what is known of the ways back to sources.
+    pub ways: u32,
+    /// Zero.
+    pub pad: u32,
     /// How full the session tables may get.
     pub room: Room,
 }
@@ -290,6 +323,8 @@ impl Default for Settings {
             mark: 0,
             strays: Strays::default(),
             station: 0,
+            ways: 0,
+            pad: 0,
             room: Room {
                 max: 262_144,
                 reserve: 1024,
@@ -421,7 +456,7 @@ pub struct PolicyInfo {
 
 const _: () = assert!(size_of::<Active>() == 64);
 const _: () = assert!(size_of::<Generation>() == 104);
-const _: () = assert!(size_of::<Settings>() == 176);
+const _: () = assert!(size_of::<Settings>() == 184);
 const _: () = assert!(size_of::<PolicyInfo>() == 176);
 const _: () = assert!(PACKET_COUNTERS == 32_768);
 

@@ -5,8 +5,9 @@ use crate::config::{Fallback, GENERATION_MONITOR, Generation, LOCAL_BROADCAST, L
 use crate::flow::{Hook, Tuple};
 use crate::packet::{Packet, Role};
 use crate::pipeline::{At, Scratch};
-use crate::policy::lookup::{Answer, Question, lookup};
-use crate::policy::rule::{Action, DEFAULT, STATELESS};
+use crate::policy::dynamic;
+use crate::policy::lookup::{Answer, Question, lookup, sooner};
+use crate::policy::rule::{Action, DEFAULT, STATELESS, on_change};
 use crate::reason::Reason;
 use crate::session::{Entry, Permit};
 use crate::tables::Tables;
@@ -25,6 +26,7 @@ pub fn ask<T: Tables>(tables: T, at: &At, packet: &Packet, question: &mut Questi
     question.group = destination.is_multicast()
         || destination.is_limited_broadcast()
         || local == LOCAL_BROADCAST;
+    question.fresh = matches!(at.hook, Hook::Ingress);
     let course = match at.hook {
         Hook::Ingress => arriving(tables, at, question, local),
         Hook::Egress => {
@@ -70,6 +72,8 @@ pub fn ask_again(tuple: &Tuple, entry: &Entry, now: u64, question: &mut Question
     question.interface_out = entry.interface_out;
     question.leaving = entry.leaving();
     question.group = tuple.destination.is_multicast() || entry.group();
+    // It lives: wherever the way to its ends leads by now.
+    question.fresh = false;
 }
 
 /// Why nobody on the link can have this source: it is one of this machine's own unicast addresses, or a
@@ -97,6 +101,14 @@ pub fn judge<T: Tables>(
 ) -> (Decision, bool) {
     lookup(tables, slot, head, &scratch.question, &mut scratch.search);
     let answer = &scratch.search.answer;
+    if answer.martian {
+        let decision = Decision {
+            source_zone: answer.source_zone,
+            destination_zone: answer.destination_zone,
+            ..Decision::plain(Reason::Martian)
+        };
+        return (decision, false);
+    }
     let mut decision = match scratch.packet.role {
         Role::Opens => of_opening(head, &scratch.question, answer),
         Role::Continues | Role::Error => of_stray(head, &scratch.question, answer),
@@ -133,20 +145,17 @@ pub(crate) fn charge<T: Tables>(tables: T, at: &At, decision: &Decision) {
 
 /// What a session remembers of the answer that let it in.
 #[inline(always)]
-#[must_use]
-pub const fn permit(answer: &Answer, epoch: u32) -> Permit {
-    match answer.rule() {
-        Some(rule) => Permit {
-            epoch,
-            rule: rule.counter,
-            expires: rule.expires,
-        },
-        None => Permit {
-            epoch,
-            rule: 0,
-            expires: 0,
-        },
-    }
+pub const fn permit(answer: &Answer, epoch: u32, entry: &mut Entry) {
+    let (rule, flags, expires) = match answer.rule() {
+        Some(rule) => (rule.counter, rule.flags, rule.expires),
+        None => (0, 0, 0),
+    };
+    entry.permit = Permit {
+        epoch,
+        rule,
+        expires: sooner(expires, answer.until),
+    };
+    entry.on_change = on_change(flags);
 }
 
 /// In monitor mode refused openings open too, so that the session can be judged when enforcement begins.
@@ -253,8 +262,8 @@ fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Deci
     }
 }
 
-/// Judges a session anew after a change, by the answer to its opener's question. `Ok` with the new
-/// permit; else why it ends.
+/// Judges a session anew after a change, by the answer to its opener's question. Where it is allowed it has its
+/// new permit; else why it is not.
 ///
 /// # Errors
 /// `revoked`, or `rule-expired` where the expiry of its rule was the cause.
@@ -262,9 +271,9 @@ fn of_stateless(head: &Generation, question: &Question, answer: &Answer) -> Deci
 pub fn again(
     head: &Generation,
     answer: &Answer,
-    entry: &Entry,
+    entry: &mut Entry,
     now: u64,
-) -> Result<Permit, Reason> {
+) -> Result<(), Reason> {
     let allowed = match answer.action() {
         Some(Action::Allow) => true,
         Some(_) => false,
@@ -274,9 +283,11 @@ pub fn again(
         ),
     };
     if allowed {
-        return Ok(permit(answer, head.epoch));
+        permit(answer, head.epoch, entry);
+        return Ok(());
     }
-    let expired = entry.permit.expires != 0 && now >= entry.permit.expires;
+    let expires = entry.permit.expires;
+    let expired = expires != 0 && now >= expires && !dynamic::is_of_member(expires);
     Err(if expired {
         Reason::RuleExpired
     } else {

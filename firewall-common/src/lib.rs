@@ -16,6 +16,7 @@
 extern crate std;
 
 pub mod addr;
+mod answers;
 mod bounded;
 pub mod config;
 pub mod cookie;
@@ -41,7 +42,9 @@ pub mod source;
 mod stray;
 pub mod tables;
 #[cfg(feature = "user")]
-mod user;
+pub mod user;
 pub mod verdict;
 mod vlan;
+pub mod watch;
+pub mod way_back;
 pub mod zone;

@@ -1,5 +1,6 @@
 //! The list: what it allows opens a session.
 
+use crate::answers::welcome;
 use crate::bounded::{bounded, holds};
 use crate::config::Generation;
 use crate::cookie;
@@ -30,6 +31,9 @@ pub(crate) fn list<T: Tables>(
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     (scratch.decision, scratch.opens) = judge::judge(tables, at.slot, head, scratch);
     let scratch = forgotten(scratch);
+    if scratch.search.answer.martian {
+        return scratch.decision;
+    }
     let decision = bounded(tables, at, head, scratch, scratch.decision);
     let opens = scratch.opens && (decision.passes() || monitors(head));
     let (decision, begins) = match stray(tables, at, head, scratch, decision) {
@@ -53,7 +57,8 @@ pub(crate) fn list<T: Tables>(
         scratch.ended = scratch.entry;
     }
     scratch.entry = Entry::default();
-    scratch.entry.permit = judge::permit(&scratch.search.answer, head.epoch);
+    judge::permit(&scratch.search.answer, head.epoch, &mut scratch.entry);
+    scratch.entry.opening = welcome(&scratch.search.answer, scratch.question.group);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
     let anew = matches!(begins, Begins::Opening) && !scratch.occupied;
@@ -73,7 +78,11 @@ pub(crate) fn list<T: Tables>(
         verified: matches!(begins, Begins::Cookie),
     };
     let put = open(tables, at, begins, bounds, scratch);
-    match no_room(put, &scratch.entry) {
+    let refused = no_room(put, &scratch.entry);
+    if refused.is_none() {
+        scratch.happened.asks = u8::from(scratch.entry.welcomes());
+    }
+    match refused {
         None => decision,
         Some(reason) => Decision {
             verdict: Verdict::Dropped,
@@ -173,7 +182,7 @@ pub(crate) fn open<T: Tables>(
     entry.course = question.course;
     entry.interface_in = question.interface_in;
     entry.interface_out = question.interface_out;
-    entry.opening = match begins {
+    entry.opening |= match begins {
         Begins::StandIn | Begins::MidstreamStandIn => STANDS_IN,
         _ => 0,
     };

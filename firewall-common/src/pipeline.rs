@@ -3,6 +3,7 @@
 //! Each stage is a file of that name. It either decides (`Some`) or hands on (`None`). Everything larger
 //! than a word lives in [`Scratch`], since the kernel's stack is 512 bytes.
 
+use crate::answers::{answers, asked};
 use crate::config::{GENERATION_MONITOR, Generation, packet_counter};
 use crate::essential::essentials;
 use crate::event::Happened;
@@ -65,6 +66,10 @@ pub struct Scratch {
     pub ended: Entry,
     /// What the packet did to sessions.
     pub happened: Happened,
+    /// The key of a question to a group, and what is known of it.
+    pub awaited: FlowKey,
+    /// See [`Self::awaited`].
+    pub asked: Entry,
     /// A fragment's key.
     pub fragment: FragmentKey,
     /// The bucket that it is charged to.
@@ -79,6 +84,8 @@ pub struct Scratch {
     pub onward: bool,
     /// It opens a session, as far as the list is concerned.
     pub opens: bool,
+    /// What the packet did to its session: a [`Step`](crate::session::Step) by number.
+    pub step: u8,
 }
 
 impl Default for Scratch {
@@ -92,6 +99,8 @@ impl Default for Scratch {
             entry: Entry::default(),
             ended: Entry::default(),
             happened: Happened::default(),
+            awaited: FlowKey::default(),
+            asked: Entry::default(),
             fragment: FragmentKey::default(),
             limit: LimitKey::default(),
             decision: Decision::plain(Reason::InternalError),
@@ -99,6 +108,7 @@ impl Default for Scratch {
             occupied: false,
             onward: false,
             opens: false,
+            step: 0,
         }
     }
 }
@@ -182,49 +192,68 @@ fn wire_overhead(packets: u32, packet: &Packet) -> u32 {
 #[inline(never)]
 fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> bool {
     scratch.decision = stages(tables, at, head, scratch);
+    if scratch.happened.told != 0 {
+        scratch.decision.verdict = Verdict::Rejected;
+        scratch.decision.answer = true;
+    }
+    if scratch.happened.asks != 0 {
+        asked(tables, at.now, scratch);
+    }
     !scratch.decision.passes()
 }
 
 #[inline(always)]
 fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) -> Decision {
-    if scratch.onward {
-        return judged_before(tables, at, head, scratch);
-    }
-    if let Some(decision) = framing(at, &scratch.packet) {
+    let early = if scratch.onward {
+        judged_before(&scratch.packet)
+    } else {
+        before(tables, at, head, scratch)
+    };
+    if let Some(decision) = early {
         return decision;
     }
-    if let Some(decision) = essentials(tables, at, head, &scratch.packet) {
-        return decision;
-    }
-    if scratch.packet.family == 0 {
-        return Decision::plain(Reason::UnsupportedEthertype);
-    }
-    if scratch.packet.fragment == LATER {
-        return later_fragment(tables, at, scratch);
-    }
+    // In one place for both, since the kernel verifies each of its copies.
     let decision = whole(tables, at, head, scratch);
-    if scratch.packet.fragment == FIRST && (decision.passes() || monitors(head)) {
+    let first = scratch.packet.fragment == FIRST && !scratch.onward;
+    if first && (decision.passes() || monitors(head)) {
         fragment_key(&scratch.packet, &mut scratch.fragment);
         tables.remember_fragment(&scratch.fragment, at.now);
     }
     decision
 }
 
-/// What was judged where it came in: only its session is looked after. Without one, or without ports, it
-/// goes its way.
+/// What is decided before sessions and rules are asked.
 #[inline(always)]
-fn judged_before<T: Tables>(
+fn before<T: Tables>(
     tables: T,
     at: &At,
     head: &Generation,
     scratch: &mut Scratch,
-) -> Decision {
-    let packet = &scratch.packet;
+) -> Option<Decision> {
+    if let Some(decision) = framing(at, &scratch.packet) {
+        return Some(decision);
+    }
+    if let Some(decision) = essentials(tables, at, head, &scratch.packet) {
+        return Some(decision);
+    }
+    if scratch.packet.family == 0 {
+        return Some(Decision::plain(Reason::UnsupportedEthertype));
+    }
+    if scratch.packet.fragment == LATER {
+        return Some(later_fragment(tables, at, scratch));
+    }
+    None
+}
+
+/// What was judged where it came in: only its session is looked after. Without one, or without ports, it
+/// goes its way.
+#[inline(always)]
+fn judged_before(packet: &Packet) -> Option<Decision> {
     let talks = matches!(packet.role, Role::Opens | Role::Continues);
     if packet.family == 0 || packet.fragment == LATER || !talks {
-        return Decision::plain(Reason::Session);
+        return Some(Decision::plain(Reason::Session));
     }
-    whole(tables, at, head, scratch)
+    None
 }
 
 /// A packet with its transport header: the host's own way in, then sessions, then the list.
@@ -238,7 +267,10 @@ fn whole<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch
         _ => match sessions(tables, at, head, scratch) {
             Some(decision) => decision,
             None if scratch.onward => onward(tables, at, head, scratch),
-            None => list(tables, at, head, scratch),
+            None => match answers(tables, at, head, scratch) {
+                Some(decision) => decision,
+                None => list(tables, at, head, scratch),
+            },
         },
     }
 }

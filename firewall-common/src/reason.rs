@@ -87,7 +87,7 @@ reasons! {
     UnsupportedEthertype = 15, "unsupported-ethertype", Drop;
     /// One of this machine's own addresses, or loopback, as source on arrival.
     SpoofedSource = 16, "spoofed-source", Drop;
-    /// A source that cannot be one, or a loopback destination.
+    /// A source that cannot be one, or that its zone's `source_check` refuses; or a loopback destination.
     Martian = 17, "martian", Drop;
     /// The session table is full.
     SessionTableFull = 18, "session-table-full", Drop;

@@ -59,7 +59,12 @@ impl Default for Reply {
 /// an Ethernet header, or where there is nothing but the IP packet.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
-pub fn build<S: PacketSource>(source: &S, packet: &Packet, reply: &mut Reply) -> Option<u32> {
+pub fn build<S: PacketSource>(
+    source: &S,
+    packet: &Packet,
+    toward: Toward,
+    reply: &mut Reply,
+) -> Option<u32> {
     if !may_answer(packet) {
         return None;
     }
@@ -68,7 +73,10 @@ pub fn build<S: PacketSource>(source: &S, packet: &Packet, reply: &mut Reply) ->
             return None;
         }
         let frame = source.read::<14>(0)?;
-        link(&frame, reply);
+        match toward {
+            Toward::Sender => link(&frame, reply),
+            Toward::Receiver => same_link(&frame, reply),
+        }
     } else if packet.length != packet.end {
         // More than the IP packet: a link header that the device has, of a kind that is not known here.
         return None;
@@ -79,6 +87,32 @@ pub fn build<S: PacketSource>(source: &S, packet: &Packet, reply: &mut Reply) ->
         (4, _) => error_v4(source, packet, reply),
         _ => error_v6(source, packet, reply),
     }
+}
+
+/// Who is told.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toward {
+    /// Who sent the packet.
+    Sender = 0,
+    /// Whom it was sent to, in the sender's name; of a packet that was [turned](turn) before.
+    Receiver = 1,
+}
+
+/// Turns a segment around: its answer is what its sender would have sent. False where it does not say what its
+/// receiver expects next, and must be left alone. Turned twice it is as it was.
+#[inline(always)]
+pub fn turn(packet: &mut Packet) -> bool {
+    if packet.tcp_flags & ACK == 0 {
+        return false;
+    }
+    // Word by word, which takes no stack.
+    let tuple = &mut packet.tuple;
+    core::mem::swap(&mut tuple.source.hi, &mut tuple.destination.hi);
+    core::mem::swap(&mut tuple.source.lo, &mut tuple.destination.lo);
+    core::mem::swap(&mut tuple.source_port, &mut tuple.destination_port);
+    core::mem::swap(&mut packet.sequence, &mut packet.acknowledgement);
+    true
 }
 
 #[inline(always)]
@@ -126,6 +160,18 @@ fn link(frame: &Bytes<14>, reply: &mut Reply) {
     put(reply, 6, frame.be16::<12>());
 }
 
+/// On to where the frame was going.
+#[inline(always)]
+fn same_link(frame: &Bytes<14>, reply: &mut Reply) {
+    put(reply, 0, frame.be16::<0>());
+    put(reply, 1, frame.be16::<2>());
+    put(reply, 2, frame.be16::<4>());
+    put(reply, 3, frame.be16::<6>());
+    put(reply, 4, frame.be16::<8>());
+    put(reply, 5, frame.be16::<10>());
+    put(reply, 6, frame.be16::<12>());
+}
+
 /// The header of RFC 791, from who was addressed to who sent.
 #[inline(always)]
 fn header_v4(packet: &Packet, number: u8, length: u32, reply: &mut Reply) {
@@ -162,7 +208,7 @@ fn reset_v4(packet: &Packet, reply: &mut Reply) -> Option<u32> {
     header_v4(packet, protocol::TCP, RESET_V4, reply);
     reset(packet, L4_V4, reply);
     let pseudo = addresses::<{ L3 + 6 }, L4_V4>(reply) + pseudo(protocol::TCP, 20);
-    checksum::<L4_V4, { RESET_V4 as usize / 2 }>(reply, L4_V4 + 8, pseudo);
+    seal::<L4_V4, { RESET_V4 as usize / 2 }>(reply, pseudo);
     Some(RESET_V4)
 }
 
@@ -171,7 +217,7 @@ fn reset_v6(packet: &Packet, reply: &mut Reply) -> Option<u32> {
     header_v6(packet, protocol::TCP, RESET_V6, reply);
     reset(packet, L4_V6, reply);
     let pseudo = addresses::<{ L3 + 4 }, L4_V6>(reply) + pseudo(protocol::TCP, 20);
-    checksum::<L4_V6, { RESET_V6 as usize / 2 }>(reply, L4_V6 + 8, pseudo);
+    seal::<L4_V6, { RESET_V6 as usize / 2 }>(reply, pseudo);
     Some(RESET_V6)
 }
 
@@ -258,6 +304,27 @@ const fn pseudo(number: u8, length: u32) -> u32 {
     (number as u16).to_be() as u32 + (length as u16).to_be() as u32
 }
 
+/// Puts the checksum of a reset into its place, so that it is right both where it is taken as it is, and where the
+/// device has yet to make it: then the field holds the sum of the pseudo-header, and the device adds the rest. Nothing
+/// tells which of them a buffer is, so both are made the same, by the window, which means nothing in a reset.
+#[inline(always)]
+fn seal<const FROM: usize, const TO: usize>(reply: &mut Reply, pseudo: u32) {
+    let pseudo = fold(pseudo);
+    let rest = sum::<FROM, TO>(reply);
+    let window = !fold(2 * u32::from(pseudo) + rest);
+    for (place, word) in [(FROM + 7, window), (FROM + 8, pseudo)] {
+        if let Some(at) = reply.words.get_mut(place) {
+            *at = word;
+        }
+    }
+}
+
+#[inline(always)]
+const fn fold(sum: u32) -> u16 {
+    let folded = (sum & 0xffff) + (sum >> 16);
+    ((folded & 0xffff) + (folded >> 16)) as u16
+}
+
 #[inline(always)]
 fn sum<const FROM: usize, const TO: usize>(reply: &Reply) -> u32 {
     const { assert!(FROM <= TO && TO <= WORDS) };
@@ -274,10 +341,8 @@ fn sum<const FROM: usize, const TO: usize>(reply: &Reply) -> u32 {
 #[inline(always)]
 fn checksum<const FROM: usize, const TO: usize>(reply: &mut Reply, place: usize, more: u32) {
     let sum = sum::<FROM, TO>(reply) + more;
-    let folded = (sum & 0xffff) + (sum >> 16);
-    let folded = (folded & 0xffff) + (folded >> 16);
     if let Some(word) = reply.words.get_mut(place) {
-        *word = !(folded as u16);
+        *word = !fold(sum);
     }
 }
 

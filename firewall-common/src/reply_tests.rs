@@ -28,7 +28,7 @@ fn answer(frame: &[u8]) -> Option<Vec<u8>> {
     let mut packet = Packet::default();
     parse::parse(&source, &mut packet).unwrap();
     let mut reply = Reply::default();
-    let length = build(&source, &packet, &mut reply)? as usize;
+    let length = build(&source, &packet, Toward::Sender, &mut reply)? as usize;
     let bytes: Vec<u8> = reply.words.iter().flat_map(|w| w.to_ne_bytes()).collect();
     assert_eq!(&bytes[0..6], &frame[6..12]);
     assert_eq!(&bytes[6..12], &frame[0..6]);
@@ -197,5 +197,73 @@ fn what_must_not_be_answered_is_not() {
         tagged,
     ] {
         assert_eq!(answer(&frame), None);
+    }
+}
+
+/// The sum that a device makes where the sender left that to it: what is in the field, and all of the segment.
+fn made_by_device(frame: &[u8], from: usize) -> u16 {
+    let words = frame[from..]
+        .chunks(2)
+        .map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    let sum: u32 = words.map(u32::from).sum();
+    !fold(sum)
+}
+
+#[test]
+fn resets_go_both_ways_with_checksums_that_are_right_finished_or_not() {
+    for version in [4, 6] {
+        let link = PacketBuilder::ethernet2(PEER, HERE);
+        let ip = match version {
+            4 => link.ipv4(PEER4, HERE4, 57),
+            _ => link.ipv6(PEER6, HERE6, 57),
+        };
+        let mut frame = Vec::new();
+        let segment = ip.tcp(40000, 22, 7000, 64240).ack(9000);
+        segment.write(&mut frame, b"data").unwrap();
+        let source = Slice {
+            bytes: &frame,
+            tag: None,
+        };
+        let mut packet = Packet::default();
+        parse::parse(&source, &mut packet).unwrap();
+        let before = packet;
+        for (toward, from, to, sequence) in [
+            (Toward::Receiver, 40000, 22, 7000),
+            (Toward::Sender, 22, 40000, 9000),
+        ] {
+            assert!(toward == Toward::Sender || turn(&mut packet));
+            let mut reply = Reply::default();
+            let length = build(&source, &packet, toward, &mut reply).unwrap() as usize;
+            let bytes: Vec<u8> = reply.words.iter().flat_map(|w| w.to_ne_bytes()).collect();
+            let bytes = &bytes[..length];
+            let links = match toward {
+                Toward::Receiver => &frame[..12],
+                Toward::Sender => &[&frame[6..12], &frame[..6]].concat(),
+            };
+            assert_eq!(&bytes[..12], links);
+            let sliced = SlicedPacket::from_ethernet(bytes).unwrap();
+            let Some(TransportSlice::Tcp(tcp)) = &sliced.transport else {
+                panic!("no TCP")
+            };
+            let header = tcp.to_header();
+            assert_eq!((header.source_port, header.destination_port), (from, to));
+            assert!(header.rst && !header.ack && header.sequence_number == sequence);
+            let sum = match sliced.net.as_ref().unwrap() {
+                NetSlice::Ipv4(ip) => header.calc_checksum_ipv4(&ip.header().to_header(), &[]),
+                NetSlice::Ipv6(ip) => header.calc_checksum_ipv6(&ip.header().to_header(), &[]),
+                NetSlice::Arp(_) => panic!("no IP"),
+            };
+            assert_eq!(sum.unwrap(), header.checksum, "taken as it is");
+            let l4 = if version == 4 { 34 } else { 54 };
+            assert_eq!(
+                made_by_device(bytes, l4),
+                header.checksum,
+                "made by the device"
+            );
+            if toward == Toward::Receiver {
+                turn(&mut packet);
+            }
+        }
+        assert_eq!(packet, before);
     }
 }

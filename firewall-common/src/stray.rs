@@ -130,6 +130,8 @@ fn turn(scratch: &mut Scratch) {
     question.tuple = question.tuple.reversed();
     (question.interface_in, question.interface_out) =
         (question.interface_out, question.interface_in);
+    // The way back to the source was looked for already.
+    question.fresh = false;
     // It would have been counted already.
     question.packets = 0;
     question.bytes = 0;

@@ -6,10 +6,12 @@ use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
 use crate::packet::Packet;
 use crate::pipeline::At;
+use crate::policy::dynamic::MemberKey;
 use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
-use crate::session::{Entry, Moved, Permit, Track};
+use crate::session::{Entry, Moved, Track};
+use crate::way_back::WayBack;
 
 /// Which of the two session tables an entry is in.
 #[repr(u8)]
@@ -116,6 +118,9 @@ pub trait Tables: Copy {
     fn address_line(self, place: u32, index: u32) -> Option<Self::Line>;
     /// A rule of the ordered list at a place.
     fn rule(self, place: u32, index: u32) -> Option<Rule>;
+    /// Until when a dynamic set has a member that holds an address (see [`MemberKey::ask`]), in nanoseconds since
+    /// boot; 0 where it has none.
+    fn member(self, key: &MemberKey) -> u64;
     /// Does `work` until it is done, at most `limit` steps.
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W);
 
@@ -124,6 +129,10 @@ pub trait Tables: Copy {
     fn local(self, address: &Addr) -> u32;
     /// The kernel's routing decision for a packet that arrived by `interface`.
     fn route(self, tuple: &Tuple, interface: u32) -> Route;
+    /// What is known of the ways back to sources: `WAYS_…` of [`crate::way_back`].
+    fn ways_known(self) -> u32;
+    /// Where the way back to a source leads, seen from an interface.
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack;
     /// Is an interface guarded on ingress?
     fn guarded(self, interface: u32) -> bool;
     /// Is there a VLAN device, set up, on an interface for a tag ([`crate::source::Tag::word`])?
@@ -141,8 +150,8 @@ pub trait Tables: Copy {
     fn write(self, handle: Self::Handle, track: &Track, moved: Moved, last_seen: u64);
     /// Writes back where an adopted session was found to be: its zones and interfaces.
     fn place(self, handle: Self::Handle, entry: &Entry);
-    /// Writes back a new judgement.
-    fn permit(self, handle: Self::Handle, permit: &Permit);
+    /// Writes back a new judgement: [`Entry::permit`] and [`Entry::on_change`].
+    fn permit(self, handle: Self::Handle, entry: &Entry);
     /// Adds to the counts of one direction; exact under concurrency.
     fn account(self, handle: Self::Handle, responder: bool, packets: u32, bytes: u32);
     /// Puts a new entry into its table. [`Put::Full`] where there is no room left for it as a verified one;

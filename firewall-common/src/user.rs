@@ -8,11 +8,14 @@ use crate::config::{
 use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
+use crate::policy::dynamic::MemberKey;
 use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
+use crate::watch::{KernelDrop, Offsets};
+use crate::way_back::Ways;
 
 macro_rules! pod {
     ($($t:ty),* $(,)?) => { $(
@@ -30,6 +33,7 @@ pod!(
     InterfaceEntry,
     InterfaceKey,
     Line,
+    MemberKey,
     VlanKey,
     LocalEntry,
     Name,
@@ -47,10 +51,13 @@ pod!(
     Header,
     OfSession,
     Refused,
+    KernelDrop,
+    Offsets,
+    Ways,
 );
 
 /// The value that some bytes begin with; `None` where they are too few.
-pub(crate) fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
+pub fn read<T: aya::Pod>(bytes: &[u8]) -> Option<T> {
     if bytes.len() < size_of::<T>() {
         return None;
     }

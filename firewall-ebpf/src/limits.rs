@@ -3,11 +3,14 @@
 use core::ptr::null_mut;
 
 use aya_ebpf::bindings::BPF_NOEXIST;
+use firewall_common::addr::Addr;
 use firewall_common::flow::FlowKey;
 use firewall_common::limit::pay;
 use firewall_common::policy::limits::{LimitKey, rule_key};
 use firewall_common::session::Entry;
-use firewall_common::session::room::{HELD_BY_RULE, HELD_BY_SOURCE, SHARED, held_at};
+use firewall_common::session::room::{
+    HELD_BY_RULE, HELD_BY_SOURCE, SHARED, held_at, held_by, opener,
+};
 
 use crate::atomics;
 use crate::maps::{HELD, HELD_AT, RATES, RULE_RATES, TALLY};
@@ -79,7 +82,7 @@ fn of_rule(key: u32) -> *mut u64 {
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub(crate) fn hold(key: &FlowKey, entry: &Entry, most: u32) -> bool {
-    let Some(at) = place(key, entry) else {
+    let Some(at) = held_at(key, entry).and_then(place) else {
         return entry.counted & (HELD_BY_RULE | HELD_BY_SOURCE) == 0;
     };
     let mut count = HELD.get_ptr_mut(at);
@@ -104,7 +107,15 @@ pub(crate) fn hold(key: &FlowKey, entry: &Entry, most: u32) -> bool {
 /// A session that was counted for its rule has ended. What took it out of its table calls this, and only that.
 #[inline(always)]
 pub(crate) fn release(key: &FlowKey, entry: &Entry) {
-    if let Some(at) = place(key, entry)
+    if !entry.is_ended() {
+        release_by(opener(key, entry), entry.counted, entry.held);
+    }
+}
+
+/// The same of a session that this source has opened.
+#[inline(always)]
+pub(crate) fn release_by(source: &Addr, counted: u8, held: u32) {
+    if let Some(at) = held_by(source, counted, held).and_then(place)
         && let Some(count) = HELD.get_ptr_mut(at)
     {
         // SAFETY: as above.
@@ -114,8 +125,7 @@ pub(crate) fn release(key: &FlowKey, entry: &Entry) {
 
 /// Where a session counts, written down outside the stack.
 #[inline(always)]
-fn place(key: &FlowKey, entry: &Entry) -> Option<&'static LimitKey> {
-    let at = held_at(key, entry)?;
+fn place(at: LimitKey) -> Option<&'static LimitKey> {
     let place = HELD_AT.get_ptr_mut(0)?;
     // SAFETY: this CPU's value of that type. Who else may use it on this CPU, an agent's test run, is not interrupted by
     // packets while it does, since test runs have softirqs off, too.

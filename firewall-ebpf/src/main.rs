@@ -17,6 +17,7 @@ mod room;
 mod route;
 mod source;
 mod tables;
+mod watch;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {

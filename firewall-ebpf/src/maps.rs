@@ -11,12 +11,15 @@ use firewall_common::config::{
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::{At, Scratch};
+use firewall_common::policy::dynamic::MAX_MEMBERS;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES};
 use firewall_common::session::{Carry, Entry};
+use firewall_common::watch::KERNEL_DROP_BYTES;
+use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
 
 use crate::cookie::Headers;
@@ -79,6 +82,9 @@ pub(crate) static VLANS: HashMap<VlanKey, u32, 8192, NO_PREALLOC> = HashMap::new
 /// This machine's own addresses.
 #[btf_map]
 pub(crate) static LOCALS: HashMap<Addr, LocalEntry, 65_536, NO_PREALLOC> = HashMap::new();
+/// The ways back to sources by prefix.
+#[btf_map]
+pub(crate) static WAYS: LpmTrie<[u8; 16], Ways, { MAX_WAYS as usize }> = LpmTrie::new();
 /// Failsafe rules by prefix.
 #[btf_map]
 pub(crate) static FAILSAFE_ADDRESSES: LpmTrie<[u8; 16], u64, 4096> = LpmTrie::new();
@@ -86,6 +92,9 @@ pub(crate) static FAILSAFE_ADDRESSES: LpmTrie<[u8; 16], u64, 4096> = LpmTrie::ne
 /// trie is only as aligned as the key is long.
 #[btf_map]
 pub(crate) static FAILSAFE_SERVICES: LpmTrie<[u8; 4], [u32; 2], 4096> = LpmTrie::new();
+/// Members of dynamic sets, by set and prefix, and until when they are: nanoseconds since boot, odd.
+#[btf_map]
+pub(crate) static MEMBERS: LpmTrie<[u8; 24], u64, { MAX_MEMBERS as usize }> = LpmTrie::new();
 /// Verified sessions. More places than the host wants sessions, see `firewall_common::session::room`.
 #[btf_map]
 pub(crate) static SESSIONS: HashMap<FlowKey, Entry, 328_064> = HashMap::new();
@@ -95,9 +104,6 @@ pub(crate) static HALF_OPEN: HashMap<FlowKey, Entry, 65_536> = HashMap::new();
 /// The ring of half-open sessions: who has to give way first.
 #[btf_map]
 pub(crate) static OPENINGS: Array<Opening, 65_536> = Array::new();
-/// The half-open session that is being put out.
-#[btf_map]
-pub(crate) static OUT: PerCpuArray<Carry, 1> = PerCpuArray::new();
 /// How many verified sessions there are, and the ring's next place; the agent adds to it, too.
 #[btf_map]
 pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new();
@@ -181,6 +187,13 @@ static ZONE_NAMES: Array<Name, ZONES> = Array::new();
 /// What the slots hold; for people, never read here.
 #[btf_map]
 static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
+
+/// Packets of handshakes that the kernel dropped; not pinned, for only an agent asks.
+#[btf_map]
+pub(crate) static KERNEL_DROPS: RingBuf<u64, { KERNEL_DROP_BYTES as usize }> = RingBuf::new();
+/// When the next of them may be told (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static KERNEL_DROP_LIMIT: Array<u64, 1> = Array::new();
 
 /// `BPF_F_MMAPABLE`: the agent has it in its own memory.
 const MMAPABLE: usize = 0x400;

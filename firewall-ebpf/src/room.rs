@@ -14,7 +14,7 @@ use firewall_common::session::room::{
 };
 use firewall_common::tables::{Bounds, Put};
 
-use crate::maps::{HALF_OPEN, OPENINGS, OUT, SESSIONS, SETTINGS, SOURCES, TALLY};
+use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
 use crate::{atomics, cookie, event, limits};
 
@@ -42,7 +42,7 @@ pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         place(entry.opened, room::is_favoured(entry))
     };
     let place = if place < AMONG_VERIFIED && place & HELD != 0 {
-        vacate(place ^ HELD)
+        evict(place ^ HELD)
     } else {
         place
     };
@@ -69,16 +69,6 @@ pub(crate) fn close(key: &FlowKey, entry: &Entry) -> bool {
         limits::release(key, entry);
     }
     verified || half_open
-}
-
-/// Makes a place free.
-#[inline(always)]
-fn vacate(place: u32) -> u32 {
-    let out = evict(place);
-    if out & HELD == 0 {
-        uncount();
-    }
-    place
 }
 
 const ADMITTED: u32 = 0;
@@ -194,45 +184,30 @@ fn holder(place: u32) -> Option<(&'static FlowKey, &'static Entry)> {
     (entry.opened == opened).then_some((key, entry))
 }
 
-/// Puts out the holder of a place; with [`HELD`] still set where somebody else did.
+/// Puts out the holder of a place, unless somebody else has done so, and says which place is free now.
+///
+/// What it counts by is read before, since after the removal the entry may be another's; its key stands in the ring.
 ///
 /// The race: it is verified at this moment by another CPU. That one has read the entry already and puts it
-/// among the verified ones, so the session lives; it is only counted as evicted though it goes on.
+/// among the verified ones, so the session lives; it is only counted as evicted though it goes on, and at its rule no
+/// more, which the agent puts right.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 fn evict(place: u32) -> u32 {
     let Some((key, entry)) = holder(place) else {
-        return place | HELD;
+        return place;
     };
-    let Some(out) = OUT.get_ptr_mut(0) else {
-        return place | HELD;
-    };
-    // SAFETY: this CPU's value of that type: nobody else on this CPU uses it meanwhile, since hooks run with softirqs
-    // off. After the removal the entry may be another's.
-    let key = unsafe {
-        (*out).key = *key;
-        (*out).entry = *entry;
-        &(*out).key
-    };
-    if HALF_OPEN.remove(key).is_ok() {
-        place
-    } else {
-        place | HELD
+    let source = room::opener(key, entry);
+    let (counted, held) = (entry.counted, entry.held);
+    if HALF_OPEN.remove(key).is_err() {
+        return place;
     }
-}
-
-/// What [`evict`] has put out counts no more.
-// Not inlined, for the kernel's stack.
-#[inline(never)]
-fn uncount() -> u32 {
-    if let Some(out) = OUT.get_ptr_mut(0) {
-        // SAFETY: as in `evict`.
-        let (key, entry) = unsafe { (&(*out).key, &(*out).entry) };
-        release(key, entry);
-        limits::release(key, entry);
-        event::count(closed_counter(Cause::Evicted as u8));
+    if counted & CAPPED != 0 {
+        count_source(room::counts_of(source, tally(SEED)), u64::MAX);
     }
-    CROWDED
+    limits::release_by(source, counted, held);
+    event::count(closed_counter(Cause::Evicted as u8));
+    place
 }
 
 /// Counts a half-open session for its source; not if that has too many.

@@ -4,7 +4,7 @@ use aya_ebpf::bindings::BPF_NOEXIST;
 use aya_ebpf::btf_maps::lpm_trie::Key;
 use aya_ebpf::helpers::generated as h;
 use core::ffi::c_void;
-use core::ptr::{addr_of, addr_of_mut, from_mut, null};
+use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     AT_XDP, COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, Strays,
@@ -13,19 +13,22 @@ use firewall_common::config::{
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::packet::Packet;
 use firewall_common::pipeline::At;
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{COOKIES_UNTIL, PRESSURE_UNTIL};
-use firewall_common::session::{Entry, Moved, Permit, Track};
+use firewall_common::session::{Entry, Moved, Track};
 use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
+use firewall_common::way_back::{WAYS_UNKNOWN, WayBack};
 
 use crate::atomics;
 use crate::cookie;
 use crate::limits;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
-    HALF_OPEN, INTERFACES, LOCALS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES, VLANS,
+    HALF_OPEN, INTERFACES, LOCALS, MEMBERS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES,
+    VLANS, WAYS,
 };
 use crate::room;
 use crate::route;
@@ -90,6 +93,13 @@ fn find_vlan(parent: u32, tag: u32) -> bool {
 fn find_failsafe_address(address: &Addr) -> u64 {
     let key = Key::new(128, address.to_bytes());
     FAILSAFE_ADDRESSES.get(&key).copied().unwrap_or(0)
+}
+
+/// [`WayBack`] as a number: between a program's functions the kernel wants plain ones.
+#[inline(never)]
+fn find_way_back(source: &Addr, interface: u32) -> u32 {
+    let ways = WAYS.get(&Key::new(128, source.to_bytes()));
+    ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface)) as u32
 }
 
 #[inline(never)]
@@ -202,6 +212,17 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         RULES.get_value(place, &index).copied()
     }
 
+    /// The key is in working memory, so that it takes no place on the stack.
+    #[inline(always)]
+    fn member(self, key: &MemberKey) -> u64 {
+        let key: *const Key<[u8; 24]> = from_ref(key).cast();
+        // SAFETY: both are a length of 32 bits and 24 bytes after it, without padding. A member that is taken out
+        // meanwhile stays in memory until this packet is done; its time is one aligned word.
+        MEMBERS
+            .get(unsafe { &*key })
+            .map_or(0, |until| unsafe { from_ref(until).read_volatile() })
+    }
+
     #[inline(always)]
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {
         let function: extern "C" fn(u64, *mut c_void) -> i64 = step::<W, Self>;
@@ -222,6 +243,22 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     #[inline(always)]
     fn route(self, tuple: &Tuple, interface: u32) -> Route {
         route::find(self.context, tuple, interface)
+    }
+
+    #[inline(always)]
+    fn ways_known(self) -> u32 {
+        SETTINGS
+            .get(0)
+            .map_or(WAYS_UNKNOWN, |settings| settings.ways)
+    }
+
+    #[inline(always)]
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack {
+        match find_way_back(source, interface) {
+            0 => WayBack::Nowhere,
+            1 => WayBack::Elsewhere,
+            _ => WayBack::Here,
+        }
     }
 
     #[inline(always)]
@@ -287,13 +324,16 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn permit(self, handle: Handle, permit: &Permit) {
+    fn permit(self, handle: Handle, judged: &Entry) {
         if DRY {
             return;
         }
         // SAFETY: as above. Two CPUs that judge anew under one policy write the same permit; under
         // two policies, the epoch of either makes the next packet ask again unless it is in force.
-        unsafe { (*handle.0).permit = *permit };
+        unsafe {
+            (*handle.0).permit = judged.permit;
+            (*handle.0).on_change = judged.on_change;
+        }
     }
 
     #[inline(always)]

@@ -15,4 +15,5 @@ pub mod log;
 pub mod metrics;
 pub mod policy;
 pub mod sessions;
+pub mod sets;
 pub mod version;

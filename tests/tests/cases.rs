@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
+use firewall_common::reason::{Outcome, Reason};
 use libtest_mimic::{Arguments, Failed, Trial};
-use ringwall_tests::case::{Case, Family, Way, families};
+use ringwall_tests::case::{Case, Family, Step, Way, families};
 use ringwall_tests::run::host::HostBench;
 use ringwall_tests::run::kernel;
 use ringwall_tests::{cases, run, skip};
@@ -17,6 +18,10 @@ fn main() {
     let mut trials: Vec<_> = cases::all().into_iter().flat_map(trials).collect();
     trials.push(Trial::test("table::is-what-it-promises", || {
         promises();
+        Ok(())
+    }));
+    trials.push(Trial::test("table::hits-every-reason-for-a-drop", || {
+        every_drop_is_hit();
         Ok(())
     }));
     libtest_mimic::run(&arguments, trials).exit();
@@ -70,4 +75,43 @@ fn promises() {
     let (all, whole) = (count(|_| true), count(|case| case.left_out.is_empty()));
     assert!(all >= 150, "{all} cases");
     assert!(whole * 10 >= all * 9, "{whole} of {all} run every way");
+}
+
+/// Drops that no case of the table can show, and the tests that do.
+const ELSEWHERE: [(Reason, &str); 7] = [
+    (Reason::SessionTableFull, "exact"),
+    (Reason::HalfOpenLimit, "exact or the tests of limits"),
+    (Reason::RateLimited, "the tests of limits"),
+    (Reason::SourceLimit, "the tests of limits"),
+    (Reason::SessionLimit, "the tests of limits"),
+    (Reason::SynCookieFailed, "the tests of SYN cookies"),
+    (Reason::InternalError, "none: it cannot be"),
+];
+
+/// Every reason for a drop is hit by a case, or by a test that is named.
+fn every_drop_is_hit() {
+    let steps = cases::all()
+        .into_iter()
+        .flat_map(|case| {
+            over(&case)
+                .map(|family| (case.steps)(&family))
+                .collect::<Vec<_>>()
+        })
+        .flatten();
+    let hit: BTreeSet<_> = steps
+        .filter_map(|step| match step {
+            Step::Packet { expect, .. } => Some(expect.reason.word()),
+            _ => None,
+        })
+        .collect();
+    let drops = Reason::ALL
+        .iter()
+        .filter(|reason| reason.outcome() != Outcome::Pass);
+    for reason in drops.filter(|reason| !ELSEWHERE.iter().any(|(other, _)| other == *reason)) {
+        assert!(
+            hit.contains(reason.word()),
+            "no case is refused as {}",
+            reason.word()
+        );
+    }
 }

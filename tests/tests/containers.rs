@@ -4,12 +4,14 @@
     reason = "a test that cannot go on must stop with a message"
 )]
 
+use std::io::{Read as _, Write as _};
+
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{self, Seen, ping};
 use ringwall_tests::scenario::crossing::{
     Crossing, GO_OUT, HOST, OUTSIDE, answered, at, policy, serve, silent, tries,
 };
-use ringwall_tests::scenario::{Counters, PATIENCE, SHORT};
+use ringwall_tests::scenario::{Counters, PATIENCE, Pair, SHORT, pairs_behind};
 
 #[test]
 fn a_published_port_obeys_the_rule_about_the_host() {
@@ -100,4 +102,41 @@ fn a_container_reaches_a_published_port_by_the_hosts_address() {
         let expected = interfaces.len() == 2;
         assert_eq!(silent(&closed), expected, "{interfaces:?} {closed:?}");
     }
+}
+
+/// The first policy on a host with connections to published ports: those that it allows go on, whoever speaks first,
+/// and those that it does not are listed and end.
+#[test]
+fn connections_to_published_ports_live_through_the_first_policy() {
+    need_root!();
+    let world = Crossing::unjudged(&["wan0"]);
+    let open = |port: u16, inside: u16| -> Vec<Pair> {
+        let to = HOST.into_iter();
+        to.flat_map(|ip| pairs_behind(world.outside(), &world.site.one, inside, at(ip, port), 2))
+            .collect()
+    };
+    let (mut good, mut bad) = (open(8080, 80), open(8081, 81));
+    assert!(good.iter_mut().chain(&mut bad).all(Pair::talks));
+    let ran = world
+        .host
+        .apply_with(&policy(1, "deny", ""), &["-o", "json"]);
+    let answer = ran.unwrap().json().unwrap();
+    assert_eq!(answer["sessions_cut"], bad.len(), "{answer:#}");
+    let listed = answer["not_allowed"].as_array().unwrap();
+    assert!(
+        listed.iter().all(|line| line["destination_port"] == 8081),
+        "{answer:#}"
+    );
+    let (first, second) = good.split_at_mut(2);
+    for pair in first {
+        // The container speaks first.
+        let mut word = [0; 4];
+        pair.server.write_all(b"pong").unwrap();
+        pair.client.read_exact(&mut word).unwrap();
+        assert!(pair.talks());
+    }
+    assert!(second.iter_mut().all(Pair::talks));
+    bad.iter_mut().for_each(Pair::says);
+    std::thread::sleep(SHORT);
+    assert!(bad.iter_mut().all(Pair::heard_nothing));
 }

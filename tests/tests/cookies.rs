@@ -13,15 +13,14 @@ use ringwall_tests::need_root;
 use ringwall_tests::net::packet::{Tap, Wire};
 use ringwall_tests::net::sock::{Echo, Seen, connect, exchange};
 use ringwall_tests::net::wait_until;
-use ringwall_tests::scenario::flood::Flood;
+use ringwall_tests::scenario::flood::{Flood, way_back_to_anybody};
 use ringwall_tests::scenario::{PATIENCE, Scene, Worker, allow, at_wan, metric, policy};
 
 fn scene(config: &str, sysctl: &str) -> (Scene, Echo) {
     let scene = Scene::configured(config).unwrap();
     scene.put(&policy(1, &[allow("web", "tcp/443")])).unwrap();
     let host = scene.lab.host();
-    let routes = "route add default via 203.0.113.9\nroute add ::/0 via 2001:db8::9\n";
-    host.ip(routes).unwrap();
+    way_back_to_anybody(&scene).unwrap();
     host.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_syncookies", sysctl))
         .unwrap();
     let server = Echo::tcp(host, ([0_u16; 8], 443).into()).unwrap();

@@ -181,6 +181,55 @@ fn foreign_programs_are_named_with_their_place() {
     assert_eq!(found.0.status, 0, "they are respected");
 }
 
+/// What `doctor` says of the order is true: a new start takes over the link that is there, where it is.
+#[test]
+fn a_new_start_of_the_agent_changes_no_order() {
+    need_root!();
+    let mut scene = scene();
+    let early = Foreign::attach(scene.lab.host(), "lan0", Seat::TcxFirst, c"early_bird");
+    let _early = match early {
+        Ok(program) => program,
+        Err(error) => skip!("no TCX here: {error:#}"),
+    };
+    let before = |scene: &Scene| {
+        let found = Found::on(&scene.host);
+        assert!(found.only("hooks", "warn").contains("runs before ours"));
+        let advice = found.1.iter().find(|f| f["id"] == "hooks").unwrap()["advice"].clone();
+        assert!(
+            advice.as_str().unwrap().contains("changes no order"),
+            "{advice}"
+        );
+    };
+    before(&scene);
+    scene.host.restart().unwrap();
+    before(&scene);
+    // Put on anew, ours are the first.
+    assert!(scene.host.cli(&["detach"]).unwrap().ok());
+    scene.host.restart().unwrap();
+    assert!(
+        Found::on(&scene.host)
+            .only("hooks", "ok")
+            .contains("runs after ours")
+    );
+}
+
+#[test]
+fn drivers_are_told_with_what_auto_makes_of_them() {
+    need_root!();
+    let scene = scene();
+    let found = Found::on(&scene.host);
+    let drivers = found.of("drivers");
+    assert_eq!(drivers.len(), 2, "{drivers:?}");
+    for (state, words) in drivers {
+        assert_eq!(state, "ok", "{words}");
+        assert!(
+            words.contains("the driver veth") && words.contains("`hook: auto` takes tc"),
+            "{words}"
+        );
+        assert!(words.contains("judged at tcx now") || words.contains("judged at clsact now"));
+    }
+}
+
 #[test]
 fn a_foreign_filter_is_noticed() {
     need_root!();

@@ -25,6 +25,8 @@ use firewall_user::policy::oracle::against::{
     tuned, with_mutation,
 };
 use firewall_user::policy::oracle::{Way, World};
+use firewall_user::sets::members::of_key;
+use firewall_user::sets::{Change, Members};
 use ringwall_tests::need_root;
 use ringwall_tests::net::{Netns, RunDir, Veth};
 
@@ -251,6 +253,23 @@ impl Judge for Loaded {
             seen.map_err(failed)?;
         }
         Ok(())
+    }
+
+    fn fill(&mut self, members: &Members) -> Result<(), String> {
+        for (key, _) in self.plane().members().map_err(failed)?.unwrap_or_default() {
+            let (set, prefix) = of_key(&key);
+            let gone = Change {
+                prefix,
+                until: None,
+            };
+            let changed = self.plane().change_members(set, &[gone]);
+            changed.map_err(failed)?;
+        }
+        for (number, set) in &members.sets {
+            let changed = self.plane().change_members(*number, &set.table());
+            changed.map_err(failed)?;
+        }
+        self.plane().members_filled().map_err(failed)
     }
 
     fn decide(&mut self, frame: &[u8], way: &Way) -> Result<Decision, String> {

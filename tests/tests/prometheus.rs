@@ -5,19 +5,17 @@
     reason = "a test that cannot go on must stop with a message"
 )]
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use etherparse::PacketBuilder;
 use ringwall_tests::net::packet::{Tap, Wire};
-use ringwall_tests::net::sock::{Echo, http_get};
-use ringwall_tests::net::{Command, Daemon, METRICS, Ran, wait_until};
+use ringwall_tests::net::sock::Echo;
+use ringwall_tests::net::{Command, METRICS, Ran, wait_until};
 use ringwall_tests::scenario::{Door, PATIENCE, Scene, allow, metric};
+use ringwall_tests::wall::{Prometheus, find};
 use ringwall_tests::{need_root, skip};
-use serde_json::Value;
 
-const LISTEN: &str = "127.0.0.1:9090";
 /// Packets that are let in, and packets that are not, by family.
 const ALLOWED: [u64; 2] = [300, 200];
 const DENIED: [u64; 2] = [171, 29];
@@ -25,25 +23,20 @@ const DENIED: [u64; 2] = [171, 29];
 /// the session's.
 const SOURCES: u16 = 50;
 
-/// Where a program of Debian's package `prometheus` is.
-fn find(program: &str) -> Option<String> {
-    let path = format!("/usr/bin/{program}");
-    std::path::Path::new(&path).exists().then_some(path)
-}
-
 #[test]
 fn a_scrape_tells_exactly_what_was_sent() {
     need_root!();
-    let Some(program) = find("prometheus") else {
+    if find("prometheus").is_none() {
         skip!("prometheus is not installed");
-    };
+    }
     let scene = Scene::guarded(&[allow("quic", "udp/443")]).unwrap();
     let door = Door::udp(scene.lab.host(), 443).unwrap();
-    let prometheus = Prometheus::start(&scene, &program);
-    prometheus.wait_for("up", 1.0);
+    let prometheus = beside(&scene);
+    let wait_for = |query: &str, value| wait_for(&prometheus, query, value);
+    wait_for("up", 1.0);
     let before = Totals::settled(&scene);
-    prometheus.wait_for(FORWARDED, before.forwarded);
-    prometheus.wait_for(DROPPED, before.dropped);
+    wait_for(FORWARDED, before.forwarded);
+    wait_for(DROPPED, before.dropped);
 
     for (v6, (allowed, denied)) in [false, true]
         .into_iter()
@@ -56,23 +49,23 @@ fn a_scrape_tells_exactly_what_was_sent() {
     let all_in = || (door.entered() as f64 >= allowed).then_some(());
     let came = wait_until(PATIENCE, all_in);
     assert!(came.is_some(), "{} of {allowed} arrived", door.entered());
-    prometheus.wait_for(FORWARDED, before.forwarded + allowed);
-    prometheus.wait_for(DROPPED, before.dropped + denied);
-    prometheus.wait_for(DENIALS, denied);
-    prometheus.wait_for(
+    wait_for(FORWARDED, before.forwarded + allowed);
+    wait_for(DROPPED, before.dropped + denied);
+    wait_for(DENIALS, denied);
+    wait_for(
         "ringwall_rule_packets_total{policy=\"in\",rule=\"quic\",action=\"allow\"}",
         2.0 * f64::from(SOURCES),
     );
-    prometheus.wait_for("ringwall_policy_info{name=\"lab\",revision=\"1\"}", 1.0);
+    wait_for("ringwall_policy_info{name=\"lab\",revision=\"1\"}", 1.0);
     for interface in ["lan0", "wan0"] {
         for direction in ["ingress", "egress"] {
             let query = format!(
                 "ringwall_enforcing{{interface=\"{interface}\",direction=\"{direction}\"}}"
             );
-            prometheus.wait_for(&query, 1.0);
+            wait_for(&query, 1.0);
         }
     }
-    prometheus.wait_for("ringwall_policy_apply_total{outcome=\"applied\"}", 1.0);
+    wait_for("ringwall_policy_apply_total{outcome=\"applied\"}", 1.0);
 }
 
 const FORWARDED: &str = "sum(ringwall_packets_total{direction=\"ingress\",verdict=\"forwarded\"})";
@@ -137,72 +130,26 @@ fn send(scene: &Scene, v6: bool, port: u16, count: u64) {
 }
 
 /// A Prometheus beside the agent, with nothing else to scrape.
-struct Prometheus<'a> {
-    scene: &'a Scene,
-    at: SocketAddr,
-    _daemon: Daemon,
+fn beside(scene: &Scene) -> Prometheus {
+    let base = scene.host.dir.path().join("prometheus");
+    let agent: SocketAddr = METRICS.parse().unwrap();
+    let every = Duration::from_millis(500);
+    Prometheus::start(scene.lab.host(), &base, every, &[("here", agent)]).unwrap()
 }
 
-impl<'a> Prometheus<'a> {
-    fn start(scene: &'a Scene, program: &str) -> Self {
-        let base = scene.host.dir.path().join("prometheus");
-        std::fs::create_dir(&base).unwrap();
-        let config = base.join("prometheus.yml");
-        let text = format!(
-            "global: {{scrape_interval: 500ms, scrape_timeout: 500ms}}\nscrape_configs:\n  - job_name: ringwall\n    static_configs: [{{targets: [\"{METRICS}\"]}}]\n"
-        );
-        std::fs::write(&config, text).unwrap();
-        check_config(&config.to_string_lossy());
-        let arguments = [
-            format!("--config.file={}", config.display()),
-            format!("--storage.tsdb.path={}", base.join("data").display()),
-            format!("--web.listen-address={LISTEN}"),
-        ];
-        let command = scene.lab.host().command(program).args(arguments);
-        let daemon = command.daemon(&base.join("log")).unwrap();
-        Self {
-            scene,
-            at: LISTEN.parse().unwrap(),
-            _daemon: daemon,
-        }
-    }
-
-    /// Waits until a query has one answer, and it is this value.
-    fn wait_for(&self, query: &str, value: f64) {
-        let mut last = None;
-        let ask = || {
-            last = self.query(query);
-            (last == Some(value)).then_some(())
+/// Waits until a query has one answer, and it is this value.
+fn wait_for(prometheus: &Prometheus, query: &str, value: f64) {
+    let mut last = None;
+    let ask = || {
+        let found = prometheus.query(query).ok()?;
+        last = match &found[..] {
+            [only] => Some(only.value),
+            _ => None,
         };
-        let came = wait_until(4 * PATIENCE, ask);
-        assert!(came.is_some(), "{query}: {last:?} and not {value}");
-    }
-
-    fn query(&self, query: &str) -> Option<f64> {
-        let path = format!("/api/v1/query?query={}", url(query));
-        let body = http_get(self.scene.lab.host(), self.at, &path).ok()?;
-        let answer: Value = serde_json::from_str(&body).ok()?;
-        let results = answer["data"]["result"].as_array()?;
-        let [only] = &results[..] else { return None };
-        only["value"][1].as_str()?.parse().ok()
-    }
-}
-
-fn url(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut url, byte| {
-        let _ = write!(url, "%{byte:02X}");
-        url
-    })
-}
-
-fn check_config(path: &str) {
-    if let Some(promtool) = find("promtool") {
-        let ran = Command::outside(promtool)
-            .args(["check", "config", path])
-            .run();
-        let ran = ran.unwrap();
-        assert!(ran.ok(), "{ran:?}");
-    }
+        (last == Some(value)).then_some(())
+    };
+    let came = wait_until(4 * PATIENCE, ask);
+    assert!(came.is_some(), "{query}: {last:?} and not {value}");
 }
 
 #[test]
@@ -241,8 +188,8 @@ fn promtool_has_nothing_to_say() {
     assert!(!clean(&check("x_total 1\nx_total 2\n")));
 }
 
-/// The families of the contract that exist so far.
-const FAMILIES: [&str; 14] = [
+/// The families of the contract.
+const FAMILIES: [&str; 25] = [
     "ringwall_packets_total",
     "ringwall_bytes_total",
     "ringwall_dropped_packets_total",
@@ -253,8 +200,19 @@ const FAMILIES: [&str; 14] = [
     "ringwall_sessions",
     "ringwall_session_table_entries",
     "ringwall_session_table_capacity",
+    "ringwall_sessions_refused_total",
+    "ringwall_set_entries",
+    "ringwall_set_updated_timestamp_seconds",
+    "ringwall_sessions_opened_total",
+    "ringwall_sessions_closed_total",
+    "ringwall_one_sided_syn_total",
+    "ringwall_half_open_sessions",
     "ringwall_policy_info",
     "ringwall_policy_applied_timestamp_seconds",
     "ringwall_policy_apply_total",
+    "ringwall_policy_rule_expiry_timestamp_seconds",
+    "ringwall_events_total",
+    "ringwall_events_lost_total",
+    "ringwall_interface_info",
     "ringwall_build_info",
 ];

@@ -12,8 +12,7 @@ use std::time::{Duration, Instant};
 
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen};
-use ringwall_tests::net::wait_until;
-use ringwall_tests::scenario::{PATIENCE, Scene, allow, policy};
+use ringwall_tests::scenario::{Scene, allow, policy};
 use rustix::mount::{UnmountFlags, unmount};
 
 const CLOSED: [Seen; 2] = [Seen::Silence, Seen::Silence];
@@ -37,14 +36,6 @@ fn listed(scene: &Scene, prefixes: u32) -> String {
     text.replace("zones:", "sets: {banned: {file: banned.txt}}\nzones:")
 }
 
-/// What a reboot leaves: the disk. Returns only when the programs have left the interfaces.
-fn reboot(scene: &mut Scene) {
-    scene.host.kill9();
-    while unmount(scene.host.dir.bpf(), UnmountFlags::DETACH).is_ok() {}
-    let open = || (scene.knock(22) == OPEN).then_some(());
-    assert!(wait_until(PATIENCE, open).is_some(), "still filtered");
-}
-
 fn kept(scene: &Scene) -> PathBuf {
     scene.host.dir.state().join("revisions/000001")
 }
@@ -56,7 +47,7 @@ fn the_saved_form_is_in_force_though_every_text_and_list_is_lost() {
     let _servers =
         [22, 443].map(|port| Echo::tcp(scene.lab.host(), ([0_u16; 8], port).into()).unwrap());
     scene.put(&listed(&scene, 10)).unwrap();
-    reboot(&mut scene);
+    scene.reboot(22);
     for path in [
         scene.host.dir.path().join("config/banned.txt"),
         scene.host.dir.path().join("config/candidate.yaml"),
@@ -90,7 +81,7 @@ fn a_damaged_saved_form_is_noted_and_the_text_serves() {
     let mut scene = Scene::guarded(&[allow("web", "tcp/443")]).unwrap();
     let _servers =
         [22, 443].map(|port| Echo::tcp(scene.lab.host(), ([0_u16; 8], port).into()).unwrap());
-    reboot(&mut scene);
+    scene.reboot(22);
     let saved = kept(&scene).join("compiled.bin");
     let mut bytes = std::fs::read(&saved).unwrap();
     let last = bytes.len() - 1;
@@ -144,7 +135,7 @@ fn a_long_list_comes_back_fast() {
     let _ssh = Echo::tcp(scene.lab.host(), ([0_u16; 8], 22).into()).unwrap();
     scene.put(&listed(&scene, 50_000)).unwrap();
     for way in ["the saved form", "the text"] {
-        reboot(&mut scene);
+        scene.reboot(22);
         if way == "the text" {
             std::fs::remove_file(kept(&scene).join("compiled.bin")).unwrap();
         }

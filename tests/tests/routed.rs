@@ -196,6 +196,30 @@ fn a_connection_that_the_policy_ends_is_cut_for_its_replies_too() {
     }
 }
 
+/// Also in the first minutes, when conversations are taken up from their middle: what the container sends leaves in
+/// this host's own name, as a masqueraded conversation would.
+#[test]
+fn a_published_connection_that_the_policy_ends_is_cut_for_the_container_too() {
+    need_root!();
+    for ip in HOST {
+        let world = Crossing::new(BOTH, &nobody_goes_out(1));
+        let inside = at(CONTAINER[usize::from(ip.contains(':'))], 80);
+        let listener = world.site.one.run(|| TcpListener::bind(inside)).unwrap();
+        let mut client = connect(world.outside(), at(ip, 8080), PATIENCE).unwrap();
+        let (mut container, _) = listener.accept().unwrap();
+        let mut word = [0; 4];
+        container.write_all(b"word").unwrap();
+        client.read_exact(&mut word).unwrap();
+        world.put(&nobody_goes_out(2).replace("8080", "8088"));
+        client.write_all(b"more").unwrap();
+        for _ in 0..3 {
+            container.write_all(b"more").unwrap();
+            client.set_read_timeout(Some(SHORT)).unwrap();
+            assert!(client.read_exact(&mut word).is_err(), "{ip}");
+        }
+    }
+}
+
 #[test]
 fn errors_about_translated_packets_find_back() {
     need_root!();

@@ -146,7 +146,7 @@ fn completions_parse_and_know_the_commands() {
         }
     }
     let complete = script("bash")
-        + "\nCOMP_WORDS=(ringwall policy ex) COMP_CWORD=2\n_ringwall ringwall ex policy\necho \"${COMPREPLY[@]}\"\n";
+        + "\nCOMP_WORDS=(ringwall policy expl) COMP_CWORD=2\n_ringwall ringwall expl policy\necho \"${COMPREPLY[@]}\"\n";
     let ran = Command::outside("bash").run_with(&complete).unwrap();
     assert_eq!(ran.out.trim(), "explain", "{ran:?}");
 }

@@ -1,4 +1,5 @@
-//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | kernels | package | pictures`.
+//! Ringwall's own commands: `cargo xtask setup | build | lint | test | demo | bench | torture | fuzz | mutants | kernels |
+//! package | pictures`.
 //!
 //! This crate needs nothing but Rust and a linker: it is what installs the rest.
 
@@ -6,13 +7,17 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod faults;
+mod fuzz;
 mod kernels;
 mod lint;
+mod mutants;
 mod package;
 mod pictures;
 mod setup;
 mod test;
 mod toolchain;
+mod tools;
 mod torture;
 
 use std::process::ExitCode;
@@ -42,10 +47,16 @@ enum Task {
     Test(test::Args),
     /// Three namespaces, the real agent, real packets, about a minute
     Demo(demo::Args),
+    /// Every fault of a handshake, made on purpose and named; healthy connections over a lossy path
+    Faults(faults::Args),
     /// What a packet, a look-up and an apply cost: a table, and a record in `bench/runs`
     Bench(bench::Args),
     /// The worst that can be done to it, row by row, and a table of what held; many minutes
     Torture(torture::Args),
+    /// Every reader of strangers' bytes under libFuzzer; `--coverage`: which lines of the parsers are reached
+    Fuzz(fuzz::Args),
+    /// Faults put into what decides, one by one: a test must notice each; hours
+    Mutants(mutants::Args),
     /// The Debian package, with manual and completions; `--check` installs, upgrades and removes it
     Package(package::Args),
     /// What the dashboards' queries find, drawn by a browser without a screen into `docs/pictures`
@@ -67,8 +78,11 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(),
         Task::Test(args) => test::run(&args),
         Task::Demo(args) => demo::run(&args),
+        Task::Faults(args) => faults::run(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Torture(args) => torture::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Mutants(args) => mutants::run(&args),
         Task::Package(args) => package::run(&args),
         Task::Pictures(args) => pictures::run(&args),
         Task::Kernels(args) => kernels::run(&args),

@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// What chance begins with
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// How many seeds the comparison with nftables tries
+    #[arg(long, default_value_t = 5)]
+    seeds: u64,
     /// Figures for machines
     #[arg(long)]
     json: bool,
@@ -39,6 +42,7 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     command.arg(format!("RINGWALL_BIN={}", debug.join("ringwall").display()));
     command.arg(debug.join("torture"));
     command.args(["--seed", &args.seed.to_string()]);
+    command.args(["--seeds", &args.seeds.to_string()]);
     command.args(args.only.iter().flat_map(|row| ["--only", row]));
     command.args(args.short.then_some("--short"));
     command.args(args.json.then_some("--json"));

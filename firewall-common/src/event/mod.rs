@@ -103,9 +103,16 @@ pub struct Happened {
     /// [`crate::session::end::Cause`] by number of the session that it ended, which is in
     /// [`crate::pipeline::Scratch::ended`]; 0: none.
     pub closed: u8,
-    /// Zero.
-    pub pad: [u8; 2],
+    /// Who is to be told that the session has ended: [`SENDER`] or [`BOTH`]; 0: nobody.
+    pub told: u8,
+    /// 1: it asked a group what anyone may answer.
+    pub asks: u8,
 }
+
+/// [`Happened::told`]: who sent the packet.
+pub const SENDER: u8 = 1;
+/// [`Happened::told`]: both ends.
+pub const BOTH: u8 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,6 @@ const HEADER: u32 = 40;
 const HOP_BY_HOP: u8 = 0;
 const ROUTING: u8 = 43;
 const FRAGMENT: u8 = 44;
-const AUTHENTICATION: u8 = 51;
 const DESTINATION: u8 = 60;
 
 /// Extension headers that are walked; a longer chain is malformed. Linux sends at most five.
@@ -51,12 +50,10 @@ pub fn parse<S: PacketSource>(source: &S, packet: &mut Packet) -> Result<(), Rea
     walk(source, packet, header.u8::<6>())
 }
 
+/// The authentication header (RFC 4302) is no part of the chain: as in IPv4 it is the protocol that rules name, `ah`.
 #[inline(always)]
 const fn is_extension(next: u8) -> bool {
-    matches!(
-        next,
-        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION
-    )
+    matches!(next, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION)
 }
 
 /// Follows the chain. A walk that does not end within [`MAX_HEADERS`] is malformed, never "unknown".
@@ -86,7 +83,6 @@ fn walk<S: PacketSource>(source: &S, packet: &mut Packet, first: u8) -> Result<(
                     header.u8::<0>(),
                 )?;
             }
-            AUTHENTICATION => packet.l4 += (u32::from(header.u8::<1>()) + 2) * 4,
             _ => packet.l4 += (u32::from(header.u8::<1>()) + 1) * 8,
         }
         next = header.u8::<0>();

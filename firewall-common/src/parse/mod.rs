@@ -61,4 +61,6 @@ fn within(packet: &Packet, offset: u32, needed: u32) -> Result<(), Reason> {
 }
 
 #[cfg(test)]
+mod framed_tests;
+#[cfg(test)]
 mod tests;

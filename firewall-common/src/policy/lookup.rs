@@ -6,9 +6,14 @@
 //! number of rules. What changes with time, expiry and monitor mode, is in the rules and not in the trees: a
 //! rule that does not decide is passed over, and the search goes on.
 
+use core::hint::black_box;
+
 use crate::addr::Addr;
 use crate::config::{GENERATION_ADDRESSES, GENERATION_COUNTS, GENERATION_INTERFACES, Generation};
 use crate::flow::Tuple;
+use crate::policy::dynamic::{
+    CONDITION, Condition, EVERY, FOR_EVER, MAX_SETS, MemberKey, SET_LINES, lowest,
+};
 use crate::policy::line::{
     self, DESTINATION, Demands, EMPTY, Fields, LEAF, MAX_ENTRIES, MAX_TREES, ROOT_LINES, SERVICE,
     SET_BITS, SOURCE, SOURCE_PORT,
@@ -16,6 +21,7 @@ use crate::policy::line::{
 use crate::policy::rule::{Action, MONITOR, Rule};
 use crate::policy::walk::walk;
 use crate::tables::{Sought, Tables, Work};
+use crate::way_back;
 use crate::zone::{Course, INTERFACE_CLASSES, ZONES, ZoneId};
 
 /// A question to the policy.
@@ -40,8 +46,10 @@ pub struct Question {
     pub leaving: bool,
     /// The destination is a multicast or broadcast address.
     pub group: bool,
+    /// It has just arrived and belongs to nothing: its source is held against the way back there.
+    pub fresh: bool,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
 }
 
 /// The answer: the rule that decides, if one does.
@@ -50,14 +58,19 @@ pub struct Question {
 pub struct Answer {
     /// The rule; meaningful where [`Self::found`].
     pub rule: Rule,
+    /// Nanoseconds since boot when the first of the members of dynamic sets ends that were found on the way (see
+    /// [`crate::policy::dynamic::is_of_member`]); 0: never.
+    pub until: u64,
     /// A rule matched.
     pub found: bool,
     /// Zone of the sender.
     pub source_zone: ZoneId,
     /// Zone of the addressee.
     pub destination_zone: ZoneId,
+    /// Its source fails the check of its zone; the rules were not asked.
+    pub martian: bool,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
 }
 
 impl Answer {
@@ -94,6 +107,11 @@ pub fn lookup<T: Tables>(
     let (from, to) = zones(tables, slot, ask, search);
     search.answer.source_zone = from;
     search.answer.destination_zone = to;
+    let source = &ask.tuple.source;
+    if ask.fresh && way_back::fails(tables, head, from, source, ask.interface_in) {
+        search.answer.martian = true;
+        return;
+    }
     if head.flags & GENERATION_INTERFACES != 0 {
         search.interface = head.interface_records + head.interface_stride * kind(tables, slot, ask);
     }
@@ -101,9 +119,18 @@ pub fn lookup<T: Tables>(
     tables.repeat(STEPS, search);
 }
 
+/// The sooner of two times, of which 0 is never.
+#[inline(always)]
+pub(crate) const fn sooner(one: u64, other: u64) -> u64 {
+    let (one, other) = (one.wrapping_sub(1), other.wrapping_sub(1));
+    let first = if one < other { one } else { other };
+    first.wrapping_add(1)
+}
+
 /// Finds the records of what is known of both addresses. Where no zone and no set names any, the first
 /// record holds for all.
-#[inline(always)]
+// Not inlined, so that what it needs of the stack is beside what the steps of the search need.
+#[inline(never)]
 fn classes<T: Tables>(tables: T, head: &Generation, search: &mut Search) {
     let Some(first) = tables.address_line(search.addresses, 0) else {
         return;
@@ -114,7 +141,8 @@ fn classes<T: Tables>(tables: T, head: &Generation, search: &mut Search) {
     if head.flags & GENERATION_ADDRESSES == 0 {
         return;
     }
-    let root = first.word(u32::from(search.v6));
+    // Opaque to the compiler, which knows that a truth is no more than 1; the verifier does not.
+    let root = first.word(black_box(u32::from(search.v6)));
     let line = |index| tables.address_line(search.addresses, index);
     let source = walk(line, &search.fields, SOURCE, root);
     let destination = walk(line, &search.fields, DESTINATION, root);
@@ -216,12 +244,44 @@ pub struct Search {
     order: u32,
     packets: u32,
     bytes: u32,
+    /// First line of dynamic sets and their conditions.
+    dynamic: u32,
+    /// The set to be asked before the present entry can be judged: [`DESTINATION_END`] and its place, or
+    /// [`NONE`].
+    wanted: u32,
+    /// By end: dynamic sets that were asked, and of which its address is a member.
+    asked: [u32; 2],
+    members: [u32; 2],
+    probe: MemberKey,
     v6: bool,
     /// There are rules to be counted that only monitor.
     counts: bool,
     /// They are being counted: what decides is known.
     counting: bool,
     pad: u8,
+}
+
+/// Set in [`Search::wanted`]: it is the destination that is asked for.
+const DESTINATION_END: u32 = 0x100;
+/// No set is to be asked.
+const NONE: u32 = u32::MAX;
+
+/// What an entry says of a packet.
+enum Match {
+    /// It does not match.
+    No,
+    /// It does, and this is the place of its rule.
+    Yes(u32),
+    /// A set must be asked first.
+    Ask,
+}
+
+/// Does a condition hold?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    No,
+    Yes,
+    Ask,
 }
 
 impl Search {
@@ -236,6 +296,7 @@ impl Search {
         self.fields[SOURCE_PORT as usize] = u64::from(tuple.source_port);
         self.v6 = !destination.is_v4();
         self.answer.found = false;
+        self.answer.martian = false;
         self.order = u32::MAX;
         self.roots = [EMPTY; 8];
         self.count = 0;
@@ -250,6 +311,11 @@ impl Search {
         self.now = ask.now;
         self.packets = ask.packets;
         self.bytes = ask.bytes;
+        self.dynamic = head.dynamic;
+        self.wanted = NONE;
+        self.asked = [0; 2];
+        self.members = [0; 2];
+        self.answer.until = 0;
         self.counts = head.flags & GENERATION_COUNTS != 0 && ask.packets != 0;
         self.counting = false;
     }
@@ -258,13 +324,39 @@ impl Search {
     /// search of it.
     #[inline(always)]
     fn next_entry<T: Tables>(&mut self, tables: T) {
-        let entry = self.entry;
+        let found = self.matching(tables, self.entry);
+        if matches!(found, Match::Ask) {
+            return;
+        }
         self.entry += 1;
         self.left -= 1;
-        if let Some(rule) = self.matching(tables, entry)
+        if let Match::Yes(rule) = found
             && matches!(self.judge(tables, rule), Sought::Done)
         {
             self.left = 0;
+        }
+    }
+
+    /// Asks a dynamic set for an address, once for each packet.
+    #[inline(always)]
+    fn ask<T: Tables>(&mut self, tables: T) {
+        let (place, destination) = (self.wanted & 31, self.wanted & DESTINATION_END != 0);
+        self.wanted = NONE;
+        let first = if destination { DESTINATION } else { SOURCE };
+        let end = usize::from(destination);
+        self.asked[end & 1] |= 1 << place;
+        let Some(line) = tables.tree_line(self.trees, self.dynamic + (place >> 4)) else {
+            return;
+        };
+        let address = take(&self.fields, first);
+        self.probe.ask(line.word(place & 15), self.v6, &address);
+        let until = tables.member(&self.probe);
+        if until <= self.now {
+            return;
+        }
+        self.members[end & 1] |= 1 << place;
+        if until != FOR_EVER {
+            self.answer.until = sooner(self.answer.until, until);
         }
     }
 
@@ -302,32 +394,92 @@ impl Search {
 
     /// The place of an entry's rule, where the packet is all that the entry demands.
     #[inline(always)]
-    fn matching<T: Tables>(&self, tables: T, entry: u32) -> Option<u32> {
-        let (demands, rule) = if self.v6 {
+    fn matching<T: Tables>(&mut self, tables: T, entry: u32) -> Match {
+        let Some((demands, rule)) = self.within(tables, entry) else {
+            return Match::No;
+        };
+        match self.has(tables, demands) {
+            Holds::Yes => Match::Yes(rule),
+            Holds::No => Match::No,
+            Holds::Ask => Match::Ask,
+        }
+    }
+
+    /// What an entry demands, and the place of its rule, where the packet is within its ranges.
+    #[inline(always)]
+    fn within<T: Tables>(&self, tables: T, entry: u32) -> Option<(Demands, u32)> {
+        if self.v6 {
             let line = tables.tree_line(self.trees, entry)?;
-            line::within6(&line, &self.fields)?
+            line::within6(&line, &self.fields)
         } else {
             let line = tables.tree_line(self.trees, entry >> 1)?;
-            line::within4(&line.halves[(entry & 1) as usize], &self.fields)?
-        };
-        self.has(tables, demands).then_some(rule)
+            line::within4(&line.halves[(entry & 1) as usize], &self.fields)
+        }
     }
 
     #[inline(always)]
-    fn has<T: Tables>(&self, tables: T, demands: Demands) -> bool {
-        let address = |record: u32, bit: u16| {
-            bit == 0 || {
-                let line = tables.address_line(self.addresses, record + u32::from(bit >> 9));
-                line.is_some_and(|line| is_set(&line, bit))
-            }
-        };
+    fn has<T: Tables>(&mut self, tables: T, demands: Demands) -> Holds {
         let kind = demands.interface == 0 || {
             let record = self.interface + u32::from(demands.interface >> 9);
             let line = tables.tree_line(self.trees, record);
             line.is_some_and(|line| is_set(&line, demands.interface))
         };
-        kind && address(self.source, demands.source)
-            && address(self.destination, demands.destination)
+        if !kind {
+            return Holds::No;
+        }
+        match self.end(tables, 0, self.source, demands.source) {
+            Holds::Yes => self.end(tables, 1, self.destination, demands.destination),
+            other => other,
+        }
+    }
+
+    /// Is the address of one end what is demanded of it?
+    #[inline(always)]
+    fn end<T: Tables>(&mut self, tables: T, end: usize, record: u32, demand: u16) -> Holds {
+        if demand & CONDITION != 0 {
+            self.condition(tables, end, record, demand)
+        } else if self.in_class(tables, record, demand) {
+            Holds::Yes
+        } else {
+            Holds::No
+        }
+    }
+
+    /// Has the class of an address a bit? 0 is no demand.
+    #[inline(always)]
+    fn in_class<T: Tables>(&self, tables: T, record: u32, bit: u16) -> bool {
+        bit == 0 || {
+            let line = tables.address_line(self.addresses, record + u32::from(bit >> 9));
+            line.is_some_and(|line| is_set(&line, bit))
+        }
+    }
+
+    /// See [`crate::policy::dynamic`].
+    #[inline(always)]
+    fn condition<T: Tables>(&mut self, tables: T, end: usize, record: u32, demand: u16) -> Holds {
+        let number = u32::from(demand & !CONDITION);
+        let line = self.dynamic + SET_LINES + (number >> 2);
+        let Some(line) = tables.tree_line(self.trees, line) else {
+            return Holds::No;
+        };
+        let condition = Condition::at(&line, number);
+        let open = condition.open == EVERY || self.in_class(tables, record, condition.open);
+        if !open {
+            return Holds::No;
+        }
+        let held = condition.held == EVERY || self.in_class(tables, record, condition.held);
+        let named = if held { 0 } else { condition.named };
+        let missing = (named | condition.except) & !self.asked[end & 1];
+        if missing != 0 {
+            self.wanted = (end as u32) << 8 | lowest(missing);
+            return Holds::Ask;
+        }
+        let members = self.members[end & 1];
+        if members & condition.except == 0 && (held || members & named != 0) {
+            Holds::Yes
+        } else {
+            Holds::No
+        }
     }
 
     /// A rule that matches. One that has expired or only monitors does not decide; nor one behind what
@@ -365,6 +517,15 @@ fn put(fields: &mut Fields, first: u32, address: &Addr) {
     fields[first + 3] = address.lo & LOW;
 }
 
+#[inline(always)]
+fn take(fields: &Fields, first: u32) -> Addr {
+    let word = |place: u32| fields[(first + place) as usize & 15];
+    Addr {
+        hi: word(0) << 32 | word(1),
+        lo: word(2) << 32 | word(3),
+    }
+}
+
 /// The lower half of a word.
 const LOW: u64 = 0xffff_ffff;
 
@@ -378,6 +539,10 @@ const _: () = assert!(SET_BITS as usize == INTERFACE_CLASSES * 8);
 impl<T: Tables> Work<T> for Search {
     #[inline(always)]
     fn go(&mut self, tables: T) -> Sought {
+        if self.wanted != NONE {
+            self.ask(tables);
+            return Sought::Further;
+        }
         if self.left == 0 {
             return self.next_tree(tables);
         }
@@ -386,5 +551,6 @@ impl<T: Tables> Work<T> for Search {
     }
 }
 
-/// Steps of a search: every entry of every tree, and each tree once, twice over, and the end of each round.
-const STEPS: u32 = 2 * (MAX_TREES * (MAX_ENTRIES + 1) + 1);
+/// Steps of a search: every entry of every tree, and each tree once, twice over, and the end of each round; and an
+/// entry is looked at once more for each set that is asked for an end of the packet.
+const STEPS: u32 = 2 * (MAX_TREES * (MAX_ENTRIES + 1) + 1) + 2 * 2 * MAX_SETS;

@@ -31,6 +31,20 @@ pub const STATELESS: u8 = 1;
 pub const MONITOR: u8 = 2;
 /// Set in [`Rule::flags`]: a policy's `default`.
 pub const DEFAULT: u8 = 4;
+/// Set in [`Rule::flags`]: `on_change: keep`.
+pub const KEEP: u8 = 8;
+/// Set in [`Rule::flags`]: `on_change: reset`.
+pub const RESET: u8 = 16;
+
+/// What a rule's flags say of its sessions when something changes: [`crate::session::OnChange`] by number.
+#[inline(always)]
+#[must_use]
+pub const fn on_change(flags: u8) -> u8 {
+    flags >> 3 & 3
+}
+
+/// Set in [`Rule::flags`]: `replies: any`.
+pub const REPLIES: u8 = 64;
 
 /// A rule of the ordered list.
 #[repr(C)]
@@ -58,3 +72,4 @@ pub struct Rule {
 }
 
 const _: () = assert!(size_of::<Rule>() == 32);
+const _: () = assert!(on_change(KEEP) == 1 && on_change(RESET) == 2);

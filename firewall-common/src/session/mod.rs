@@ -96,6 +96,8 @@ pub const MONITORED: u8 = 8;
 pub const REPLIES_ARRIVE: u8 = 16;
 /// Set in [`Track::flags`]: it was ended by the policy, and is kept only to be recognised.
 pub const ENDED: u8 = 32;
+/// Set in [`Track::flags`]: no session, but the trace of a question to a group, by which answers pass (`answers`).
+pub const AWAITS: u8 = 64;
 
 /// Whose packet has moved a track on, and so whose window has changed.
 #[repr(u8)]
@@ -179,16 +181,43 @@ pub struct Entry {
     pub source_zone: u8,
     /// Zone of the responder.
     pub destination_zone: u8,
-    /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`] and [`QUIET`].
+    /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`], [`QUIET`] and [`WELCOMES`].
     pub opening: u8,
     /// [`room::MANAGED`] and the like: which counts it is in.
     pub counted: u8,
+    /// [`OnChange`] by number, of the rule that it was let in by.
+    pub on_change: u8,
     /// Zero.
-    pub pad: [u8; 2],
+    pub pad: u8,
     /// Counter of the rule whose `max_sessions` it counts for; 0: of none.
     pub held: u32,
     /// Zero.
     pub reserved: u32,
+}
+
+/// What a change does to a live session that it does not allow any more.
+#[repr(u8)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnChange {
+    /// It ends.
+    Recheck = 0,
+    /// It goes on.
+    Keep = 1,
+    /// It ends, and where it is TCP both ends are told.
+    Reset = 2,
+}
+
+impl OnChange {
+    /// From its number; what is unknown ends.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            1 => Self::Keep,
+            2 => Self::Reset,
+            _ => Self::Recheck,
+        }
+    }
 }
 
 /// What a session has come to in tables that were replaced after it had been copied.
@@ -218,6 +247,8 @@ pub const STANDS_IN: u8 = 4;
 pub const LOGGED: u8 = 32;
 /// Set in [`Entry::opening`]: its rule's `log` asks for one in so many, and this is none of those.
 pub const QUIET: u8 = 64;
+/// Set in [`Entry::opening`]: its rule says `replies: any`, and it was opened to a group.
+pub const WELCOMES: u8 = 128;
 
 const _: () = assert!(size_of::<Entry>() == 128 && size_of::<Track>() == 40);
 
@@ -278,11 +309,32 @@ impl Entry {
         self.track.flags & ENDED != 0
     }
 
+    /// Is it the trace of a question to a group? Then it is no session.
+    #[inline(always)]
+    #[must_use]
+    pub const fn awaits(&self) -> bool {
+        self.track.flags & AWAITS != 0
+    }
+
+    /// May anyone answer what its opener asks of a group?
+    #[inline(always)]
+    #[must_use]
+    pub const fn welcomes(&self) -> bool {
+        self.opening & WELCOMES != 0
+    }
+
+    /// What a change does to it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn on_change(&self) -> OnChange {
+        OnChange::from_number(self.on_change)
+    }
+
     /// Is it a conversation of its own: neither a stand-in nor a trace?
     #[inline(always)]
     #[must_use]
     pub const fn is_conversation(&self) -> bool {
-        !self.stands_in() && !self.is_ended()
+        !self.stands_in() && !self.is_ended() && !self.awaits()
     }
 
     /// Are packets of a side seen under these addresses when they arrive? Else they are when they leave.
@@ -429,6 +481,21 @@ pub enum Step {
     Reopens = 3,
     /// It is outside the window, and changes nothing.
     Outside = 4,
+}
+
+impl Step {
+    /// From its number; what is unknown changes nothing, and does not pass.
+    #[inline(always)]
+    #[must_use]
+    pub const fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Live,
+            1 => Self::Idle,
+            2 => Self::Foreign,
+            3 => Self::Reopens,
+            _ => Self::Outside,
+        }
+    }
 }
 
 /// The track that an opening packet begins.

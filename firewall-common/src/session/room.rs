@@ -30,7 +30,7 @@ pub const HELD_BY_SOURCE: u8 = 8;
 pub const GRACE: u64 = 1_000_000_000;
 
 /// Places of the ring that a newcomer looks at: the next ones may have become free since.
-pub const TRIES: u32 = 2;
+pub const TRIES: u32 = 4;
 
 /// Openings that may be past the question for room while the last place is taken: one for each CPU.
 const UNDER_WAY: u32 = 256;
@@ -144,18 +144,29 @@ pub const fn opener<'k>(key: &'k FlowKey, entry: &Entry) -> &'k Addr {
     }
 }
 
-/// Where a session counts for its rule's `max_sessions`; `None` where it does not.
+/// Where a session counts for its rule's `max_sessions`; `None` where it does not. What is left of one that the policy
+/// has ended counts no more.
 #[inline(always)]
 #[must_use]
 pub const fn held_at(key: &FlowKey, entry: &Entry) -> Option<LimitKey> {
-    let per = match entry.counted & (HELD_BY_RULE | HELD_BY_SOURCE) {
+    if entry.is_ended() {
+        return None;
+    }
+    held_by(opener(key, entry), entry.counted, entry.held)
+}
+
+/// The same of a session that this source has opened; `counted` is its [`Entry::counted`], `held` its [`Entry::held`].
+#[inline(always)]
+#[must_use]
+pub const fn held_by(source: &Addr, counted: u8, held: u32) -> Option<LimitKey> {
+    let per = match counted & (HELD_BY_RULE | HELD_BY_SOURCE) {
         0 => return None,
         HELD_BY_RULE => Per::RULE,
         _ => Per::SOURCE,
     };
     Some(LimitKey {
-        source: per.of(opener(key, entry)),
-        rule: entry.held,
+        source: per.of(source),
+        rule: held,
         pad: 0,
     })
 }

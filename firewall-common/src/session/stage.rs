@@ -2,14 +2,17 @@
 
 use crate::addr::Addr;
 use crate::config::Generation;
+use crate::event::{BOTH, Happened, SENDER};
 use crate::flow::{FlowKey, Hook, Side};
 use crate::judge;
-use crate::packet::protocol;
+use crate::packet::{Packet, Role, protocol};
 use crate::pipeline::{At, Scratch, monitors};
 use crate::policy::lookup::{Answer, lookup};
 use crate::reason::Reason;
 use crate::session::end::Cause;
-use crate::session::{self, ENDED, Entry, MONITORED, Moved, REPLIES_ARRIVE, Step};
+use crate::session::{
+    self, ENDED, Entry, MONITORED, Moved, OnChange, REPLIES_ARRIVE, State, Step, Track,
+};
 use crate::tables::{Put, Table, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
@@ -32,6 +35,7 @@ pub(crate) fn sessions<T: Tables>(
         onward,
         ended,
         happened,
+        step,
         ..
     } = scratch;
     packet.session_tuple(tuple);
@@ -46,6 +50,10 @@ pub(crate) fn sessions<T: Tables>(
     }
     let from_opener = entry.is_opener(side);
     if entry.is_ended() {
+        if is_told(key, entry) && !matches!(packet.role, Role::Opens) {
+            happened.told = SENDER;
+            return Some(in_session(Reason::Revoked, entry));
+        }
         return recognised(tables, at, handle, entry, *onward);
     }
     if *onward && entry.seen_on_arrival(from_opener) {
@@ -54,7 +62,8 @@ pub(crate) fn sessions<T: Tables>(
     if matches!(at.hook, Hook::Ingress) && !from_opener {
         entry.track.flags |= REPLIES_ARRIVE;
     }
-    match session::step(&mut entry.track, from_opener, packet) {
+    follow(&mut entry.track, from_opener, packet, step);
+    match Step::from_number(*step) {
         Step::Foreign | Step::Reopens => return None,
         // What leaves under new addresses was judged by its numbers where it came in.
         Step::Outside if *onward && entry.stands_in() => (),
@@ -84,24 +93,44 @@ pub(crate) fn sessions<T: Tables>(
         }
         // In monitor mode the session goes on, so that it can be judged again.
         if !matches!(reason, Reason::Session | Reason::Adopted) && !monitors(head) {
-            if tables.close(key, entry) {
-                *ended = *entry;
-                happened.closed = Cause::of_refusal(reason) as u8;
-                leave_a_trace(tables, key, entry);
-            }
+            end(tables, key, entry, ended, happened, reason, at.now);
             return Some(in_session(reason, entry));
         }
     }
-    if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
-        if matches!(verified(tables, at, key, from_opener, entry), Put::Full) {
-            reason = Reason::SessionTableFull;
-        }
-    } else {
-        let moved = Moved::by(from_opener);
-        tables.write(handle, &entry.track, moved, entry.last_seen);
-        tables.account(handle, !from_opener, at.packets, at.bytes);
+    if !written(tables, at, key, (handle, table), from_opener, entry) {
+        reason = Reason::SessionTableFull;
     }
-    Some(in_session(reason, entry))
+    let decision = in_session(reason, entry);
+    happened.asks = u8::from(entry.welcomes() && from_opener && decision.passes());
+    Some(decision)
+}
+
+/// Moves a session on, and says in `step` what came of it.
+// Not inlined, and its answer in working memory: so the verifier forgets on which of many ways it came about, and
+// looks at what follows once.
+#[inline(never)]
+fn follow(track: &mut Track, from_opener: bool, packet: &Packet, step: &mut u8) {
+    *step = session::step(track, from_opener, packet) as u8;
+}
+
+/// Writes down what the packet has changed; `false` where it completes a handshake and there is no room for the
+/// session.
+#[inline(always)]
+fn written<T: Tables>(
+    tables: T,
+    at: &At,
+    key: &FlowKey,
+    (handle, table): (T::Handle, Table),
+    from_opener: bool,
+    entry: &mut Entry,
+) -> bool {
+    if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
+        return !matches!(verified(tables, at, key, from_opener, entry), Put::Full);
+    }
+    let moved = Moved::by(from_opener);
+    tables.write(handle, &entry.track, moved, entry.last_seen);
+    tables.account(handle, !from_opener, at.packets, at.bytes);
+    true
 }
 
 /// Where the opener's packets of an adopted session really come or go: routing may be asymmetric, and the agent
@@ -124,20 +153,56 @@ const fn stale(head: &Generation, entry: &Entry, now: u64) -> bool {
     judged && (changed || (entry.permit.expires != 0 && now >= entry.permit.expires))
 }
 
+/// The policy ends a session.
+#[inline(always)]
+fn end<T: Tables>(
+    tables: T,
+    key: &FlowKey,
+    entry: &mut Entry,
+    ended: &mut Entry,
+    happened: &mut Happened,
+    reason: Reason,
+    now: u64,
+) {
+    if tables.close(key, entry) {
+        *ended = *entry;
+        happened.closed = Cause::of_refusal(reason) as u8;
+        leave_a_trace(tables, key, entry, now);
+    }
+    if is_told(key, entry) {
+        happened.told = BOTH;
+    }
+}
+
 /// What is left of a session that the policy has ended.
 ///
 /// Where any packet may open, one of the responder would open the next, if it comes translated and its
 /// stand-in still lives: nothing else tells it from an opening (see [`crate::onward`]). So such a session
 /// stays to be recognised, for as long as it would have lived in silence. It is no session any more. If
 /// another CPU has opened the next one in this instant, it is lost, and its next packet opens it anew.
+///
+/// A TCP session whose ends are to be told stays for as long as one that is closed: whoever sends a segment of
+/// it meanwhile is answered with a reset. So a reset that came with another sequence number than expected, and is
+/// questioned (RFC 5961 section 3.2), is followed by the right one. And while conversations are taken up from their
+/// middle, any TCP session stays: what its responder sends would leave in this host's own name, like a masqueraded
+/// conversation that is to be taken up.
 #[inline(always)]
-fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry) {
-    if key.protocol == protocol::TCP {
+fn leave_a_trace<T: Tables>(tables: T, key: &FlowKey, entry: &mut Entry, now: u64) {
+    if is_told(key, entry) {
+        entry.track.state = State::Close as u8;
+        entry.last_seen = now;
+    } else if key.protocol == protocol::TCP && now >= tables.strays().midstream_until {
         return;
     }
     entry.track.flags |= ENDED;
     // Where the table is full there is no trace; what would pass by that is refused for want of room.
     let _put = tables.promote(key, entry);
+}
+
+/// Are the ends of this session told that it has ended?
+#[inline(always)]
+const fn is_told(key: &FlowKey, entry: &Entry) -> bool {
+    matches!(entry.on_change(), OnChange::Reset) && key.protocol == protocol::TCP
 }
 
 /// A packet of a session that the policy has ended. On its way onward it belongs to nothing; elsewhere
@@ -167,13 +232,19 @@ fn anew<T: Tables>(
     answer: &Answer,
     entry: &mut Entry,
 ) -> Reason {
-    match judge::again(head, answer, entry, now) {
-        Ok(permit) => {
-            entry.permit = permit;
-            tables.permit(handle, &permit);
+    let judged = judge::again(head, answer, entry, now);
+    let kept = matches!(entry.on_change(), OnChange::Keep);
+    if kept && judged.is_err() {
+        // Not asked again before the next change.
+        entry.permit.epoch = head.epoch;
+        entry.permit.expires = 0;
+    }
+    match judged {
+        Err(refusal) if !kept => refusal,
+        _ => {
+            tables.permit(handle, entry);
             Reason::Session
         }
-        Err(refusal) => refusal,
     }
 }
 
@@ -205,6 +276,7 @@ fn crosses<T: Tables>(tables: T, at: &At, entry: &Entry, side: Side, source: &Ad
     let from_opener = entry.is_opener(side);
     match entry.course() {
         _ if entry.group() && !from_opener => false,
+        _ if entry.awaits() => false,
         // Its opener leaves here, and its responder arrives.
         _ if entry.stands_in() => from_opener != ingress,
         Course::Inbound => from_opener == ingress,

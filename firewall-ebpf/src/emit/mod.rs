@@ -13,7 +13,7 @@ use firewall_common::flow::Hook;
 use firewall_common::limit::{Rate, take};
 use firewall_common::packet::Packet;
 use firewall_common::parse::eth;
-use firewall_common::reply::{self, LENGTHS, RESET_V4, Reply};
+use firewall_common::reply::{self, LENGTHS, RESET_V4, Reply, Toward};
 use firewall_common::source::PacketSource;
 
 use crate::maps::{ANSWER_LIMIT, ANSWERS, REPLIES};
@@ -35,10 +35,12 @@ struct Built {
 
 /// Builds the answer to a refused packet; `None` where the answer is silence.
 #[inline(always)]
-fn build<S: PacketSource>(source: &S, hook: Hook, packet: &Packet, now: u64) -> Option<Built> {
-    if !packet.cookie && !within_limits(&packet.tuple.source, now) {
-        return None;
-    }
+fn build<S: PacketSource>(
+    source: &S,
+    hook: Hook,
+    packet: &Packet,
+    toward: Toward,
+) -> Option<Built> {
     // SAFETY: this CPU's value of that type; nobody else on this CPU uses the hook's place meanwhile.
     let reply = unsafe { &mut *REPLIES.get_ptr_mut(hook as u32)? };
     let skipped = if source.bare().is_some() {
@@ -46,7 +48,7 @@ fn build<S: PacketSource>(source: &S, hook: Hook, packet: &Packet, now: u64) -> 
     } else {
         0
     };
-    let length = reply::build(source, packet, reply)? - skipped;
+    let length = reply::build(source, packet, toward, reply)? - skipped;
     Some(Built {
         reply,
         length,

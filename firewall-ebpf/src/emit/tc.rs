@@ -7,13 +7,17 @@ use aya_ebpf::helpers::generated as h;
 use firewall_common::config::AT_XDP_GENERIC;
 use firewall_common::flow::Hook;
 use firewall_common::packet::Packet;
+use firewall_common::reply::{self, Toward};
 use firewall_common::source::PacketSource;
 
-use super::build;
+use super::{Built, build, within_limits};
 use crate::hook::tc::DROP;
 use crate::maps::{GUARDED, SETTINGS};
 use crate::source::Context as _;
 use crate::source::tc::Buffer;
+
+/// In place of the time: the answer to the one packet that ends a session, of which there are no more than sessions.
+pub(crate) const UNLIMITED: u64 = 0;
 
 /// Turns a refused packet into its answer and sends it back where it came from; the program's return
 /// value.
@@ -34,22 +38,51 @@ pub(crate) fn answer<S: PacketSource>(
     packet: &Packet,
     now: u64,
 ) -> i32 {
-    send(source, buffer, hook, packet, now).unwrap_or(DROP)
+    if now != UNLIMITED && !packet.cookie && !within_limits(&packet.tuple.source, now) {
+        return DROP;
+    }
+    send(source, buffer, hook, packet).unwrap_or(DROP)
 }
 
-#[inline(always)]
-fn send<S: PacketSource>(
+/// Turns the last packet of a session that the policy has ended into a reset for its receiver, which goes on to
+/// where it was going. The packet is left to be answered.
+// Not inlined, and apart from the answer, for the kernel's stack.
+#[inline(never)]
+pub(crate) fn tell_receiver<S: PacketSource>(
     source: S,
     buffer: Buffer,
     hook: Hook,
-    packet: &Packet,
-    now: u64,
-) -> Option<i32> {
+    packet: &mut Packet,
+) -> bool {
+    if !reply::turn(packet) {
+        return false;
+    }
+    let told = onward(&source, buffer, hook, packet).is_some();
+    reply::turn(packet);
+    told
+}
+
+/// A copy of it goes its way, past the hook of either direction, which knows it by its mark.
+#[inline(always)]
+fn onward<S: PacketSource>(source: &S, buffer: Buffer, hook: Hook, packet: &Packet) -> Option<()> {
     let mark = SETTINGS.get(0)?.mark;
     if mark == 0 {
         return None;
     }
-    let built = build(&source, hook, packet, now)?;
+    let built = build(source, hook, packet, Toward::Receiver)?;
+    write(buffer, built)?;
+    buffer.set_mark(mark);
+    let flags = match hook {
+        Hook::Ingress => BPF_F_INGRESS.into(),
+        Hook::Egress => 0,
+    };
+    // SAFETY: the context is valid; nothing points into the packet's bytes.
+    (unsafe { h::bpf_clone_redirect(buffer.0, buffer.interface(), flags) } == 0).then_some(())
+}
+
+/// Makes the buffer what was built.
+#[inline(always)]
+fn write(buffer: Buffer, built: Built) -> Option<()> {
     // SAFETY: the context is valid; nothing points into the packet's bytes.
     if unsafe { h::bpf_skb_change_tail(buffer.0, built.length, 0) } != 0 {
         return None;
@@ -57,9 +90,17 @@ fn send<S: PacketSource>(
     let (from, length) = built.bytes()?;
     let flags = BPF_F_INVALIDATE_HASH.into();
     // SAFETY: so many bytes are there.
-    if unsafe { h::bpf_skb_store_bytes(buffer.0, 0, from, length, flags) } != 0 {
+    (unsafe { h::bpf_skb_store_bytes(buffer.0, 0, from, length, flags) } == 0).then_some(())
+}
+
+#[inline(always)]
+fn send<S: PacketSource>(source: S, buffer: Buffer, hook: Hook, packet: &Packet) -> Option<i32> {
+    let mark = SETTINGS.get(0)?.mark;
+    if mark == 0 {
         return None;
     }
+    let built = build(&source, hook, packet, Toward::Sender)?;
+    write(buffer, built)?;
     if matches!(hook, Hook::Egress) && !sign(buffer) {
         return None;
     }

@@ -4,9 +4,10 @@ use aya_ebpf::bindings::xdp_action::{XDP_DROP, XDP_TX};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::flow::Hook;
 use firewall_common::packet::Packet;
+use firewall_common::reply::Toward;
 use firewall_common::source::PacketSource as _;
 
-use super::build;
+use super::{build, within_limits};
 use crate::source::xdp::Frame;
 
 /// Turns a refused packet into its answer and sends it out by the interface that it came in by; the
@@ -24,7 +25,10 @@ pub(crate) fn answer(frame: Frame, packet: &Packet, now: u64) -> u32 {
 
 #[inline(always)]
 fn send(frame: Frame, packet: &Packet, now: u64) -> Option<u32> {
-    let built = build(&frame, Hook::Ingress, packet, now)?;
+    if !packet.cookie && !within_limits(&packet.tuple.source, now) {
+        return None;
+    }
+    let built = build(&frame, Hook::Ingress, packet, Toward::Sender)?;
     if !resize(frame, built.length as i32 - frame.length() as i32) {
         return None;
     }

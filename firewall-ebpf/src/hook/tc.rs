@@ -4,10 +4,11 @@ use aya_ebpf::EbpfContext as _;
 use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::error;
+use firewall_common::event::BOTH;
 use firewall_common::flow::Hook;
 
 use super::{judge, room};
-use crate::emit::tc::answer;
+use crate::emit::tc::{UNLIMITED, answer, tell_receiver};
 use crate::maps::SETTINGS;
 use crate::source::Context;
 use crate::source::tc::{Bare, Buffer};
@@ -71,7 +72,10 @@ fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
         return DROP;
     };
     let decision = judge::<_, false>(packet, hook, room);
-    // A SYN that passes may be answered, too: with a cookie.
+    if decision.answer && room.scratch.happened.told == BOTH {
+        tell_receiver(packet, buffer, hook, &mut room.scratch.packet);
+        return answer(packet, buffer, hook, &room.scratch.packet, UNLIMITED);
+    }
     if decision.answer {
         return answer(packet, buffer, hook, &room.scratch.packet, room.at.now);
     }

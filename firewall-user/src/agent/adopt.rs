@@ -15,7 +15,7 @@ use firewall_common::zone::Course;
 
 use super::clock::boot_now;
 use super::config::Stray;
-use super::net::{Link, Socket, Standing, guard};
+use super::net::{Link, Published, Socket, Standing, guard};
 use super::plane::Live;
 use super::state::Agent;
 use crate::api::types::ApplyReply;
@@ -52,7 +52,14 @@ impl Agent {
 
     /// Connections of this host, as the kernel has them now.
     pub(super) fn all_living(&self) -> anyhow::Result<Vec<Living>> {
-        Ok(directed(&(self.sockets)()?, ephemeral()))
+        let mut all = directed(&(self.sockets)()?, ephemeral());
+        // Where nothing is translated there is nobody to ask, and who cannot be asked is no reason to adopt none.
+        let published = (self.published)().unwrap_or_else(|error| {
+            tracing::debug!("connection tracking does not tell of published ports: {error}");
+            Vec::new()
+        });
+        all.extend(published.iter().map(Living::of_published));
+        Ok(all)
     }
 
     /// The interfaces that are guarded, or that an apply would guard.
@@ -146,6 +153,16 @@ impl Agent {
 }
 
 impl Living {
+    fn of_published(one: &Published) -> Self {
+        let [interface, _] = one.interfaces;
+        Self {
+            socket: one.socket,
+            inbound: true,
+            interface,
+            listener: None,
+        }
+    }
+
     /// The session that it is to be.
     pub(crate) fn session(&self, now: u64) -> Live {
         let opener = self.opener();
@@ -326,6 +343,22 @@ mod tests {
         let living = directed(&found, EPHEMERAL);
         let inbound: Vec<bool> = living.iter().map(|one| one.inbound).collect();
         assert_eq!(inbound, [true, true, false, true, false, false]);
+    }
+
+    #[test]
+    fn a_connection_to_a_published_port_is_one_of_the_host() {
+        let (socket, _) = socket(
+            "203.0.113.1:40000",
+            "203.0.113.9:50000",
+            Standing::Established,
+        );
+        let one = Living::of_published(&Published {
+            socket,
+            behind: "172.17.0.2:80".parse().unwrap(),
+            interfaces: [Some(2), Some(3)],
+        });
+        let live = one.session(5);
+        assert_eq!(live.entry.course(), Course::Inbound);
     }
 
     #[test]

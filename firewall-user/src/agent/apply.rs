@@ -195,6 +195,9 @@ impl Agent {
         within: Option<Duration>,
     ) -> anyhow::Result<()> {
         let names = self.interface_names();
+        self.plane()?;
+        // Members are there before anything is judged by them.
+        self.begin_sets();
         let applied = if self.plane()?.in_force()?.is_some() {
             self.plane()?.apply(compiled, identity, &names, within)
         } else {

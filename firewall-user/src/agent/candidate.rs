@@ -99,11 +99,20 @@ pub fn failed(report: &ProofReport, checked: &Checked) -> Problem {
 /// The same faults, with the lines of the policy's files that they are about.
 #[must_use]
 pub fn lines_of(found: Vec<Diagnostic>, checked: &Checked) -> Vec<Diagnostic> {
-    let files = || checked.policy.files.iter().zip(&checked.sources);
+    if found.is_empty() {
+        return found;
+    }
+    let texts: Vec<_> = checked
+        .sources
+        .iter()
+        .map(|(_, bytes)| String::from_utf8_lossy(bytes))
+        .collect();
+    let lines: Vec<Vec<&str>> = texts.iter().map(|text| text.lines().collect()).collect();
     let placed = |fault: Diagnostic| {
         let named = |name: &Path| fault.file.as_deref() == Some(&*name.to_string_lossy());
-        match files().find(|(name, _)| named(name)) {
-            Some((_, (_, bytes))) => fault.line_of(&String::from_utf8_lossy(bytes)),
+        let mut files = checked.policy.files.iter().zip(&lines);
+        match files.find(|(name, _)| named(name)) {
+            Some((_, lines)) => fault.line_of(lines),
             None => fault,
         }
     };

@@ -243,9 +243,15 @@ impl AgentConfig {
 
     /// Reads an agent file, or takes the defaults where there is none.
     pub fn read_if_present(path: &Path) -> Result<Self, Refusal> {
+        Self::read_bytes(path, Self::bytes_if_present(path)?)
+    }
+
+    /// The bytes of an agent file; none where there is none.
+    pub fn bytes_if_present(path: &Path) -> Result<Vec<u8>, Refusal> {
+        use crate::policy::source::{MAX_BYTES, read_regular};
         match std::fs::symlink_metadata(path) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::default()),
-            _ => Self::read(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Vec::new()),
+            _ => Ok(read_regular(path, MAX_BYTES)?),
         }
     }
 

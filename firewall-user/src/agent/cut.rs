@@ -1,10 +1,12 @@
 //! Live sessions that a policy about to come would not allow, and connections that it would not adopt.
 
+use std::sync::Arc;
+
 use firewall_common::config::GENERATION_MONITOR;
 use firewall_common::flow::Tuple;
 use firewall_common::judge;
 use firewall_common::policy::lookup::{Question, Search, lookup};
-use firewall_common::session::{Entry, State, opener_tuple};
+use firewall_common::session::{Entry, OnChange, State, opener_tuple};
 use firewall_common::tables::Tables as _;
 
 use super::clock::boot_now;
@@ -15,6 +17,7 @@ use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::Compiled;
 use crate::policy::services::protocol_word;
 use crate::sessions::{address, direction};
+use crate::sets::Members;
 
 /// Shown one by one; the rest is a number.
 const SHOWN: usize = 1000;
@@ -37,7 +40,7 @@ impl Agent {
         }
         let names = self.interface_names();
         let sessions = self.sessions_to_judge();
-        refused(compiled, &names, &sessions, boot_now())
+        refused(compiled, self.members(), &names, &sessions, boot_now())
     }
 
     fn sessions_to_judge(&self) -> Vec<Live> {
@@ -52,12 +55,19 @@ impl Agent {
     }
 }
 
-fn refused(compiled: &Compiled, names: &[(u32, String)], sessions: &[Live], now: u64) -> Cut {
+fn refused(
+    compiled: &Compiled,
+    members: Arc<Members>,
+    names: &[(u32, String)],
+    sessions: &[Live],
+    now: u64,
+) -> Cut {
     let mut cut = Cut::default();
     if sessions.is_empty() {
         return cut;
     }
     let mut tables = MemoryTables::with(compiled);
+    tables.members = members;
     for (index, name) in names {
         tables.name_interface(*index, name);
     }
@@ -89,7 +99,10 @@ fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) ->
     let mut search = Search::default();
     lookup(tables, tables.active(), head, &question, &mut search);
     let answer = &search.answer;
-    judge::again(head, answer, entry, now).err()?;
+    judge::again(head, answer, &mut { *entry }, now).err()?;
+    if matches!(entry.on_change(), OnChange::Keep) {
+        return None;
+    }
     let rule = answer.rule().map(|rule| rule.counter);
     let listed = compiled.listing.iter();
     let rule = listed

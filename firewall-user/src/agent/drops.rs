@@ -1,15 +1,35 @@
 //! What the agent says of records: the drops, the handshakes that do not complete.
 
+use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::clock;
 use super::state::Agent;
-use crate::api::types::OneSidedRow;
-use crate::detect::OneSided;
+use crate::api::types::{Group, OneSidedRow};
+use crate::detect::{Cause, OneSided, Way};
 use crate::events::Seen;
 use crate::events::drops::{Drops, group};
 use crate::events::hub::wall;
 use crate::sessions::address;
+
+/// Nanoseconds for which a handshake without a packet counts as going on: Linux tries again within this time.
+const CURRENT: u64 = 20_000_000_000;
+
+/// Its like: one network of peers at one port. A scan has many ports, and a flood many networks.
+fn group_of(one: &OneSided) -> Group {
+    let peer = match one.way {
+        Way::Inbound => address(one.tuple.source),
+        Way::Outbound => address(one.tuple.destination),
+    };
+    let length = if peer.is_ipv4() { 24 } else { 64 };
+    let network = IpNet::new(peer, length).map(|net| net.trunc().to_string());
+    Group {
+        direction: one.way.word().to_owned(),
+        cause: one.cause.word().to_owned(),
+        network: network.ok().filter(|_| one.cause != Cause::SynFlood),
+        port: (one.cause != Cause::Scan).then_some(one.tuple.destination_port),
+    }
+}
 
 impl Agent {
     /// `GET /v1/drops`.
@@ -46,7 +66,9 @@ impl Agent {
             },
             first: wall(&clock, one.first),
             last: wall(&clock, one.last),
-            advice: one.cause.advice().to_owned(),
+            advice: one.advice.unwrap_or(one.cause.advice()).to_owned(),
+            current: clock.boot.saturating_sub(one.last) < CURRENT,
+            group: group_of(&one),
             evidence: one.evidence,
         };
         let all = self.eyes.hub.one_sided().into_iter().map(row);

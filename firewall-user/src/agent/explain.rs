@@ -37,6 +37,7 @@ impl Agent {
         self.as_here(&mut chosen)?;
         let plan = &current.compiled.interfaces;
         let came = self.crossed(spec.interface.as_deref(), &chosen.name_in, plan)?;
+        let came = self.come_by(came, policy, &spec, &mut chosen);
         let leaves = self.crossed(spec.interface.as_deref(), &chosen.name_out, plan)?;
         let (hook, interface, came_by) = match (chosen.course, chosen.leaving) {
             (Course::Outbound, _) => (Hook::Egress, leaves, 0),

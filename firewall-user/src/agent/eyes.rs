@@ -18,10 +18,10 @@ use super::clock;
 use super::plane::Live;
 use super::state::Agent;
 use crate::dataplane::{Session, Swept};
-use crate::detect::Listeners;
 use crate::events::Hub;
 use crate::events::file::Sink;
 use crate::events::reader::Reader;
+use crate::events::watcher::Watcher;
 
 /// The agent's eyes.
 #[derive(Debug, Default)]
@@ -30,6 +30,8 @@ pub struct Eyes {
     pub hub: Arc<Hub>,
     /// Reads the ring of the tables that are open.
     reader: Option<Reader>,
+    /// Listens to the kernel's own word on what it drops.
+    watcher: Option<Watcher>,
     /// Buckets of records of ended sessions: by themselves, and by a rule's `log`.
     paid_until: [u64; 2],
     /// Records left out since the last.
@@ -52,6 +54,7 @@ impl Agent {
         };
         self.eyes.reader = reader;
         self.note("records", failure);
+        self.watch_kernel();
         self.tell_names();
         self.tell_file();
     }
@@ -59,6 +62,20 @@ impl Agent {
     /// The tables go: nobody reads them any more.
     pub(super) fn close_eyes(&mut self) {
         self.eyes.reader = None;
+        self.eyes.watcher = None;
+    }
+
+    /// Listens to what the kernel drops of handshakes. Where it cannot, causes are named by less: that is said in
+    /// the log, and is no fault of this host's.
+    fn watch_kernel(&mut self) {
+        self.eyes.watcher = None;
+        let plan = self.plane.as_ref().and_then(|plane| plane.watch());
+        let hub = Arc::clone(&self.eyes.hub);
+        let started = plan.map(|plan| Watcher::start(plan, hub)).transpose();
+        if let Err(error) = &started {
+            self.eyes.hub.set_blind(Some(error.to_string()));
+        }
+        self.eyes.watcher = started.ok().flatten();
     }
 
     /// Names for records, after a change of policy or interfaces.
@@ -83,22 +100,30 @@ impl Agent {
 
     /// Tells of the sessions that a sweep has ended, and looks at those that are half open.
     pub(super) fn look_at(&mut self, swept: &Swept) {
+        self.tell_ended(&swept.ended, |session| Cause::of_silent(&session.entry));
+        let half_open: Vec<Live> = swept.half_open.iter().map(live).collect();
+        let completed: Vec<Live> = swept.completed.iter().map(live).collect();
+        let mut here = self.here();
+        self.eyes.hub.look(&half_open, &completed, &mut here);
+    }
+
+    /// Makes records of sessions that the agent has ended; what is left out is counted.
+    pub(super) fn tell_ended(&mut self, ended: &[Session], cause: fn(&Session) -> Cause) {
         let now = clock::boot_now();
         let mut counts: BTreeMap<u32, u64> = BTreeMap::new();
         let mut told = Vec::new();
-        for session in &swept.ended {
+        // Stand-ins are nobody's conversations: they go without a word.
+        for session in ended.iter().filter(|s| s.entry.is_conversation()) {
             let place = self.eyes.admit(session, now);
             *counts.entry(place).or_default() += 1;
             if place == AGENT_RECORDED {
                 let suppressed = std::mem::take(&mut self.eyes.suppressed);
-                told.push(end_of(session, now, suppressed));
+                told.push(end_of(session, cause(session), now, suppressed));
             } else {
                 self.eyes.suppressed += 1;
             }
         }
         self.eyes.hub.tell(&told);
-        let half_open: Vec<Live> = swept.half_open.iter().map(live).collect();
-        self.eyes.hub.look(&half_open, Listeners::now);
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
@@ -126,8 +151,7 @@ impl Eyes {
     }
 }
 
-fn end_of(session: &Session, now: u64, suppressed: u64) -> Event {
-    let cause = Cause::of_silent(&session.entry);
+fn end_of(session: &Session, cause: Cause, now: u64, suppressed: u64) -> Event {
     let leaving = session.entry.leaving();
     let record = OfSession {
         header: Header {

@@ -7,16 +7,22 @@ use std::time::Duration;
 use anyhow::bail;
 use firewall_common::config::{GENERATION_MONITOR, RuleCount};
 use firewall_common::flow::FlowKey;
+use firewall_common::policy::dynamic::MemberKey;
+use firewall_common::session::end::Cause;
 use firewall_common::verdict::Decision;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Stray};
-use super::net::{Link, Local};
+use super::net::{Feasible, Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
-use crate::dataplane::{EventCounts, Ingress, LimitUse, Neighbour, Ring, SessionCounts, Swept};
+use crate::dataplane::{
+    EventCounts, Ingress, LimitUse, Neighbour, Ring, Session, SessionCounts, Swept,
+};
 use crate::policy::compiled::{Compiled, InterfacePlan};
+use crate::sets::members::key_of;
+use crate::sets::{Change, Prefix};
 
 /// What would be pinned.
 #[derive(Debug, Default)]
@@ -28,7 +34,11 @@ pub(crate) struct Pins {
     pub(crate) names: Vec<(u32, String)>,
     pub(crate) attached: Vec<Attached>,
     pub(crate) locals: Vec<Local>,
+    pub(crate) ways: Option<(Feasible, bool)>,
     pub(crate) sessions: Vec<Live>,
+    pub(crate) members: BTreeMap<(u32, Prefix), u64>,
+    pub(crate) members_filled: bool,
+    pub(crate) judged_anew: u32,
     pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) applies: u32,
     pub(crate) full: bool,
@@ -198,6 +208,52 @@ impl Plane for Fake {
         Ok(Swept::default())
     }
 
+    fn end(&mut self, keys: &[FlowKey], _cause: Cause) -> anyhow::Result<Vec<Session>> {
+        let mut pins = self.pins();
+        let all = std::mem::take(&mut pins.sessions);
+        let (gone, left) = all.into_iter().partition(|live| keys.contains(&live.key));
+        pins.sessions = left;
+        let gone: Vec<Live> = gone;
+        let ended = gone.iter().map(|live| Session {
+            key: live.key,
+            entry: live.entry,
+            table: live.table,
+        });
+        Ok(ended.collect())
+    }
+
+    fn change_members(&mut self, set: u32, changes: &[Change]) -> anyhow::Result<()> {
+        let mut pins = self.pins();
+        if pins.full {
+            bail!("no room");
+        }
+        for change in changes {
+            let key = (set, change.prefix);
+            match change.until {
+                Some(until) => pins.members.insert(key, until),
+                None => pins.members.remove(&key),
+            };
+        }
+        Ok(())
+    }
+
+    fn members(&self) -> anyhow::Result<Option<Vec<(MemberKey, u64)>>> {
+        let pins = self.pins();
+        let all = pins.members.iter();
+        let all = all.map(|((set, prefix), until)| (key_of(*set, *prefix), *until));
+        Ok(pins.members_filled.then(|| all.collect()))
+    }
+
+    fn members_filled(&mut self) -> anyhow::Result<()> {
+        self.pins().members_filled = true;
+        Ok(())
+    }
+
+    fn judge_anew(&mut self) -> anyhow::Result<()> {
+        self.pins().judged_anew += 1;
+        Ok(())
+    }
+
     fn refresh(&mut self, _sessions: &[FlowKey]) -> anyhow::Result<()> {
         Ok(())
     }
@@ -244,6 +300,11 @@ impl Plane for Fake {
 
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {
         locals.clone_into(&mut self.pins().locals);
+        Ok(())
+    }
+
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()> {
+        self.pins().ways = Some((ways.clone(), several));
         Ok(())
     }
 

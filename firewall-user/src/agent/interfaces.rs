@@ -64,6 +64,8 @@ impl Agent {
         self.interfaces = lines;
         self.tell_names();
         self.look_around();
+        // Another number of guarded interfaces, or other devices above them.
+        self.ways_again.notify_one();
     }
 
     /// Those that were not there when the agent first looked.

@@ -10,27 +10,33 @@ use firewall_common::config::{
     STRAY_RESET, ServiceKey, VlanKey,
 };
 use firewall_common::flow::FlowKey;
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::session::State;
+use firewall_common::session::end::Cause;
 use firewall_common::verdict::Decision;
 use ipnet::IpNet;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Stray, Timeouts};
-use super::net::{Link, Local, LocalKind, Vlan};
+use super::net::{Feasible, Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
 use crate::dataplane::{
     Dataplane, Error, EventCounts, Failsafe, Info, Ingress, LimitUse, Neighbour, Options, Ring,
-    Session, SessionCounts, Swept, Trial,
+    Session, SessionCounts, Swept, Trial, WatchPlan,
 };
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
+use crate::sets::Change;
 
 /// How long to wait between the first write of an apply and the swap: a test aid, so that a crash can be
 /// made to come in between. See docs/test-aids.md.
 const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
+
+/// Uses the clsact qdisc as below Linux 6.6, though the kernel has TCX: a test aid, too.
+const CLSACT: &str = "RINGWALL_TEST_CLSACT";
 
 struct Kernel(Dataplane);
 
@@ -46,7 +52,7 @@ pub fn opener() -> Opener {
             half_open_per_source: settings.config.sessions.half_open_per_source,
             reserve: settings.config.sessions.reserve,
             before_flip: pause.map(Duration::from_millis),
-            ..Options::default()
+            clsact: std::env::var_os(CLSACT).is_some(),
         };
         let mut plane = Dataplane::open(&options)?;
         for note in plane.notes() {
@@ -228,6 +234,26 @@ impl Plane for Kernel {
         Ok(self.0.expire(boot_now())?)
     }
 
+    fn end(&mut self, keys: &[FlowKey], cause: Cause) -> anyhow::Result<Vec<Session>> {
+        Ok(self.0.end(keys, cause)?)
+    }
+
+    fn change_members(&mut self, set: u32, changes: &[Change]) -> anyhow::Result<()> {
+        Ok(self.0.change_members(set, changes)?)
+    }
+
+    fn members(&self) -> anyhow::Result<Option<Vec<(MemberKey, u64)>>> {
+        Ok(self.0.members()?)
+    }
+
+    fn members_filled(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.members_filled()?)
+    }
+
+    fn judge_anew(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.judge_anew()?)
+    }
+
     fn refresh(&mut self, sessions: &[FlowKey]) -> anyhow::Result<()> {
         Ok(self.0.refresh(sessions, boot_now())?)
     }
@@ -261,6 +287,10 @@ impl Plane for Kernel {
         Ok(Some(self.0.ring()?))
     }
 
+    fn watch(&self) -> Option<WatchPlan> {
+        Some(self.0.watch())
+    }
+
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision> {
         let trial = Trial::new(question.frame, question.hook, question.interface);
         Ok(self.0.explain(&Trial {
@@ -291,6 +321,10 @@ impl Plane for Kernel {
             (mapped(local.net.addr()), kind)
         });
         Ok(self.0.set_locals(&known.collect::<Vec<_>>())?)
+    }
+
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()> {
+        Ok(self.0.set_ways(&ways.ways, several)?)
     }
 
     fn set_interfaces(

@@ -1,13 +1,14 @@
 //! The guard against locking oneself out: no policy comes into force that would cut an established SSH session to
 //! this host, or one from a management zone, or that would refuse a new one from the same place.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::SocketAddr;
 
 use firewall_common::config::GENERATION_MONITOR;
-use firewall_common::flow::Hook;
+use firewall_common::flow::{FlowKey, Hook};
 use firewall_common::packet::protocol;
 use firewall_common::parse::tcp::SYN;
+use firewall_common::reason::Reason;
 use firewall_common::verdict::Decision;
 use firewall_common::zone::ZoneId;
 
@@ -55,9 +56,10 @@ impl Agent {
         if living.is_empty() {
             return None;
         }
-        let candidate = self.trial(compiled, Some(policy));
+        self.as_seen(&mut living);
+        let candidate = self.trial(compiled, Some(policy), &living);
         let now = self.in_force().filter(|_| self.enforces());
-        let now = now.map(|now| self.trial(&now.compiled, now.policy.as_ref()));
+        let now = now.map(|now| self.trial(&now.compiled, now.policy.as_ref(), &living));
         let held = ssh_inodes();
         let mut told = BTreeSet::new();
         for one in &living {
@@ -74,13 +76,32 @@ impl Agent {
         refusal(&told)
     }
 
+    /// Where connections really come by, as far as their sessions say: routing may be asymmetric.
+    fn as_seen(&self, living: &mut [Living]) {
+        let sessions = self.plane.as_ref().map(|plane| plane.sessions());
+        let sessions = sessions.and_then(Result::ok).unwrap_or_default();
+        let seen: HashMap<FlowKey, u32> = { sessions.iter() }
+            .map(|live| (live.key, live.entry.interface_in))
+            .filter(|(_, index)| *index != 0)
+            .collect();
+        for one in living {
+            let found = seen.get(&one.session(0).key);
+            one.interface = found.copied().or(one.interface);
+        }
+    }
+
     /// Is a policy in force, by the tables?
     pub(super) fn enforces(&self) -> bool {
         let plane = self.plane.as_ref();
         plane.is_some_and(|plane| plane.in_force().is_ok_and(|held| held.is_some()))
     }
 
-    fn trial<'a>(&self, compiled: &'a Compiled, policy: Option<&'a Policy>) -> Trial<'a> {
+    fn trial<'a>(
+        &self,
+        compiled: &'a Compiled,
+        policy: Option<&'a Policy>,
+        living: &[Living],
+    ) -> Trial<'a> {
         let mut tables = MemoryTables::with(compiled);
         for (index, name) in self.interface_names() {
             tables.name_interface(index, &name);
@@ -90,6 +111,10 @@ impl Agent {
                 LocalKind::Unicast => tables.add_local(local.net.addr()),
                 LocalKind::Broadcast => tables.add_broadcast(local.net.addr()),
             }
+        }
+        if let Some(ways) = &self.ways {
+            let far = living.iter().map(|one| one.socket.far.ip());
+            ways.hold_in(&mut tables, far);
         }
         for rule in &self.settings.config.failsafe {
             tables.add_failsafe(&rule.sources, &failsafe_services(rule));
@@ -161,6 +186,9 @@ impl Trial<'_> {
         let listed = listing.find(|listed| listed.counter == decision.rule && decision.rule != 0);
         match listed {
             Some(listed) => format!("rule {}", listed.id),
+            None if decision.reason == Reason::Martian => {
+                "martian: see `source_check` of its zone".to_owned()
+            }
             None => decision.reason.word().to_owned(),
         }
     }

@@ -5,16 +5,21 @@ use std::time::Duration;
 
 use firewall_common::config::{Count, RuleCount};
 use firewall_common::flow::{FlowKey, Hook};
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::reason::Reason;
 use firewall_common::session::Entry;
+use firewall_common::session::end::Cause;
 use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
 
 use super::config::{FailsafeRule, SessionConfig, Stray};
-use super::net::{Link, Local};
+use super::net::{Feasible, Link, Local};
 use super::revision::Identity;
-use crate::dataplane::{EventCounts, Ingress, LimitUse, Neighbour, Ring, SessionCounts, Swept};
+use crate::dataplane::{
+    EventCounts, Ingress, LimitUse, Neighbour, Ring, Session, SessionCounts, Swept, WatchPlan,
+};
 use crate::policy::compiled::{Compiled, InterfacePlan};
+use crate::sets::Change;
 
 /// A guarded interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -158,6 +163,16 @@ pub trait Plane: Send {
     fn limit_use(&self) -> anyhow::Result<LimitUse>;
     /// Removes sessions that are over.
     fn expire(&mut self) -> anyhow::Result<Swept>;
+    /// Ends sessions, and counts them by a cause; each as it was then.
+    fn end(&mut self, keys: &[FlowKey], cause: Cause) -> anyhow::Result<Vec<Session>>;
+    /// Changes members of a dynamic set; live sessions are judged by that after [`Self::judge_anew`].
+    fn change_members(&mut self, set: u32, changes: &[Change]) -> anyhow::Result<()>;
+    /// The members that the tables hold; `None` where no agent has filled them since they were made.
+    fn members(&self) -> anyhow::Result<Option<Vec<(MemberKey, u64)>>>;
+    /// The tables hold all members now.
+    fn members_filled(&mut self) -> anyhow::Result<()>;
+    /// Has live sessions judged anew at their next packets.
+    fn judge_anew(&mut self) -> anyhow::Result<()>;
     /// Notes that sessions live although no packet comes.
     fn refresh(&mut self, sessions: &[FlowKey]) -> anyhow::Result<()>;
     /// Sessions opened and ended.
@@ -168,12 +183,18 @@ pub trait Plane: Send {
     fn add_counts(&mut self, amounts: &BTreeMap<u32, u64>) -> anyhow::Result<()>;
     /// The ring that records come by; `None` where there is none.
     fn ring(&self) -> anyhow::Result<Option<Ring>>;
+    /// How to watch what the kernel drops of handshakes; `None` where there is no kernel.
+    fn watch(&self) -> Option<WatchPlan> {
+        None
+    }
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
     /// Tells which VLAN devices are set up.
     fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.
     fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
+    /// Tells the ways back to sources, and whether several interfaces are guarded.
+    fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()>;
     /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.
     fn set_interfaces(
         &mut self,

@@ -9,11 +9,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Notify, mpsc, watch as flag};
 
 use super::config::AgentConfig;
+use super::last_good::{self, Given};
 use super::net::{self, Changed};
 use super::owner::Owner;
 use super::paths::Paths;
 use super::state::{Agent, Opener, Settings};
-use super::{announce, lock, notify, watch};
+use super::{announce, lock, notify, watch, ways};
 use crate::api::types::{Problem, exit};
 use crate::policy::hosts::Connected;
 use crate::{api, metrics};
@@ -40,7 +41,10 @@ const SWEEP: Duration = Duration::from_secs(1);
 /// # Errors
 /// It could not start, or had to give up.
 pub fn run(paths: Paths, options: Options, open: Opener) -> Result<(), Problem> {
-    let settings = settings(paths, options)?;
+    // Who waits for a word from the agent is a service manager, and nobody's terminal.
+    let given = last_good::read(&paths, notify::is_awaited());
+    let given = given.map_err(|refusal| Problem::from(&refusal))?;
+    let settings = settings(paths, options, given.config.clone());
     if !rustix::process::geteuid().is_root() {
         let text = "the agent must be root: it loads programs into the kernel";
         return Err(Problem::new(exit::PERMISSION, text));
@@ -50,18 +54,16 @@ pub fn run(paths: Paths, options: Options, open: Opener) -> Result<(), Problem> 
         .enable_all()
         .build()
         .map_err(|e| Problem::new(exit::NO, format!("no event loop: {e}")))?;
-    let ended = runtime.block_on(agent(settings, open));
+    let ended = runtime.block_on(agent(settings, given, open));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended.map_err(|error| Problem::new(exit::NO, format!("{error:#}")))
 }
 
-fn settings(paths: Paths, options: Options) -> Result<Settings, Problem> {
-    let config =
-        AgentConfig::read_if_present(&paths.config).map_err(|refusal| Problem::from(&refusal))?;
+fn settings(paths: Paths, options: Options, config: AgentConfig) -> Settings {
     let named = options.policy.or_else(|| config.policy.path.clone());
     let policy = named.clone().unwrap_or_else(|| paths.default_policy());
     let policy = std::path::absolute(&policy).unwrap_or(policy);
-    Ok(Settings {
+    Settings {
         policy,
         policy_named: named.is_some(),
         connected: Connected::new(),
@@ -69,20 +71,20 @@ fn settings(paths: Paths, options: Options) -> Result<Settings, Problem> {
         monitor: options.monitor,
         paths,
         config,
-    })
+    }
 }
 
-async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
+async fn agent(settings: Settings, given: Given, open: Opener) -> anyhow::Result<()> {
     let _locks = lock::take(&settings.paths)?;
     // Listen to changes before looking, so that none falls in between.
     let changes = net::watch()?;
     let socket = api::bind(&settings.paths.socket)?;
-    let scrapes = metrics::listen(settings.config.metrics.listen).await?;
     let state = tokio::task::spawn_blocking(move || Agent::new(settings, open));
     let state = state.await.context("the agent could not start")??;
     let hub = Arc::clone(&state.eyes.hub);
     let (owner, mut gone) = Owner::start(state)?;
     begin(&owner).await?;
+    owner.with(move |agent| agent.goes_by(given)).await?;
 
     let app = api::App {
         owner: owner.clone(),
@@ -94,13 +96,14 @@ async fn agent(settings: Settings, open: Opener) -> anyhow::Result<()> {
         let _ = stopped.wait_for(|stopped| *stopped).await;
     };
     let control = tokio::spawn(api::serve(socket, app.clone(), when(stopped.clone())));
-    tokio::spawn(metrics::serve(scrapes, owner.clone(), when(stopped)));
+    tokio::spawn(metrics::serve(owner.clone(), move || when(stopped.clone())));
     tokio::spawn(watch::watch(
         owner.clone(),
         app.changed.clone(),
         again.clone(),
     ));
     tokio::spawn(follow(owner.clone(), changes));
+    tokio::spawn(ways::follow(owner.clone()));
     tokio::spawn(hooks(owner.clone()));
     tokio::spawn(sweep(owner.clone(), app.changed.clone()));
     tokio::spawn(announce::when_ready(owner.clone()));
@@ -122,12 +125,15 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
     let locals = net::locals().await?;
     let links = net::links().await?;
     let connected = net::connected(&links).await?;
+    let seen = links.clone();
+    owner.with(move |agent| agent.links = seen).await?;
+    ways::try_to_look(owner).await?;
     owner
         .with(move |agent| {
-            agent.links.clone_from(&links);
             agent.settings.connected = connected;
             agent.set_locals(locals);
             agent.restore()?;
+            agent.begin_sets();
             agent.take_over_earlier()?;
             agent.reconcile(links);
             // Packets are judged; what is only for people may take its time now.
@@ -148,6 +154,12 @@ async fn follow(owner: Owner, mut changes: mpsc::Receiver<Changed>) {
 }
 
 async fn look_again(owner: &Owner, changed: Changed) -> anyhow::Result<()> {
+    if changed.routes {
+        owner.with(|agent| agent.ways_again.notify_one()).await?;
+    }
+    if !changed.links && !changed.locals {
+        return Ok(());
+    }
     let links = net::links().await?;
     if changed.links {
         // Before all else: packets may come by a new interface already.
@@ -214,14 +226,14 @@ async fn signals(owner: &Owner, again: &Notify) -> anyhow::Result<()> {
 }
 
 async fn reread(owner: &Owner, again: &Notify) -> anyhow::Result<()> {
-    let path = owner
-        .with(|agent| agent.settings.paths.config.clone())
-        .await?;
-    match AgentConfig::read_if_present(&path) {
-        Ok(config) => {
+    let paths = owner.with(|agent| agent.settings.paths.clone()).await?;
+    let path = paths.config.clone();
+    match last_good::read(&paths, false) {
+        Ok(given) => {
             owner
                 .with(move |agent| {
-                    agent.reread(config);
+                    agent.reread(given.config.clone());
+                    agent.goes_by(given);
                     let told = agent.refresh();
                     agent.note("reread", told.err().map(|e| format!("{e:#}")));
                 })

@@ -2,22 +2,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context;
 use firewall_common::config::GENERATION_MONITOR;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use tokio::sync::Notify;
 
 use super::alive::Looked;
 use super::config::{AgentConfig, Late};
 use super::eyes::Eyes;
 use super::history::{History, Record};
+use super::last_good::Given;
 use super::net::guard::Wishes;
-use super::net::{self, Link, Local, Socket};
+use super::net::{self, Link, Local, Published, Socket};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
+use super::sets::Sets;
+use super::ways::Ways;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
 use crate::policy::compiled::{Compiled, Numbers};
@@ -124,6 +129,9 @@ pub type Opener = Box<dyn Fn(&Settings) -> anyhow::Result<Box<dyn Plane>> + Send
 /// Lists sockets, each with the interface that leads to its far end.
 pub(super) type Sockets = Box<dyn Fn() -> anyhow::Result<Vec<(Socket, Option<u32>)>> + Send>;
 
+/// Lists connections to published ports.
+pub(super) type Translated = Box<dyn Fn() -> std::io::Result<Vec<Published>> + Send>;
+
 /// All that the agent holds.
 pub struct Agent {
     /// What it was told.
@@ -145,6 +153,8 @@ pub struct Agent {
     pub(super) adopted: u64,
     /// Lists sockets, each with the interface that leads to its far end.
     pub(super) sockets: Sockets,
+    /// Lists connections to published ports.
+    pub(super) published: Translated,
     /// Interfaces as last seen.
     pub links: Vec<Link>,
     /// Every interface with its state and why.
@@ -152,6 +162,14 @@ pub struct Agent {
     /// Those that were there when the agent first looked, by index.
     pub(super) early: Option<BTreeSet<u32>>,
     locals: Vec<Local>,
+    /// Members of dynamic sets.
+    pub(super) sets: Sets,
+    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when last looked at.
+    pub(super) offset: Option<i128>,
+    /// The ways back to sources, as last worked out.
+    pub(super) ways: Option<Ways>,
+    /// Rung where the ways may have changed with the interfaces.
+    pub(super) ways_again: Arc<Notify>,
     /// What somebody should look at, by subject.
     pub warnings: BTreeMap<String, String>,
     /// How applies went.
@@ -167,8 +185,9 @@ impl Agent {
     pub fn new(settings: Settings, open: Opener) -> anyhow::Result<Self> {
         let state = &settings.paths.state;
         let cannot = || format!("cannot use the state directory {}", state.display());
-        let history = History::open(state).with_context(cannot)?;
-        let numbers = history.numbers().with_context(cannot)?;
+        let mut history = History::open(state).with_context(cannot)?;
+        let numbers = history.numbers();
+        let damage = history.damage();
         let mut agent = Self {
             settings,
             plane: None,
@@ -180,23 +199,29 @@ impl Agent {
             looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
+            published: Box::new(net::published),
             links: Vec::new(),
             interfaces: Vec::new(),
             early: None,
             locals: Vec::new(),
+            sets: Sets::default(),
+            offset: None,
+            ways: None,
+            ways_again: Arc::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
             eyes: Eyes::default(),
         };
+        agent.note("state", damage);
         agent.plane()?;
         Ok(agent)
     }
 
     /// Reads what is pinned, beside a history that is only read: for the command line without an agent.
     pub fn reading(settings: Settings, plane: Box<dyn Plane>) -> anyhow::Result<Self> {
-        let history = History::read_only(&settings.paths.state)?;
-        let numbers = history.numbers()?;
+        let mut history = History::read_only(&settings.paths.state)?;
+        let numbers = history.numbers();
         let interfaces = plane.attached()?.into_iter().map(|attached| InterfaceLine {
             others: Vec::new(),
             name: attached.name,
@@ -227,7 +252,12 @@ impl Agent {
             looked: Looked::default(),
             adopted: 0,
             sockets: Box::new(net::living),
+            published: Box::new(net::published),
             locals: Vec::new(),
+            sets: Sets::default(),
+            offset: None,
+            ways: None,
+            ways_again: Arc::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
@@ -259,7 +289,11 @@ impl Agent {
             let config = &self.settings.config;
             plane.set_host(&config.sessions, &config.failsafe)?;
             plane.set_locals(&self.locals)?;
+            if let Some(ways) = &self.ways {
+                plane.set_ways(&ways.feasible, ways.several)?;
+            }
             self.plane = Some(plane);
+            self.sets.forget();
             self.open_eyes();
         }
         self.plane.as_mut().context("the data plane is not open")
@@ -333,6 +367,8 @@ impl Agent {
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
+        self.sweep_sets();
+        self.follow_clock();
     }
 
     /// The command line or the agent file were read again.
@@ -346,6 +382,13 @@ impl Agent {
         self.tell_file();
         let links = self.links.clone();
         self.reconcile(links);
+    }
+
+    /// It has started, or read its file again: those settings are kept, or it is said why they are not the file's.
+    pub fn goes_by(&mut self, given: Given) {
+        let kept = given.keep(&self.settings.paths);
+        let failed = |e| format!("the last good copy of the agent file cannot be kept: {e}");
+        self.note("agent-file", given.trouble.or(kept.err().map(failed)));
     }
 
     /// Ends enforcement: links and maps unpinned.

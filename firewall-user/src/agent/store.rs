@@ -66,6 +66,52 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     }
 }
 
+/// Reads JSON that [`write_with_copy`] has written. Where it is damaged its copy is read, and what became of it is
+/// told; with `mend` the copy takes its place, and what is damaged is kept aside. `None` where there is no such file,
+/// or both are damaged.
+pub fn read_or_copy<T: DeserializeOwned>(
+    path: &Path,
+    mend: bool,
+    told: &mut Vec<String>,
+) -> io::Result<Option<T>> {
+    let damage = match read_json(path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => error,
+        other => return other,
+    };
+    let copy = copy_of(path);
+    let found = read_json(&copy).ok().flatten();
+    let mut text = match found {
+        Some(_) => format!("{damage}; its copy is used"),
+        None => format!("{damage}, and there is no good copy: it begins anew"),
+    };
+    let aside = path.with_extension("damaged");
+    if mend && std::fs::copy(path, &aside).is_ok() {
+        text.push_str(&format!(
+            " (what is damaged is kept as {})",
+            aside.display()
+        ));
+        let good = found.is_some().then(|| std::fs::read(&copy).ok()).flatten();
+        if let Some(error) = good.and_then(|bytes| write(path, &bytes).err()) {
+            text.push_str(&format!(", and it cannot be mended: {error}"));
+        }
+    }
+    told.push(text);
+    Ok(found)
+}
+
+/// Writes JSON as a whole or not at all, and then a copy beside it, against damage to the file itself.
+pub fn write_with_copy<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
+    write_json(path, value)?;
+    if let Err(error) = write_json(&copy_of(path), value) {
+        tracing::warn!("no copy of {} could be kept: {error}", path.display());
+    }
+    Ok(())
+}
+
+fn copy_of(path: &Path) -> PathBuf {
+    path.with_extension("copy.json")
+}
+
 /// Writes JSON as a whole or not at all.
 pub fn write_json<T: Serialize>(path: &Path, value: &T) -> io::Result<()> {
     let mut bytes = serde_json::to_vec_pretty(value).map_err(io::Error::other)?;
@@ -109,6 +155,26 @@ mod tests {
         std::fs::create_dir(dir.path().join(".a.json.new")).unwrap();
         assert!(write_json(&path, &2).is_err());
         assert_eq!(read_json::<u32>(&path).unwrap(), Some(1));
+    }
+
+    #[test]
+    fn a_damaged_file_gives_way_to_its_copy() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.json");
+        let mut told = Vec::new();
+        let mut read = || read_or_copy::<u32>(&path, true, &mut told).unwrap();
+        assert_eq!(read(), None);
+        write_with_copy(&path, &7).unwrap();
+        assert_eq!(read(), Some(7));
+        std::fs::write(&path, "{").unwrap();
+        assert_eq!([read(), read()], [Some(7), Some(7)]);
+        std::fs::write(&path, "{").unwrap();
+        std::fs::write(dir.path().join("a.copy.json"), "").unwrap();
+        assert_eq!(read(), None);
+        assert_eq!(told.len(), 2);
+        assert!(told[0].contains("a.json is damaged") && told[0].contains("its copy is used"));
+        assert!(told[1].contains("begins anew"));
+        assert_eq!(std::fs::read(dir.path().join("a.damaged")).unwrap(), b"{");
     }
 
     #[test]

@@ -72,6 +72,7 @@ impl Host {
         agent.set_locals(vec![Local { net, kind }]);
         agent.links = vec![eth0()];
         agent.sockets = Box::new(|| Ok(Vec::new()));
+        agent.published = Box::new(|| Ok(Vec::new()));
         agent.restore().unwrap();
         agent.reconcile(vec![eth0()]);
         agent.read_text();

@@ -33,6 +33,9 @@ impl Agent {
             zone: found.zone,
             why: found.why,
         };
+        let index = { self.links.iter() }
+            .find(|link| request.interface.as_ref() == Some(&link.name))
+            .map(|link| link.index);
         if let Some(found) = self.without_policy(address) {
             return Ok(vec![row(request.interface.clone(), found)]);
         }
@@ -47,10 +50,13 @@ impl Agent {
             Some(name) => vec![(Some(name.clone()), zone_of(policy, address, name))],
             None => differing(policy, address, &names),
         };
-        Ok(found
-            .into_iter()
-            .map(|(name, found)| row(name, found))
-            .collect())
+        let checked = |(name, mut found): (Option<String>, Found)| {
+            let zone = policy.zones.iter().find(|zone| zone.name == found.zone);
+            let refused = zone.and_then(|zone| self.refuses_source(zone, address, index));
+            found.why.extend(refused);
+            row(name, found)
+        };
+        Ok(found.into_iter().map(checked).collect())
     }
 
     /// What is so under any policy: this host's own addresses, and groups.

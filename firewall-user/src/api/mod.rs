@@ -6,6 +6,7 @@ pub mod flows;
 pub mod peer;
 mod routes;
 mod server;
+pub mod sets;
 #[cfg(test)]
 mod tests;
 pub mod types;

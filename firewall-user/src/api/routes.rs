@@ -14,7 +14,8 @@ use serde::Serialize;
 use super::peer::{Access, Peer, reading_group};
 use super::server::Caller;
 use super::types::{
-    ApplyReply, ApplyRequest, ExplainRequest, Problem, RollbackRequest, ZoneRequest, exit,
+    ApplyReply, ApplyRequest, ExplainRequest, KillRequest, Killed, Problem, RollbackRequest,
+    ZoneRequest, exit,
 };
 use crate::agent::candidate::Errand;
 use crate::agent::history::How;
@@ -34,7 +35,7 @@ pub struct App {
     pub changed: Arc<tokio::sync::Notify>,
 }
 
-type Answer<T> = Result<Json<T>, Problem>;
+pub(super) type Answer<T> = Result<Json<T>, Problem>;
 
 pub(super) fn router(app: App) -> Router {
     Router::new()
@@ -42,6 +43,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/policy", get(policy))
         .route("/v1/history", get(history))
         .route("/v1/sessions", get(sessions))
+        .route("/v1/sessions/kill", post(kill))
         .route("/v1/interfaces", get(interfaces))
         .route("/v1/explain", post(explain))
         .route("/v1/zone", post(zone))
@@ -50,6 +52,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/rollback", post(rollback))
         .route("/v1/detach", post(detach))
         .merge(super::flows::routes())
+        .merge(super::sets::routes())
         .fallback(unknown)
         .layer(middleware::from_fn(admit))
         .layer(DefaultBodyLimit::max(MAX_BODY))
@@ -99,6 +102,21 @@ async fn history(State(app): State<App>) -> Answer<impl Serialize> {
 
 async fn sessions(State(app): State<App>) -> Answer<impl Serialize> {
     ask(&app, |agent| agent.session_rows().map_err(|e| fault(&e))).await
+}
+
+async fn kill(
+    State(app): State<App>,
+    Extension(peer): Extension<Peer>,
+    Json(request): Json<KillRequest>,
+) -> Answer<Killed> {
+    let who = peer.who().word();
+    ask(&app, move |agent| {
+        let killed = agent.kill(&request)?;
+        let (count, filter) = (killed.killed, &request.filter);
+        tracing::info!("`ringwall sessions kill` by {who}: {count} ended by the filter `{filter}`");
+        Ok(killed)
+    })
+    .await
 }
 
 async fn interfaces(State(app): State<App>) -> Answer<impl Serialize> {

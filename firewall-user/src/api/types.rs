@@ -188,6 +188,99 @@ pub struct AgentLine {
     pub uptime_s: u64,
 }
 
+/// `POST /v1/sessions/kill`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KillRequest {
+    /// FILTER.
+    pub filter: String,
+    /// Every session, which an empty filter alone does not mean.
+    #[serde(default)]
+    pub all: bool,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    /// Sessions that were ended, translated ones counted as `sessions` lists them.
+    pub killed: u64,
+}
+
+/// What is done to a dynamic set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SetOp {
+    /// Members are added, or their times renewed.
+    Add,
+    /// Members are taken out.
+    Del,
+    /// All are.
+    Flush,
+}
+
+/// `POST /v1/set`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRequest {
+    /// The set.
+    pub name: String,
+    /// What is done.
+    pub op: SetOp,
+    /// Prefixes, addresses and ranges.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// For how many seconds; absent: the set's `default_for`.
+    #[serde(default)]
+    pub for_s: Option<u64>,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetReply {
+    /// The set.
+    pub set: String,
+    /// Members added, renewed or taken out.
+    pub changed: u64,
+    /// Members that it has now.
+    pub entries: u64,
+    /// Its generation, which rises with every change.
+    pub generation: u64,
+    /// It is on disk, too, and so would be there after a reboot.
+    pub saved: bool,
+}
+
+/// A dynamic set: a row of `set list`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SetRow {
+    /// Its name.
+    pub set: String,
+    /// Members that it has.
+    pub entries: u64,
+    /// Members that it may have.
+    pub max: u64,
+    /// For how many seconds an address is added where nothing is said; `null`: until it is taken out.
+    pub default_for_s: Option<u64>,
+    /// Rises with every change.
+    pub generation: u64,
+    /// The last change, RFC 3339; `null`: none yet.
+    pub changed: Option<String>,
+    /// Some rule names it.
+    pub named: bool,
+}
+
+/// A member: a row of `set list NAME`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberRow {
+    /// The set.
+    pub set: String,
+    /// The address or prefix.
+    pub address: String,
+    /// Until when, RFC 3339; `null`: until it is taken out.
+    pub until: Option<String>,
+    /// How many seconds are left; `null`: for ever.
+    pub left_s: Option<u64>,
+    /// The set's generation.
+    pub generation: u64,
+}
+
 /// A place of the ordered list: a row of `policy show`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RuleRow {
@@ -295,6 +388,25 @@ pub struct OneSidedRow {
     pub evidence: Vec<String>,
     /// What to try next.
     pub advice: String,
+    /// It is still so: its last packet was a short while ago.
+    #[serde(default)]
+    pub current: bool,
+    /// Its like: the same direction, cause, network of the peer, and port.
+    #[serde(default)]
+    pub group: Group,
+}
+
+/// What handshakes that do not complete have in common.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Group {
+    /// `inbound` or `outbound`.
+    pub direction: String,
+    /// Why.
+    pub cause: String,
+    /// The network of the peer; of a flood, which has many, absent.
+    pub network: Option<String>,
+    /// The port that is asked for; of a scan, which tries many, absent.
+    pub port: Option<u16>,
 }
 
 /// `POST /v1/apply`.

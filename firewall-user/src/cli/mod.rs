@@ -5,11 +5,14 @@ mod apply;
 mod completions;
 mod confirm;
 mod detach;
+mod diagnose;
 mod doctor;
 mod drops;
+mod exposure;
 mod flows;
 mod history;
 mod interfaces;
+mod kill;
 mod man;
 mod one_sided;
 mod output;
@@ -18,6 +21,7 @@ mod policy;
 mod rollback;
 mod run;
 mod sessions;
+mod set;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -78,6 +82,8 @@ enum Command {
     Detach(detach::Detach),
     Status(status::Status),
     Sessions(sessions::Sessions),
+    #[command(subcommand)]
+    Set(set::SetCommand),
     Flows(flows::Flows),
     Drops(drops::DropsCommand),
     OneSided(one_sided::OneSided),
@@ -87,6 +93,8 @@ enum Command {
     Zone(zone::Zone),
     #[command(subcommand)]
     Policy(policy::Policy),
+    Diagnose(diagnose::Diagnose),
+    Exposure(exposure::ExposureCommand),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
     Man(man::Man),
@@ -126,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Detach(detach) => detach.go(&context),
         Command::Status(status) => status.go(&context),
         Command::Sessions(sessions) => sessions.go(&context),
+        Command::Set(set) => set.go(&context),
         Command::Flows(flows) => flows.go(&context),
         Command::Drops(drops) => drops.go(&context),
         Command::OneSided(one_sided) => one_sided.go(&context),
@@ -133,6 +142,8 @@ pub fn main() -> ExitCode {
         Command::Interfaces(interfaces) => interfaces.go(&context),
         Command::Zone(zone) => zone.go(&context),
         Command::Policy(policy) => policy.go(&context),
+        Command::Diagnose(diagnose) => diagnose.go(&context),
+        Command::Exposure(exposure) => exposure.go(&context),
         Command::Doctor(doctor) => doctor.go(&context),
         Command::Completions(completions) => completions.go(&context),
         Command::Man(man) => man.go(&context),

@@ -1,6 +1,6 @@
 //! `ringwall one-sided`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -9,19 +9,24 @@ use clap::Args;
 use super::flows::since;
 use super::output::{Format, OutputArgs, cell};
 use super::{Context, Done};
-use crate::api::types::{OneSidedRow, Problem, exit};
+use crate::api::types::{Group, OneSidedRow, Problem, exit};
 
 const LONG: &str = "\
-Shows TCP connections whose handshake does not complete, each with its cause and the evidence:
+Shows TCP connections whose handshake does not complete, each with its cause, the evidence, and what to try next:
 
-  inbound    policy-drop  no-listener  listener-elsewhere  local-filter  reply-path
-  outbound   policy-drop  refused  unreachable  silent-drop
+  inbound    policy-drop  no-listener  listener-elsewhere  listener-overflow  local-filter  reply-path
+             syn-flood  scan
+  outbound   policy-drop  refused  unreachable  silent-drop  no-route  asymmetric-reply  midstream-only
   unknown    the evidence does not decide
 
   ringwall one-sided --since 10m
   ringwall one-sided -o json | jq '.[] | select(.cause == \"silent-drop\")'
 
-A handshake is called one-sided only once its retransmissions have had time to complete it, some four seconds.";
+The table has a line for each group: the same cause, network of the peer, and port. With `-o json` there is a row
+for each connection, with its `group`. `current` are those that were tried a short while ago.
+
+A handshake is called one-sided only once its retransmissions have had time to complete it, some four seconds, and
+longer where others complete theirs with the same peer. `ringwall diagnose PEER PORT` looks further.";
 
 /// Show handshakes that do not complete, and why.
 #[derive(Debug, Args)]
@@ -49,61 +54,71 @@ impl OneSided {
     }
 }
 
-/// What rows of the table have in common.
-type Key<'r> = (&'r str, &'r str, IpAddr, u16);
+const HEADER: [&str; 9] = [
+    "CAUSE",
+    "DIRECTION",
+    "PEER",
+    "PORT",
+    "COUNT",
+    "CURRENT",
+    "LAST",
+    "RULE",
+    "EVIDENCE",
+];
 
 fn table(context: &Context, rows: &[OneSidedRow]) -> Result<(), Problem> {
-    let mut groups: BTreeMap<Key<'_>, Vec<&OneSidedRow>> = BTreeMap::new();
+    let mut groups: BTreeMap<&Group, Vec<&OneSidedRow>> = BTreeMap::new();
     for row in rows {
-        let peer = match row.direction.as_str() {
-            "inbound" => row.source,
-            _ => row.destination,
-        };
-        let key = (
-            row.direction.as_str(),
-            row.cause.as_str(),
-            peer,
-            row.destination_port,
-        );
-        groups.entry(key).or_default().push(row);
+        groups.entry(&row.group).or_default().push(row);
     }
-    let groups: Vec<(Key<'_>, Vec<&OneSidedRow>)> = groups.into_iter().collect();
-    let header = [
-        "CAUSE",
-        "DIRECTION",
-        "PEER",
-        "PORT",
-        "COUNT",
-        "LAST",
-        "RULE",
-        "EVIDENCE",
-    ];
-    let lines = groups.iter().map(|((direction, cause, peer, port), of)| {
-        let last = of.iter().max_by_key(|row| row.last);
-        vec![
-            (*cause).to_owned(),
-            (*direction).to_owned(),
-            peer.to_string(),
-            port.to_string(),
-            of.len().to_string(),
-            cell(last.map(|row| format!("{:.0}", row.last))),
-            cell(last.and_then(|row| row.rule.as_ref())),
-            last.map(|row| row.evidence.join("; ")).unwrap_or_default(),
-        ]
-    });
-    context.screen.table(&header, lines)?;
-    let mut advice: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut groups: Vec<(&Group, Vec<&OneSidedRow>)> = groups.into_iter().collect();
+    groups.sort_by_key(|(_, of)| std::cmp::Reverse(of.iter().map(|row| row.last).max()));
+    let lines = groups.iter().map(|(group, of)| line(group, of));
+    context.screen.table(&HEADER, lines)?;
+    let mut advice: BTreeSet<(&str, &str)> = BTreeSet::new();
     for row in rows {
-        advice.insert(&row.cause, &row.advice);
+        advice.insert((&row.cause, &row.advice));
     }
-    let advice: Vec<String> = advice
+    let advice = advice
         .iter()
-        .map(|(cause, text)| format!("{cause}: {text}"))
-        .collect();
+        .map(|(cause, text)| format!("{cause}: {text}"));
+    let advice: Vec<String> = advice.collect();
     if advice.is_empty() {
         return Ok(());
     }
     context
         .screen
         .lines(&[vec![String::new()], advice].concat())
+}
+
+fn line(group: &Group, of: &[&OneSidedRow]) -> Vec<String> {
+    let last = of.iter().max_by_key(|row| row.last);
+    let current = of.iter().filter(|row| row.current).count();
+    vec![
+        group.cause.clone(),
+        group.direction.clone(),
+        peers(group, of),
+        group
+            .port
+            .map_or_else(|| "many".to_owned(), |port| port.to_string()),
+        of.len().to_string(),
+        current.to_string(),
+        cell(last.map(|row| format!("{:.0}", row.last))),
+        cell(last.and_then(|row| row.rule.as_ref())),
+        last.map(|row| row.evidence.join("; ")).unwrap_or_default(),
+    ]
+}
+
+/// The one peer, or the network of several, and how many they are.
+fn peers(group: &Group, of: &[&OneSidedRow]) -> String {
+    let peer = |row: &&OneSidedRow| match row.direction.as_str() {
+        "inbound" => row.source,
+        _ => row.destination,
+    };
+    let peers: BTreeSet<IpAddr> = of.iter().map(peer).collect();
+    match (peers.len(), peers.first(), &group.network) {
+        (1, Some(one), _) => one.to_string(),
+        (count, _, Some(network)) => format!("{network} ({count})"),
+        (count, ..) => format!("{count} addresses"),
+    }
 }

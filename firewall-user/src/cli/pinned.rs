@@ -6,7 +6,7 @@ use crate::agent::history::{History, Outcome};
 use crate::agent::state::{Agent, Settings};
 use crate::agent::{kernel, lock, net};
 use crate::api::peer::Peer;
-use crate::api::types::{ApplyReply, Problem, RuleRow, Status, exit};
+use crate::api::types::{ApplyReply, KillRequest, Killed, Problem, RuleRow, Status, exit};
 use crate::dataplane::Dataplane;
 use crate::sessions::Row;
 
@@ -62,6 +62,19 @@ pub(super) fn status(context: &Context, problem: &Problem) -> Result<Status, Pro
 /// The live sessions.
 pub(super) fn sessions(context: &Context, problem: Problem) -> Result<Vec<Row>, Problem> {
     open(context, &problem)?.session_rows().map_err(fault)
+}
+
+/// Ends the live sessions that a filter picks.
+pub(super) fn kill(
+    context: &Context,
+    problem: &Problem,
+    request: &KillRequest,
+) -> Result<Killed, Problem> {
+    if !rustix::process::geteuid().is_root() {
+        let text = "only root may end sessions: try again with sudo";
+        return Err(Problem::new(exit::PERMISSION, text));
+    }
+    open(context, problem)?.kill(request)
 }
 
 /// The list with its counters.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
+use super::kill::Kill;
 use super::output::{OutputArgs, cell};
 use super::{Context, Done, pinned};
 use crate::api::types::{Problem, exit};
@@ -21,18 +22,28 @@ Lists live sessions. A filter is words joined by `and`, `or`, `not`, in parenthe
   ringwall sessions peer 10.0.0.0/8 and not port 22
   ringwall sessions 'direction inbound and (port 80 or port 443)' -o ndjson";
 
-/// List live sessions.
+/// List live sessions, or end them.
 #[derive(Debug, Args)]
-#[command(long_about = LONG)]
+#[command(long_about = LONG, args_conflicts_with_subcommands = true)]
 pub(super) struct Sessions {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Which sessions.
     filter: Vec<String>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
+#[derive(Debug, Subcommand)]
+enum Command {
+    Kill(Kill),
+}
+
 impl Sessions {
     pub(super) fn go(self, context: &Context) -> Done {
+        if let Some(Command::Kill(kill)) = self.command {
+            return kill.go(context);
+        }
         let filter: Filter = self.filter.join(" ").parse().map_err(
             |error: crate::sessions::filter::FilterError| {
                 Problem::new(exit::INPUT, error.to_string())

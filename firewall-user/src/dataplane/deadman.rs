@@ -70,6 +70,12 @@ pub(super) fn flip(maps: &Maps, slot: u32, within: Option<Duration>) -> Result<(
     set(maps, Active { slot, ..armed })
 }
 
+/// The slot that a deadline leads to is another one from now on, which holds the same policy.
+pub(super) fn move_fallback(maps: &Maps, fallback: u32) -> Result<()> {
+    let active = maps.active.need(&ONLY)?;
+    set(maps, Active { fallback, ..active })
+}
+
 /// What waits stays for good. Says whether anything waited and was in time.
 ///
 /// The one byte that decides is the fallback's: from then on the deadline leads to the slot it would have

@@ -3,9 +3,10 @@
 use std::fs;
 use std::path::Path;
 
-use super::attach::{self, Attached, Ingress, Neighbour, Place, Site};
+use super::attach::{self, Attached, Ingress, Place, Site};
 use super::error::{Error, Result};
 use super::load::Early;
+use super::neighbours::Neighbour;
 use super::pin::Paths;
 use super::{Dataplane, migrate};
 

@@ -83,10 +83,13 @@ pub(super) fn held<'s>(
 
 impl Dataplane {
     /// Sessions that the agent has taken out of their tables count no more. A program subtracts, since programs add at the
-    /// same time.
+    /// same time. One that was taken out of both tables, since it was on its way from one to the other, has counted once.
     pub(super) fn release(&mut self, ended: &[(FlowKey, Entry)]) -> Result<()> {
         let counted = |(key, entry): &&(FlowKey, Entry)| held_at(key, entry).is_some();
-        if !ended.iter().any(|session| counted(&session)) {
+        let mut counted: Vec<_> = ended.iter().filter(counted).collect();
+        counted.sort_by_key(|(key, entry)| (*key, entry.opened));
+        counted.dedup_by_key(|(key, entry)| (*key, entry.opened));
+        if counted.is_empty() {
             return Ok(());
         }
         let carrier = match self.carrier.take() {
@@ -94,7 +97,7 @@ impl Dataplane {
             None => load::carrier(&self.options, &self.paths)?,
         };
         let carrier = self.carrier.insert(carrier);
-        let mut counted = ended.iter().filter(counted);
+        let mut counted = counted.into_iter();
         counted.try_for_each(|(key, entry)| carrier.release(key, entry))
     }
 }

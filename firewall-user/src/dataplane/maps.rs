@@ -6,7 +6,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use aya::Pod;
-use aya::maps::{ArrayOfMaps, Map, MapData};
+use aya::maps::MapData;
 use firewall_common::addr::Addr;
 use firewall_common::config::{
     Active, COUNTER_PAGE, COUNTER_PAGES, Count, Generation, InterfaceEntry, InterfaceKey,
@@ -14,17 +14,23 @@ use firewall_common::config::{
 };
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
+use firewall_common::way_back::Ways;
 
 use super::error::{Error, Result};
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
 use super::raw;
 use super::room::Counts;
+use super::swap::Held;
 use super::table::{Counters, Table};
 use super::window::Window;
+
+/// A change of a place.
+pub(super) type Change<'c> = Box<dyn FnOnce() -> Result<()> + Send + 'c>;
 
 /// The only key of tables with one place.
 pub(super) const ONLY: u32 = 0;
@@ -42,8 +48,10 @@ pub(super) struct Maps {
     pub guarded: Table<u32, u32>,
     pub vlans: Table<VlanKey, u32>,
     pub locals: Table<Addr, LocalEntry>,
+    pub ways: Table<AddressKey, Ways>,
     pub failsafe_addresses: Table<AddressKey, u64>,
     pub failsafe_services: Table<ServiceKeyPrefix, [u32; 2]>,
+    pub members: Table<MemberKey, u64>,
     pub sessions: Table<FlowKey, Entry>,
     pub half_open: Table<FlowKey, Entry>,
     pub packets: Counters<Count>,
@@ -77,8 +85,10 @@ impl Maps {
             guarded: Table::open(at, "GUARDED")?,
             vlans: Table::open(at, "VLANS")?,
             locals: Table::open(at, "LOCALS")?,
+            ways: Table::open(at, "WAYS")?,
             failsafe_addresses: Table::open(at, "FAILSAFE_ADDRESSES")?,
             failsafe_services: Table::open(at, "FAILSAFE_SERVICES")?,
+            members: Table::open(at, "MEMBERS")?,
             sessions: Table::open(at, "SESSIONS")?,
             half_open: Table::open(at, "HALF_OPEN")?,
             packets: Counters::open(at, "PACKETS")?,
@@ -103,8 +113,7 @@ impl Maps {
 /// number would take CAP_SYS_ADMIN, which the agent has no other need for.
 #[derive(Debug)]
 pub(super) struct Inner {
-    outer: ArrayOfMaps<MapData, MapData>,
-    /// The same, as a look-up sees it: numbers of tables.
+    /// As a look-up sees it: numbers of tables. As an update does: their descriptors.
     numbers: Table<u32, u32>,
     directory: PathBuf,
     name: &'static str,
@@ -112,12 +121,7 @@ pub(super) struct Inner {
 
 impl Inner {
     fn open(directory: &Path, name: &'static str) -> Result<Self> {
-        let failed = |error| Error::Table(name, io::Error::other(error));
-        let map = MapData::from_pin(directory.join(name)).map_err(failed)?;
-        let map = Map::from_map_data(map).map_err(failed)?;
-        let outer = ArrayOfMaps::try_from(map).map_err(failed)?;
         Ok(Self {
-            outer,
             numbers: Table::open(directory, name)?,
             directory: directory.to_owned(),
             name,
@@ -133,14 +137,15 @@ impl Inner {
     ///
     /// The pin is made first and counts only where it is that of the table in the place, so dying in between
     /// leaves a place whose table is not known, which is then made anew.
-    fn set(&mut self, place: u32, inner: &MapData) -> Result<()> {
+    fn set(&self, place: u32, inner: &MapData) -> Result<()> {
         let failed = |error| Error::Table(self.name, io::Error::other(error));
         let pin = self.pin(place);
         let _was_not_there = std::fs::remove_file(&pin);
         let pinned = inner.pin(&pin);
         pinned.map_err(|error| Error::Table(self.name, io::Error::other(error)))?;
         let wanted = inner.info().map_err(failed)?;
-        self.outer.set(place, inner, 0).map_err(failed)?;
+        let number = inner.fd().as_fd().as_raw_fd().unsigned_abs();
+        self.numbers.set(&place, &number)?;
         if self.numbers.get(&place)? == Some(wanted.id()) {
             Ok(())
         } else {
@@ -168,8 +173,8 @@ impl Inner {
         look().unwrap_or(false)
     }
 
-    /// Makes a table with these values, which are read back, and puts it into a place.
-    pub(super) fn fill<V: Pod + PartialEq>(&mut self, place: u32, values: &[V]) -> Result<()> {
+    /// Makes a table with these values, which are read back.
+    pub(super) fn make<V: Pod + PartialEq>(&self, values: &[V]) -> Result<MapData> {
         let places = u32::try_from(values.len()).unwrap_or(u32::MAX).max(1);
         let table: Table<u32, V> = new_array(self.name, places, INNER | MMAPABLE)?;
         let failed = |error| Error::Table(self.name, error);
@@ -178,19 +183,30 @@ impl Inner {
         if window.values().get(..values.len()) != Some(values) {
             return Err(Error::Differs(self.name));
         }
-        self.set(place, table.map())
+        Ok(table.into_map())
     }
 
-    /// Lets go of the tables in places that are not among those used, so that their memory is free again.
-    pub(super) fn keep(&mut self, used: &[u32]) {
-        for place in (1..=PLACES).filter(|place| !used.contains(place)) {
-            let _was_empty = raw::delete(self.numbers.map().fd().as_fd(), &place);
-            let _was_not_there = std::fs::remove_file(self.pin(place));
+    /// What has to be done so that a table is in its place, and those of unused places go, so that their memory is
+    /// free again. Each of it waits for packets that are under way, and none for another.
+    pub(super) fn changes<'c>(&'c self, held: &'c Held) -> Vec<Change<'c>> {
+        let mut changes: Vec<Change<'c>> = Vec::new();
+        if let Some(new) = &held.new {
+            changes.push(Box::new(|| self.set(held.place, new)));
         }
+        for place in &held.unused {
+            if self.numbers.get(place).is_ok_and(|number| number.is_some()) {
+                changes.push(Box::new(|| {
+                    let _was_empty = raw::delete(self.numbers.map().fd().as_fd(), place);
+                    let _was_not_there = std::fs::remove_file(self.pin(*place));
+                    Ok(())
+                }));
+            }
+        }
+        changes
     }
 
     /// Makes the page of counters or names in a place, where it is missing.
-    fn make_page(&mut self, place: u32, make: impl FnOnce() -> Result<MapData>) -> Result<()> {
+    fn make_page(&self, place: u32, make: impl FnOnce() -> Result<MapData>) -> Result<()> {
         if self.get(place).is_some() {
             return Ok(());
         }
@@ -201,7 +217,7 @@ impl Inner {
 impl Maps {
     /// Makes the pages that counters of these numbers and their names need. What is there is never changed, so
     /// that nothing that was counted is lost.
-    pub(super) fn make_pages(&mut self, counters: impl Iterator<Item = u32>) -> Result<()> {
+    pub(super) fn make_pages(&self, counters: impl Iterator<Item = u32>) -> Result<()> {
         let pages: BTreeSet<u32> = counters.map(|counter| counter / COUNTER_PAGE).collect();
         for page in pages {
             self.rule_counts.make_page(page, new_counters)?;

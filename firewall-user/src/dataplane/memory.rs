@@ -7,6 +7,7 @@ mod tables;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use firewall_common::addr::Addr;
 use firewall_common::config::{
@@ -22,9 +23,11 @@ use firewall_common::session::Entry;
 use firewall_common::source::{Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
+use firewall_common::way_back::Ways;
 use ipnet::IpNet;
 
 use crate::policy::compiled::{Compiled, InterfacePlan};
+use crate::sets::Members;
 use prefixes::Prefixes;
 
 /// A generation in a slot.
@@ -62,9 +65,12 @@ pub struct MemoryTables {
     vlans: BTreeSet<(u32, u32)>,
     locals: HashMap<Addr, u32>,
     routes: Prefixes<Route>,
+    ways: Prefixes<Ways>,
     guarded: BTreeSet<u32>,
     failsafe_addresses: Vec<(IpNet, u64)>,
     failsafe_services: Prefixes<u64>,
+    /// Members of dynamic sets.
+    pub members: Arc<Members>,
     moving: RefCell<Moving>,
     /// By hook; as in the kernel, each packet finds it as the one before left it.
     scratch: RefCell<[Scratch; 2]>,
@@ -167,6 +173,12 @@ impl MemoryTables {
     pub fn add_route(&mut self, prefix: IpNet, route: Route) {
         let (key, length) = mapped_net(prefix);
         self.routes.insert(key, length, route);
+    }
+
+    /// Makes known the interfaces that lead back to a prefix; what is known in all, [`Settings::ways`] says.
+    pub fn add_ways(&mut self, prefix: IpNet, ways: Ways) {
+        let (key, length) = mapped_net(prefix);
+        self.ways.insert(key, length, ways);
     }
 
     /// Guards an interface on ingress.

@@ -19,13 +19,16 @@ mod force;
 mod home;
 mod hooks;
 mod host;
+mod kernel_types;
 mod limits;
 mod living;
 mod load;
 mod maps;
+mod members;
 pub mod memory;
 mod migrate;
 pub mod neighbours;
+pub mod netdev;
 mod netlink;
 mod open;
 mod pin;
@@ -36,6 +39,8 @@ mod sessions;
 mod stack;
 mod swap;
 mod table;
+mod watch;
+mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,10 +51,11 @@ use std::time::Duration;
 use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceKey, Room, RuleCount, VlanKey};
 use firewall_common::flow::FlowKey;
+use firewall_common::session::end::Cause;
 use firewall_common::session::room::{places, reserve};
 use firewall_common::verdict::Decision;
 
-pub use attach::{Attached, Ingress, Neighbour, Place};
+pub use attach::{Attached, Ingress, Place};
 pub use bpffs::is_bpffs as pins_file_system;
 pub(crate) use bpffs::lock_soon;
 pub use count::PacketCount;
@@ -60,8 +66,10 @@ pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
 pub use limits::{Cookies, LimitUse};
 pub use migrate::TakenOver;
+pub use neighbours::Neighbour;
 pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
+pub use watch::{Watch, WatchPlan};
 
 use self::load::{KernelLog, Programs};
 use self::maps::Maps;
@@ -317,6 +325,17 @@ impl Dataplane {
     /// Why it could not be told.
     pub fn set_strays(&mut self, mode: Option<u32>, midstream_until: Option<u64>) -> Result<()> {
         adopt::set_strays(&self.maps, mode, midstream_until)
+    }
+
+    /// Ends sessions, and counts them by a cause; each as it was then.
+    ///
+    /// # Errors
+    /// Why it could not be done.
+    pub fn end(&mut self, keys: &[FlowKey], cause: Cause) -> Result<Vec<Session>> {
+        let ended = sessions::end(&self.maps, keys, cause)?;
+        let pairs: Vec<_> = ended.iter().map(|one| (one.key, one.entry)).collect();
+        self.release(&pairs)?;
+        Ok(ended)
     }
 
     /// Ends a session; says whether there was one.

@@ -8,11 +8,12 @@ use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::tc::{TcHandle, TcMessage};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket};
 
-/// The number of the XDP program on a device, ours or another's; `None` where there is none.
+/// The number of the XDP program on a device, ours or another's, and whether it is run in the stack; `None` where
+/// there is none.
 ///
 /// # Errors
 /// The device is gone, or the kernel's answer cannot be read.
-pub(super) fn xdp_program(index: u32) -> io::Result<Option<u32>> {
+pub(super) fn xdp_program(index: u32) -> io::Result<Option<(u32, bool)>> {
     let link = link(index)?;
     let xdp = link
         .attributes
@@ -22,7 +23,8 @@ pub(super) fn xdp_program(index: u32) -> io::Result<Option<u32>> {
             _ => None,
         });
     Ok({ xdp.into_iter().flatten() }.find_map(|part| match part {
-        LinkXdp::ProgId(id) if *id != 0 => Some(*id),
+        LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id) if *id != 0 => Some((*id, false)),
+        LinkXdp::SkbProgId(id) if *id != 0 => Some((*id, true)),
         _ => None,
     }))
 }

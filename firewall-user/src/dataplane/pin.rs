@@ -11,9 +11,11 @@ use firewall_common::config::{
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
+use firewall_common::policy::dynamic::{MAX_MEMBERS, MemberKey};
 use firewall_common::policy::limits::{LimitKey, MAX_LIMITED};
 use firewall_common::session::Entry;
 use firewall_common::session::room::{Opening, SOURCES, TALLIES};
+use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
 
 use super::Options;
@@ -102,8 +104,10 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, u32>("GUARDED", Hash, 4096),
         shape::<VlanKey, u32>("VLANS", Hash, 8192),
         shape::<Addr, LocalEntry>("LOCALS", Hash, 65_536),
+        shape::<AddressKey, Ways>("WAYS", LpmTrie, MAX_WAYS),
         shape::<AddressKey, u64>("FAILSAFE_ADDRESSES", LpmTrie, 4096),
         shape::<ServiceKeyPrefix, u64>("FAILSAFE_SERVICES", LpmTrie, 4096),
+        shape::<MemberKey, u64>("MEMBERS", LpmTrie, MAX_MEMBERS),
         shape::<FlowKey, Entry>("SESSIONS", Hash, options.session_places()),
         shape::<FlowKey, Entry>("HALF_OPEN", Hash, options.half_open_max),
         shape::<u32, Opening>("OPENINGS", Array, options.half_open_max),

@@ -54,6 +54,11 @@ impl Counts {
         read(&self.tally, SEED)
     }
 
+    /// A session was put into the table of verified ones.
+    pub(super) fn came(&self, entry: &Entry) {
+        add(&self.tally, place_of(entry), 1);
+    }
+
     /// A session was taken out of a table.
     pub(super) fn left(&self, which: Which, key: &FlowKey, entry: &Entry) {
         const ONE_LESS: u64 = u64::MAX;

@@ -4,16 +4,18 @@ use std::collections::{BTreeMap, HashMap};
 
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
+use firewall_common::packet::protocol;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::session::end::Cause;
-use firewall_common::session::{Entry, State};
+use firewall_common::session::{ENDED, Entry, OnChange, State};
 use firewall_common::tables::Table as Which;
 use firewall_common::zone::Course;
 
+use super::clock::boot_now;
 use super::error::Result;
 use super::events;
 use super::limits;
-use super::maps::{Maps, ONLY};
+use super::maps::{self, Maps, ONLY};
 use super::room::Audit;
 use super::table::Table;
 
@@ -31,8 +33,10 @@ pub struct Session {
 /// All sessions. One that is promoted meanwhile may be listed in both tables.
 pub(super) fn list(maps: &Maps) -> Result<Vec<Session>> {
     let of = |table: &Table<FlowKey, Entry>, which| -> Result<Vec<Session>> {
+        // What a question to a group has left is no session.
         let all = table.list()?.into_iter();
         Ok(all
+            .filter(|(_, entry)| !entry.awaits())
             .map(|(key, entry)| Session {
                 key,
                 entry,
@@ -52,9 +56,17 @@ pub struct Swept {
     pub ended: Vec<Session>,
     /// Half-open sessions that are left.
     pub half_open: Vec<Session>,
+    /// TCP sessions that were opened a short while ago and have completed their handshake; not all, where there are
+    /// many.
+    pub completed: Vec<Session>,
     /// Sessions of this host's own sockets that have been silent for half of what they may be.
     pub waning: Vec<FlowKey>,
 }
+
+/// Nanoseconds for which a completed handshake is worth telling.
+const LATELY: u64 = 60_000_000_000;
+/// How many are told.
+const TOLD: usize = 8192;
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
 pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<(Swept, Found)> {
@@ -74,6 +86,11 @@ pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<(Swept,
         .collect();
     audit.look(&maps.counts, &half_open, &live);
     swept.half_open = half_open.into_iter().map(of(Which::HalfOpen)).collect();
+    let lately = live.into_iter().filter(|(key, entry)| {
+        key.protocol == protocol::TCP && now.saturating_sub(entry.opened) < LATELY
+    });
+    let lately = lately.take(TOLD).map(of(Which::Sessions));
+    swept.completed = lately.collect();
     let ended = ended.into_iter().map(of(Which::Sessions));
     swept.ended.extend(ended);
     // Stand-ins and traces are nobody's conversations: they go without a word.
@@ -155,7 +172,74 @@ fn sweep(maps: &Maps, which: Which, settings: &Settings, now: u64) -> Result<(Pa
 
 type Pairs = Vec<(FlowKey, Entry)>;
 
-/// Ends a session; what was taken out. Its next packet is judged as without session.
+/// Ends sessions by hand, and counts them; each as it was then. The next packet of each is judged as without
+/// session.
+///
+/// The race: a packet that found a session among the half-open ones may promote it after it was taken from both
+/// tables. So those that were half open are looked for once more when every packet that was under way is done.
+pub(super) fn end(maps: &Maps, keys: &[FlowKey], cause: Cause) -> Result<Vec<Session>> {
+    let mut ended = Vec::new();
+    let mut half_open = Vec::new();
+    for key in keys {
+        if let Some(entry) = maps.half_open.take(key)? {
+            maps.counts.left(Which::HalfOpen, key, &entry);
+            half_open.push((key, entry));
+        }
+        take_verified(maps, key, &mut ended)?;
+    }
+    if !half_open.is_empty() {
+        maps::grace()?;
+    }
+    for (key, entry) in half_open {
+        let opened = |found: Option<Entry>| found.is_some_and(|found| found.opened == entry.opened);
+        if opened(maps.sessions.get(key)?) {
+            take_verified(maps, key, &mut ended)?;
+        } else {
+            let (key, table) = (*key, Which::HalfOpen);
+            ended.push(Session { key, entry, table });
+        }
+    }
+    let strays = maps.settings.need(&ONLY)?.strays;
+    let taken_up = boot_now() < strays.midstream_until;
+    for session in &ended {
+        leave_a_trace(maps, session, taken_up)?;
+    }
+    let told = |session: &&Session| session.entry.is_conversation();
+    let count = ended.iter().filter(told).count() as u64;
+    events::add(maps, &BTreeMap::from([(cause as u32, count)]))?;
+    Ok(ended)
+}
+
+fn take_verified(maps: &Maps, key: &FlowKey, ended: &mut Vec<Session>) -> Result<()> {
+    if let Some(entry) = maps.sessions.take(key)? {
+        maps.counts.left(Which::Sessions, key, &entry);
+        let (key, table) = (*key, Which::Sessions);
+        ended.push(Session { key, entry, table });
+    }
+    Ok(())
+}
+
+/// What is left of a session that was ended: as the packet path leaves it of one that the policy ends, and why
+/// is told there (`leave_a_trace` of the stage of sessions). While routed connections are still taken up from their
+/// middle, one that was ended would be, too: whoever goes on with it gets a reset.
+fn leave_a_trace(maps: &Maps, session: &Session, taken_up: bool) -> Result<()> {
+    let mut entry = session.entry;
+    let tcp = session.key.protocol == protocol::TCP;
+    let told = tcp && taken_up && entry.course() == Course::Routed;
+    if tcp && !told || !entry.is_conversation() {
+        return Ok(());
+    }
+    if told {
+        entry.on_change = OnChange::Reset as u8;
+    }
+    entry.track.flags |= ENDED;
+    if maps.sessions.put_back(&session.key, &entry)? {
+        maps.counts.came(&entry);
+    }
+    Ok(())
+}
+
+/// Ends a session; says whether there was one. Its next packet is judged as without session.
 ///
 /// From the half-open table first: a session that is promoted meanwhile is in the other one by then.
 pub(super) fn close(maps: &Maps, key: &FlowKey) -> Result<Pairs> {

@@ -96,6 +96,9 @@ fn every_program_fits_the_stack_of_the_oldest_kernel() {
     let mut object = Object::parse(OBJECT).unwrap();
     let sections = object.functions.keys().map(|&(section, _)| section);
     object.relocate_calls(&sections.collect()).unwrap();
+    for function in object.functions.values() {
+        println!("{}: {} bytes", function.name, frame(&function.instructions));
+    }
     let mut chains = 0;
     for (name, program) in &object.programs {
         let program = &object.functions[&program.function_key()].instructions;

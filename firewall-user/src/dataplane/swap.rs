@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aya::Pod;
+use aya::maps::MapData;
 use firewall_common::config::{
     Active, COUNTER_PAGE, FIRST_RULE_COUNTER, Generation, InterfaceEntry, InterfaceKey, MAX_RULES,
     Name, PLACES, PolicyInfo, RULE_COUNTERS, SLOTS,
@@ -25,7 +26,7 @@ use firewall_common::config::{
 
 use super::deadman;
 use super::error::{Error, Result};
-use super::maps::{Inner, Maps, grace};
+use super::maps::{Change, Inner, Maps, ONLY, grace};
 use super::pin::{AddressKey, ServiceKeyPrefix};
 use super::table::Table;
 use crate::policy::compiled::Compiled;
@@ -98,6 +99,49 @@ pub(super) fn apply(
     Ok(Applied { slot, epoch })
 }
 
+/// Has live sessions judged anew at their next packets: the policy in force, and the one that waits behind it to come
+/// back, get other epochs, each in a slot of its own. For changes of what stands outside of generations.
+///
+/// It waits until every packet that was under way when it was called has been judged. So a session that was judged
+/// without the change was so under an epoch that is not in force any more, and what is written into spare slots is
+/// read by nobody.
+pub(super) fn renew(maps: &Maps) -> Result<()> {
+    let active = deadman::tidy(maps)?;
+    grace()?;
+    if active.slot == 0 {
+        return Ok(());
+    }
+    if active.deadline != 0 && active.fallback != 0 && active.fallback != active.slot {
+        let slot = spare(&active);
+        copy(maps, active.fallback, slot)?;
+        deadman::move_fallback(maps, slot)?;
+        // The slot that it was in may be the next to be written.
+        grace()?;
+    }
+    let active = maps.active.need(&ONLY)?;
+    let slot = spare(&active);
+    copy(maps, active.slot, slot)?;
+    deadman::flip(maps, slot, None)
+}
+
+/// The same generation in another slot, under another epoch. Its tables are the same ones.
+fn copy(maps: &Maps, from: u32, to: u32) -> Result<()> {
+    let interfaces = maps.interfaces.list()?.into_iter();
+    let interfaces = interfaces.filter(|(key, _)| key.slot == from);
+    let interfaces: Vec<_> = interfaces.map(|(key, entry)| (entry, key.index)).collect();
+    fill_interfaces(maps, to, &interfaces)?;
+    let info = maps.policy_info.need(&from)?;
+    write(&maps.policy_info, "POLICY_INFO", &to, &info)?;
+    let head = maps.generations.need(&from)?;
+    let epoch = next_epoch(maps)?;
+    write(
+        &maps.generations,
+        "GENERATIONS",
+        &to,
+        &Generation { epoch, ..head },
+    )
+}
+
 fn fits(compiled: &Compiled) -> Result<()> {
     let refuse = |what: String| Err(Error::TooLarge(what));
     let rules = compiled.rules.len();
@@ -139,24 +183,36 @@ fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<G
     let named =
         |of: fn(&Generation) -> u32| heads.iter().map(|(_, head)| of(head)).collect::<Vec<_>>();
     let trees = hold(
-        &mut maps.trees,
+        &maps.trees,
         now.trees,
-        &named(|head| head.trees),
+        named(|head| head.trees),
         &compiled.trees,
     )?;
     let list = hold(
-        &mut maps.rules,
+        &maps.rules,
         now.list,
-        &named(|head| head.list),
+        named(|head| head.list),
         &compiled.rules,
     )?;
     let addresses = named(|head| head.addresses);
     let addresses = hold(
-        &mut maps.addresses,
+        &maps.addresses,
         now.addresses,
-        &addresses,
+        addresses,
         &compiled.addresses,
     )?;
+    // Each change of a place waits for packets that are under way. All at once wait for the same ones.
+    let changes = [
+        (&maps.trees, &trees),
+        (&maps.rules, &list),
+        (&maps.addresses, &addresses),
+    ];
+    at_once(
+        changes
+            .iter()
+            .flat_map(|(tables, held)| tables.changes(held)),
+    )?;
+    let (trees, list, addresses) = (trees.place, list.place, addresses.place);
     if (trees, list, addresses) == (now.trees, now.list, now.addresses) {
         // Nothing was put into a place, so nothing was waited for; see above.
         grace()?;
@@ -169,23 +225,55 @@ fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<G
     })
 }
 
-/// The place that holds these values: the one in force, if it does, else a new table in a place that no head
-/// names. What is in other such places goes: its slot has been filled again since, which waits for every packet that
-/// was judged by it.
+/// A place for values, and what is to be done for it.
+#[derive(Debug)]
+pub(super) struct Held {
+    /// The place.
+    pub(super) place: u32,
+    /// The table that goes there, where it is not there already.
+    pub(super) new: Option<MapData>,
+    /// Places whose tables no head names: they go. Their slots have been filled again since, which waits for every
+    /// packet that was judged by them.
+    pub(super) unused: Vec<u32>,
+}
+
+/// Where these values are held: in the place in force, if they are there, else in a new table in a place that no head
+/// names. Nothing is put there yet.
 fn hold<V: Pod + PartialEq>(
-    tables: &mut Inner,
+    tables: &Inner,
     now: u32,
-    named: &[u32],
+    named: Vec<u32>,
     values: &[V],
-) -> Result<u32> {
+) -> Result<Held> {
     if now != 0 && tables.holds(now, values) {
-        return Ok(now);
+        return Ok(Held {
+            place: now,
+            new: None,
+            unused: Vec::new(),
+        });
     }
-    tables.keep(named);
     let free = (1..=PLACES).find(|place| !named.contains(place));
-    let free = free.ok_or(Error::Missing("a place for a table"))?;
-    tables.fill(free, values)?;
-    Ok(free)
+    let place = free.ok_or(Error::Missing("a place for a table"))?;
+    Ok(Held {
+        place,
+        new: Some(tables.make(values)?),
+        unused: (1..=PLACES)
+            .filter(|other| *other != place && !named.contains(other))
+            .collect(),
+    })
+}
+
+/// Does it all at the same time; the first error, if there is one.
+fn at_once<'c>(changes: impl Iterator<Item = Change<'c>>) -> Result<()> {
+    std::thread::scope(|scope| {
+        let started: Vec<_> = changes.map(|change| scope.spawn(change)).collect();
+        let mut done = Ok(());
+        for one in started {
+            let one = one.join().unwrap_or(Err(Error::Missing("a thread")));
+            done = done.and(one);
+        }
+        done
+    })
 }
 
 /// The key of a prefix: its length in bits, then its bytes.

@@ -378,7 +378,7 @@ fn zone(view: &View, (source, destination): (ZoneId, ZoneId)) -> Zone {
 
 /// The policy of an epoch, and the rule of a counter in it; `unmatched` where none decided.
 fn policy(view: &View, epoch: u32, rule: u32, unmatched: Option<Course>) -> Option<PolicyRef> {
-    let identity = view.policies.get(&epoch);
+    let identity = view.policy(epoch);
     let id = match (rule, unmatched) {
         (0, None) => None,
         (0, Some(course)) => Some(format!("unmatched/{}", direction(course))),

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use firewall_common::event::decode::{Event, decode};
+use firewall_common::watch::KernelDrop;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -18,7 +19,7 @@ use super::record::EventWord;
 use super::view::View;
 use crate::agent::clock;
 use crate::agent::plane::Live;
-use crate::detect::{Detector, Listeners, OneSided};
+use crate::detect::{Around, Detector, OneSided, Sight};
 use crate::policy::compiled::Clock;
 
 /// What a record tells of.
@@ -113,6 +114,7 @@ pub struct Hub {
     inner: Mutex<Inner>,
     view: Mutex<Arc<View>>,
     detector: Mutex<Detector>,
+    blind: Mutex<Option<String>>,
     lost: [AtomicU64; 3],
 }
 
@@ -132,6 +134,7 @@ impl Default for Hub {
             inner: Mutex::new(inner),
             view: Mutex::new(Arc::new(View::of_this_host())),
             detector: Mutex::default(),
+            blind: Mutex::new(Some("not looked at yet".to_owned())),
             lost: Default::default(),
         }
     }
@@ -221,14 +224,38 @@ impl Hub {
         );
     }
 
-    /// Looks at the half-open sessions for handshakes that do not complete.
-    pub fn look(&self, half_open: &[Live], listeners: impl FnOnce() -> Listeners) {
+    /// Looks for handshakes that do not complete.
+    pub fn look(&self, half_open: &[Live], completed: &[Live], around: &mut dyn Around) {
         let clock = clock::now();
-        let found = lock(&self.detector).look(half_open, clock.boot, listeners);
+        let sight = Sight {
+            half_open,
+            completed,
+            now: clock.boot,
+        };
+        let found = lock(&self.detector).look(sight, around);
         let told = found
             .into_iter()
             .map(|one| (one.last, 0, What::OneSided(Box::new(one))));
         self.publish(&clock, told);
+    }
+
+    /// The kernel has dropped packets of handshakes, for these reasons of its own.
+    pub fn kernel_dropped(&self, drops: &[(KernelDrop, String)]) {
+        let mut detector = lock(&self.detector);
+        for (drop, reason) in drops {
+            detector.kernel_dropped(drop, reason);
+        }
+    }
+
+    /// Why it is not known what the kernel drops; `None`: it is.
+    #[must_use]
+    pub fn blind(&self) -> Option<String> {
+        lock(&self.blind).clone()
+    }
+
+    /// It is not known what the kernel drops, or it is.
+    pub fn set_blind(&self, why: Option<String>) {
+        *lock(&self.blind) = why;
     }
 
     /// Handshakes that did not complete, as far as remembered.

@@ -15,6 +15,7 @@ pub mod reader;
 pub mod record;
 mod subject;
 pub mod view;
+pub mod watcher;
 
 pub use hub::{Hub, Loss, Seen, What};
 pub use record::Flow;

@@ -13,8 +13,10 @@ use crate::sessions::Names;
 pub struct View {
     /// Rules, zones and interfaces.
     pub names: Names,
-    /// Policies by the epoch of their generation.
+    /// Policies by the first epoch of their generation: later ones up to the next are of the same policy.
     pub policies: BTreeMap<u32, Identity>,
+    /// The newest epoch known.
+    newest: u32,
     /// This host.
     pub host: Arc<Host>,
 }
@@ -36,22 +38,36 @@ impl View {
     #[must_use]
     pub fn next(&self, names: Names, policies: impl IntoIterator<Item = (u32, Identity)>) -> Self {
         let mut all = self.policies.clone();
-        all.extend(policies);
+        let mut newest = self.newest;
+        let told: BTreeMap<u32, Identity> = policies.into_iter().collect();
+        for (epoch, identity) in told {
+            newest = newest.max(epoch);
+            let before = all.range(..=epoch).next_back();
+            if before.is_none_or(|(_, before)| *before != identity) {
+                all.insert(epoch, identity);
+            }
+        }
         while all.len() > REMEMBERED {
             all.pop_first();
         }
         Self {
             names,
             policies: all,
+            newest,
             host: Arc::clone(&self.host),
         }
     }
 
+    /// The policy that an epoch is of.
+    #[must_use]
+    pub fn policy(&self, epoch: u32) -> Option<&Identity> {
+        let known = self.policies.range(..=epoch).next_back();
+        known.map(|(_, found)| found).filter(|_| epoch != 0)
+    }
+
     /// The newest epoch known.
     #[must_use]
-    pub fn newest(&self) -> u32 {
-        self.policies
-            .last_key_value()
-            .map_or(0, |(epoch, _)| *epoch)
+    pub const fn newest(&self) -> u32 {
+        self.newest
     }
 }

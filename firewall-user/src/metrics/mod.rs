@@ -14,6 +14,6 @@ mod tests;
 mod text;
 mod traffic;
 
-pub use server::{listen, serve};
+pub use server::serve;
 pub use snapshot::Snapshot;
 pub use text::{classic, open_metrics};

@@ -10,15 +10,16 @@ use crate::api::types::RuleRow;
 pub(super) fn families(snapshot: &Snapshot, room: usize) -> Vec<Family> {
     let counted = snapshot.rules.iter();
     let counted = counted.filter(|(row, _)| row.packets.is_some());
-    let all: Vec<Series> = counted.map(|(row, hit)| Series::of(row, *hit)).collect();
-    let shown = fit(&all, room);
-    let (named, rest) = all.split_at(shown);
-    let other = [pick(rest, |s| &s.packets), pick(rest, |s| &s.bytes)].map(|s| sum(&s));
-    let with_other = |mut samples: Vec<Sample>, sum: u64| {
+    let mut named: Vec<Series> = counted.map(|(row, hit)| Series::of(row, *hit)).collect();
+    let rest = named.split_off(fit(&named, room));
+    let some_rest = !rest.is_empty();
+    let [rest_packets, rest_bytes, ..] = columns(rest);
+    let [packets, bytes, hits, expiries] = columns(named);
+    let with_other = |mut samples: Vec<Sample>, rest: &[Sample]| {
         // Without room for two more nothing at all is told of rules.
-        if !rest.is_empty() && room >= OTHERS {
+        if some_rest && room >= OTHERS {
             let labels = vec!["other".to_owned(); 3];
-            samples.push((labels, Value::Whole(sum)));
+            samples.push((labels, Value::Whole(sum(rest))));
         }
         samples
     };
@@ -27,25 +28,25 @@ pub(super) fn families(snapshot: &Snapshot, room: usize) -> Vec<Family> {
             "ringwall_rule_packets",
             "Packets that a rule decided; action would-… where it only monitors.",
             &["policy", "rule", "action"],
-            with_other(pick(named, |s| &s.packets), other[0]),
+            with_other(packets, &rest_packets),
         ),
         Family::counter(
             "ringwall_rule_bytes",
             "Bytes of the packets that a rule decided.",
             &["policy", "rule", "action"],
-            with_other(pick(named, |s| &s.bytes), other[1]),
+            with_other(bytes, &rest_bytes),
         ),
         Family::gauge(
             "ringwall_rule_last_hit_timestamp_seconds",
             "When a rule last decided; absent where it never did.",
             &["policy", "rule"],
-            pick(named, |s| &s.hit),
+            hits,
         ),
         Family::gauge(
             "ringwall_policy_rule_expiry_timestamp_seconds",
             "When a rule expires.",
             &["policy", "rule"],
-            pick(named, |s| &s.expiry),
+            expiries,
         ),
     ]
 }
@@ -53,13 +54,8 @@ pub(super) fn families(snapshot: &Snapshot, room: usize) -> Vec<Family> {
 /// Series under `other`: its packets and its bytes.
 const OTHERS: usize = 2;
 
-/// All series of one rule.
-struct Series {
-    packets: Vec<Sample>,
-    bytes: Vec<Sample>,
-    hit: Vec<Sample>,
-    expiry: Vec<Sample>,
-}
+/// All series of one rule: packets, bytes, last hit, expiry.
+struct Series([Vec<Sample>; 4]);
 
 impl Series {
     fn of(row: &RuleRow, hit: Option<f64>) -> Self {
@@ -71,19 +67,29 @@ impl Series {
             bytes.push(by_action(row, &would, row.would_bytes));
         }
         let at = |at: Option<f64>| at.map(|at| (id(row), Value::Real(at)));
-        Self {
+        let expiry = at(row.expires.as_deref().and_then(instant));
+        Self([
             packets,
             bytes,
-            hit: at(hit).into_iter().collect(),
-            expiry: at(row.expires.as_deref().and_then(instant))
-                .into_iter()
-                .collect(),
-        }
+            at(hit).into_iter().collect(),
+            expiry.into_iter().collect(),
+        ])
     }
 
     fn count(&self) -> usize {
-        self.packets.len() + self.bytes.len() + self.hit.len() + self.expiry.len()
+        self.0.iter().map(Vec::len).sum()
     }
+}
+
+/// The same by family.
+fn columns(of: Vec<Series>) -> [Vec<Sample>; 4] {
+    let mut columns: [Vec<Sample>; 4] = Default::default();
+    for Series(parts) in of {
+        for (column, part) in columns.iter_mut().zip(parts) {
+            column.extend(part);
+        }
+    }
+    columns
 }
 
 /// How many rules, from the first, have room for all they have.
@@ -99,10 +105,6 @@ fn fit(all: &[Series], room: usize) -> usize {
         enough
     });
     fits.count()
-}
-
-fn pick(of: &[Series], part: impl Fn(&Series) -> &Vec<Sample>) -> Vec<Sample> {
-    of.iter().flat_map(|series| part(series).clone()).collect()
 }
 
 fn sum(samples: &[Sample]) -> u64 {

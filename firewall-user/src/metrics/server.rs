@@ -1,8 +1,7 @@
 //! `/metrics` over TCP.
 
-use std::net::SocketAddr;
+use std::time::Duration;
 
-use anyhow::Context;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,33 +11,60 @@ use tokio::net::TcpListener;
 
 use super::snapshot::Snapshot;
 use super::text;
-use crate::agent::owner::Owner;
+use crate::agent::owner::{Gone, Owner};
 
 const CLASSIC: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Listens at an address.
-pub async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("cannot listen for /metrics at {address}: see `metrics.listen`"))
-}
+/// How long until what failed is tried again.
+const AGAIN: Duration = Duration::from_secs(5);
 
-/// Answers scrapes until `stop` is done.
-pub async fn serve(
-    listener: TcpListener,
-    owner: Owner,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
+/// Answers scrapes until `stop` is done. Where nobody can listen it is tried again, and a warning says so: a host that
+/// shows no metrics must be guarded all the same.
+pub async fn serve<S>(owner: Owner, stop: impl Fn() -> S)
+where
+    S: Future<Output = ()> + Send + 'static,
+{
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route(
             "/",
             get(|| async { "Ringwall's metrics are at /metrics\n" }),
         )
-        .with_state(owner);
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
+        .with_state(owner.clone());
+    loop {
+        match listen(&owner).await {
+            Err(Gone) => return,
+            Ok(Some(listener)) => {
+                let served = axum::serve(listener, router.clone());
+                let ended = served.with_graceful_shutdown(stop()).await;
+                let Err(error) = ended else { return };
+                tracing::warn!("metrics are no longer served: {error}");
+            }
+            Ok(None) => {}
+        }
+        tokio::select! {
+            () = stop() => return,
+            () = tokio::time::sleep(AGAIN) => {}
+        }
+    }
+}
+
+async fn listen(owner: &Owner) -> Result<Option<TcpListener>, Gone> {
+    let address = owner
+        .with(|agent| agent.settings.config.metrics.listen)
+        .await?;
+    let bound = TcpListener::bind(address).await;
+    let failed = |error: &std::io::Error| {
+        format!(
+            "nobody can read the metrics: cannot listen at {address} (`metrics.listen`): {error}"
+        )
+    };
+    let trouble = bound.as_ref().err().map(failed);
+    owner
+        .with(move |agent| agent.note("metrics", trouble))
+        .await?;
+    Ok(bound.ok())
 }
 
 async fn metrics(State(owner): State<Owner>, headers: HeaderMap) -> Response {

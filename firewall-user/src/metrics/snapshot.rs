@@ -12,7 +12,7 @@ use crate::agent::clock;
 use crate::agent::plane::PacketCount;
 use crate::agent::pressure::session_line;
 use crate::agent::state::{Agent, Tally};
-use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine};
+use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine, SetRow};
 use crate::dataplane::{EventCounts, LimitUse, SessionCounts};
 use crate::events::Loss;
 use crate::policy::model::AddressSet;
@@ -84,6 +84,15 @@ impl SetCount {
             updated: updated.map(|at| at.as_millisecond() as f64 / 1000.0),
         }
     }
+
+    fn of_dynamic(row: SetRow) -> Self {
+        let changed = row.changed.and_then(|at| at.parse().ok());
+        Self {
+            name: row.set,
+            entries: row.entries,
+            updated: changed.map(|at: jiff::Timestamp| at.as_millisecond() as f64 / 1000.0),
+        }
+    }
 }
 
 impl Snapshot {
@@ -127,7 +136,10 @@ impl Snapshot {
             let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
             self.zones = zones.filter(|zone| *zone != 0).collect();
             let sets = current.policy.iter().flat_map(|policy| &policy.sets);
-            self.sets = sets.map(|set| SetCount::of(agent, set)).collect();
+            let fixed = sets.filter(|set| set.dynamic.is_none());
+            self.sets = fixed.map(|set| SetCount::of(agent, set)).collect();
+            let dynamic = agent.set_rows().into_iter();
+            self.sets.extend(dynamic.map(SetCount::of_dynamic));
         }
         Ok(())
     }

@@ -25,6 +25,8 @@ pub struct Compiled {
     pub interfaces: InterfacePlan,
     /// For listings: one entry per place of the ordered list, in order.
     pub listing: Vec<Listed>,
+    /// Dynamic sets, named by rules or not.
+    pub sets: Vec<DynamicSet>,
     /// Zone names by number, the built-in ones included.
     pub zones: Vec<(ZoneId, String)>,
     /// What it costs in the kernel.
@@ -185,6 +187,24 @@ pub struct Numbers {
     pub rules: BTreeMap<String, u32>,
     /// Zone numbers by name.
     pub zones: BTreeMap<String, u8>,
+    /// Numbers of dynamic sets by name.
+    #[serde(default)]
+    pub sets: BTreeMap<String, u32>,
+}
+
+/// A dynamic set of a policy.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DynamicSet {
+    /// Its name.
+    pub name: String,
+    /// Its number.
+    pub number: u32,
+    /// Members that it may have.
+    pub max: u32,
+    /// For how many seconds, where nothing is said; `None`: until they are taken out.
+    pub default_for: Option<u64>,
+    /// Some rule names it.
+    pub named: bool,
 }
 
 /// The two clocks at one moment, to turn dates into times since boot.

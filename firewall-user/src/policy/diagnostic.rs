@@ -3,6 +3,8 @@
 
 mod shown;
 
+use std::cell::OnceCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -14,6 +16,8 @@ use shown::Shown;
 
 /// Past this many faults of one policy the rest is only counted.
 const SHOWN: usize = 200;
+/// Warnings of one code that are shown.
+const ALIKE: usize = 1000;
 /// A longer source line is shown in part, so that a file of one line cannot flood a terminal.
 const LINE_WIDTH: usize = 160;
 
@@ -90,11 +94,11 @@ impl Diagnostic {
         self
     }
 
-    /// The same, with the line that it stands on, out of its file's text.
+    /// The same, with the line that it stands on, out of its file's lines.
     #[must_use]
-    pub fn line_of(mut self, text: &str) -> Self {
+    pub fn line_of(mut self, lines: &[&str]) -> Self {
         if let (Some(line), Some(column), None) = (self.line, self.column, &self.source_line) {
-            let found = text.lines().nth(line.saturating_sub(1));
+            let found = lines.get(line.saturating_sub(1));
             self.source_line = found.map(|found| window(found, column));
         }
         self
@@ -194,8 +198,12 @@ pub struct SourceText {
 #[derive(Debug)]
 pub struct Report<'a> {
     texts: &'a [SourceText],
+    /// The lines of each text, cut when the first of them is wanted.
+    lines: Vec<OnceCell<Vec<&'a str>>>,
     diagnostics: Vec<Diagnostic>,
     errors: usize,
+    /// Warnings by code.
+    warnings: BTreeMap<&'static str, usize>,
 }
 
 impl<'a> Report<'a> {
@@ -204,8 +212,10 @@ impl<'a> Report<'a> {
     pub fn new(texts: &'a [SourceText]) -> Self {
         Self {
             texts,
+            lines: texts.iter().map(|_| OnceCell::new()).collect(),
             diagnostics: Vec::new(),
             errors: 0,
+            warnings: BTreeMap::new(),
         }
     }
 
@@ -233,7 +243,11 @@ impl<'a> Report<'a> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.push(self.locate(span, Diagnostic::warning(code, message).help(help)));
+        let count = self.warnings.entry(code).or_default();
+        *count += 1;
+        if *count <= ALIKE {
+            self.push(self.locate(span, Diagnostic::warning(code, message).help(help)));
+        }
     }
 
     /// Adds one; a second error at the same place is a consequence of the first and left out.
@@ -261,6 +275,12 @@ impl<'a> Report<'a> {
     pub fn finish(mut self) -> Result<Vec<Diagnostic>, Refusal> {
         let texts = self.texts;
         self.diagnostics.sort_by_key(|d| order(texts, d));
+        for (code, count) in &self.warnings {
+            if let Some(more) = count.checked_sub(ALIKE).filter(|more| *more > 0) {
+                let message = format!("{more} more warnings of this kind are not shown");
+                self.diagnostics.push(Diagnostic::warning(code, message));
+            }
+        }
         if self.errors == 0 {
             return Ok(self.diagnostics);
         }
@@ -288,7 +308,10 @@ impl<'a> Report<'a> {
         if span.line == 0 {
             return diagnostic;
         }
-        let line = source.text.lines().nth(span.line - 1).unwrap_or_default();
+        let lines = self.lines.get(span.file);
+        let lines = lines.map(|lines| lines.get_or_init(|| source.text.lines().collect()));
+        let line = lines.and_then(|lines| lines.get(span.line - 1));
+        let line = line.copied().unwrap_or_default();
         diagnostic.at(span.line, span.column, window(line, span.column))
     }
 }

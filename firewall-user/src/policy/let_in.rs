@@ -102,7 +102,7 @@ pub const fn hint(reason: Reason) -> &'static str {
             "the policy lets it in and the table is full: see `sessions` in the agent file"
         }
         Reason::SpoofedSource | Reason::Martian => {
-            "nobody on that link can have this address: look for loops and wrong routes"
+            "nobody on that link can have this address: look for loops and wrong routes, and at `source_check` by `ringwall zone of ADDR in IF`"
         }
         _ => "no rule can let this in: it is dropped before the policy",
     }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use super::compile::{Place, compile, places};
 use super::compiled::{Clock, Numbers};
 use super::diagnostic::Diagnostic;
-use super::model::{Addresses, Policy};
+use super::model::{Addresses, Policy, Rule};
 use super::prove::at;
 use sight::{Looker, Sight};
 
@@ -16,6 +16,8 @@ use sight::{Looker, Sight};
 const MOST: u64 = 400_000_000;
 /// Work for one rule.
 const MOST_EACH: u64 = 4_000_000;
+/// Warnings that are shown.
+const SHOWN: usize = 1000;
 /// Rules named in one warning.
 const NAMED: usize = 5;
 
@@ -36,9 +38,17 @@ pub fn lint(policy: &Policy, clock: &Clock) -> Vec<Diagnostic> {
     for place in &active {
         warnings.extend(about(policy, &active, place, &seen));
     }
+    let more = warnings.len().saturating_sub(SHOWN);
+    warnings.truncate(SHOWN);
+    warnings.extend((more > 0).then(|| not_shown(more)));
     let unknown = seen.iter().filter(|sight| sight.is_none()).count();
     warnings.extend((unknown > 0).then(|| not_looked_at(unknown)));
     warnings
+}
+
+fn not_shown(more: usize) -> Diagnostic {
+    let message = format!("{more} more rules without effect are not shown");
+    Diagnostic::warning("no-effect", message)
 }
 
 fn not_looked_at(rules: usize) -> Diagnostic {
@@ -75,6 +85,14 @@ fn about(
     let rule = place.rule?;
     let of = |index: u32| seen.get(index as usize)?.as_ref();
     let sight = of(place.index?).filter(|sight| sight.counts)?;
+    // Read as empty here, and filled when it matters.
+    let filled = |index: &u32| {
+        let other = active.get(*index as usize).and_then(|place| place.rule);
+        other.is_some_and(|rule| names_dynamic(policy, rule))
+    };
+    if names_dynamic(policy, rule) || sight.before.iter().chain(&sight.behind).any(filled) {
+        return None;
+    }
     if !sight.decides {
         return never(policy, active, place, sight).map(|d| at(policy, rule.span, d));
     }
@@ -127,6 +145,22 @@ fn never(
         }
     };
     Some(warning)
+}
+
+fn names_dynamic(policy: &Policy, rule: &Rule) -> bool {
+    let lists = [
+        &rule.sources,
+        &rule.destinations,
+        &rule.except_sources,
+        &rule.except_destinations,
+    ];
+    let mut sets = lists.into_iter().flatten().flat_map(|list| &list.sets);
+    sets.any(|set| {
+        policy
+            .sets
+            .get(*set)
+            .is_some_and(|set| set.dynamic.is_some())
+    })
 }
 
 fn is_empty(policy: &Policy, list: &Addresses) -> bool {

@@ -9,6 +9,7 @@ pub mod compiled;
 pub mod diagnostic;
 pub mod diff;
 pub mod explain;
+pub mod export;
 pub mod frame;
 pub mod hosts;
 pub mod let_in;

@@ -160,8 +160,43 @@ pub struct AddressSet {
     pub span: Span,
     /// The list file it comes from, as an absolute path; `None` for inline members.
     pub file: Option<PathBuf>,
+    /// It is filled by commands, and has no members of its own here.
+    pub dynamic: Option<Dynamic>,
     /// Members, host bits cleared; ranges already split into prefixes.
     pub members: Vec<IpNet>,
+}
+
+/// `dynamic: true` of a set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dynamic {
+    /// `max`: members that it may have.
+    pub max: u32,
+    /// `default_for`, in seconds; `None`: until they are taken out.
+    pub default_for: Option<u64>,
+}
+
+/// `on_change` of a rule.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnChange {
+    /// Live sessions are judged anew.
+    #[default]
+    Recheck,
+    /// They go on.
+    Keep,
+    /// They are judged anew, and both ends of one that ends are told.
+    Reset,
+}
+
+impl OnChange {
+    /// The word of the language.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Recheck => "recheck",
+            Self::Keep => "keep",
+            Self::Reset => "reset",
+        }
+    }
 }
 
 /// One protocol and port condition, such as `tcp/443` or `icmp/3/4`.
@@ -211,6 +246,15 @@ pub enum SourceCheck {
     Off,
 }
 
+impl SourceCheck {
+    /// Every check, with the word it is written by.
+    pub const ALL: [(&str, Self); 3] = [
+        ("strict", Self::Strict),
+        ("loose", Self::Loose),
+        ("off", Self::Off),
+    ];
+}
+
 /// A zone: who is at the other end.
 #[derive(Debug, Clone)]
 pub struct Zone {
@@ -233,6 +277,20 @@ pub struct Zone {
     pub connected: Vec<String>,
     /// `management: true`.
     pub management: bool,
+    /// `source_check`; where it is absent, see [`Self::checks`].
+    pub source_check: Option<SourceCheck>,
+}
+
+impl Zone {
+    /// What its sources are held against on a host that guards several interfaces, or at most one.
+    #[must_use]
+    pub const fn checks(&self, several: bool) -> SourceCheck {
+        match self.source_check {
+            Some(check) => check,
+            None if several && self.has_cidrs => SourceCheck::Strict,
+            None => SourceCheck::Loose,
+        }
+    }
 }
 
 /// One end of a policy block.
@@ -368,12 +426,16 @@ pub struct Rule {
     pub interfaces: Option<Vec<String>>,
     /// `stateful`, default true.
     pub stateful: bool,
+    /// `replies: any`.
+    pub replies: bool,
     /// `log`.
     pub log: Option<Log>,
     /// `limit`.
     pub limit: Option<Limit>,
     /// `max_sessions`.
     pub max_sessions: Option<MaxSessions>,
+    /// `on_change`.
+    pub on_change: OnChange,
     /// `mode: monitor`.
     pub mode: Mode,
     /// `enabled`, default true.

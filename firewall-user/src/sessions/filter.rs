@@ -245,7 +245,6 @@ fn term<'t>(
                 "sessions have no `{word}`: what is live was let through"
             ));
         }
-        "kill" => return fault("`sessions kill` does not work yet: nothing was ended"),
         "process" => return fault("`process` is not known yet"),
         "verdict" | "reason" | "src" | "dst" | "peer" | "port" | "proto" | "zone" | "rule"
         | "direction" | "state" => {}

@@ -94,6 +94,9 @@ fn panels_are_told_apart_and_say_what_they_show() {
             word(panel, "title");
             assert!(word(panel, "description").ends_with('.'), "{panel}");
             word(&panel["fieldConfig"]["defaults"], "unit");
+            // Without this word Grafana shows no names beside the lines.
+            let legend = &panel["options"]["legend"]["showLegend"];
+            assert!(panel["type"] != "timeseries" || legend == true, "{panel}");
             let refs = list(&panel["targets"], "targets").iter();
             let refs: BTreeSet<&str> = refs.map(|target| word(target, "refId")).collect();
             assert_eq!(refs.len(), list(&panel["targets"], "targets").len());

@@ -71,6 +71,70 @@ pub(super) const CASES: &[Case] = &[
             arrives(second.frame(), SpoofedSource),
         ]
     }),
+    Case::new("one-id-twice-opens-no-denied-port", WEB, |f| {
+        let first = |port| udp((f.stranger, 40000), (f.host, port), &[0; 24]).fragment(0, true, 89);
+        vec![
+            arrives(first(443).frame(), RuleAllow).by("inbound/web"),
+            arrives(first(9).frame(), NoPolicy),
+            // What follows joins the first that was let by: the other never came.
+            arrives(later(f, 9, 32, 89).frame(), Session),
+            arrives(first(23).frame(), NoPolicy),
+        ]
+    }),
+    Case::new("the-same-id-of-another-protocol", WEB, |f| {
+        let first = udp((f.stranger, 40000), (f.host, 443), &[0; 24]).fragment(0, true, 90);
+        let other = raw(f.stranger, f.host, 6, vec![0; 32]).fragment(32, false, 90);
+        vec![
+            arrives(first.frame(), RuleAllow).by("inbound/web"),
+            arrives(other.frame(), FragmentWithoutFirst),
+        ]
+    })
+    .v4(),
+    Case::new("a-fragment-that-overlaps-the-tcp-flags", WEB, |f| {
+        let first = syn((f.stranger, 40000), (f.host, 443))
+            .data(&[0; 20])
+            .fragment(0, true, 92);
+        let over = |offset| {
+            raw(f.stranger, f.host, 6, vec![0; 32])
+                .fragment(offset, false, 92)
+                .frame()
+        };
+        vec![
+            arrives(first.frame(), RuleAllow).by("inbound/web"),
+            arrives(over(8), FragmentOverlap),
+            arrives(over(16), FragmentOverlap),
+            arrives(over(24), Session),
+        ]
+    }),
+    Case::new("a-first-fragment-without-the-whole-chain", WEB, |f| {
+        // RFC 7112: the ports would come in the second.
+        let packet = udp((f.stranger, 40000), (f.host, 443), &[0; 24]);
+        let mut frame = packet
+            .extension(44, &[0, 1, 0, 0, 0, 93])
+            .extension(60, &[1, 4])
+            .frame();
+        frame.truncate(14 + 40 + 8 + 8);
+        frame[14 + 4..14 + 6].copy_from_slice(&16_u16.to_be_bytes());
+        vec![arrives(frame, Truncated)]
+    })
+    .v6(),
+    Case::new("a-middle-fragment-of-no-whole-words", WEB, |f| {
+        let packet = raw(f.stranger, f.host, 17, vec![0; 30]).fragment(32, true, 94);
+        vec![arrives(packet.frame(), Malformed)]
+    })
+    .v6(),
+    Case::new("later-fragments-of-a-session-both-ways", WEB, |f| {
+        let to = |id| udp((f.stranger, 40000), (f.host, 443), &[0; 24]).fragment(0, true, id);
+        let back = udp((f.host, 443), (f.stranger, 40000), &[0; 24]).fragment(0, true, 96);
+        let rest = raw(f.host, f.stranger, 17, vec![0; 40]).fragment(32, false, 96);
+        vec![
+            arrives(to(95).frame(), RuleAllow).by("inbound/web"),
+            leaves(back.sent(), Session),
+            leaves(rest.sent(), Session),
+            arrives(to(97).frame(), Session),
+            arrives(later(f, 23, 32, 97).frame(), Session),
+        ]
+    }),
     Case::new("a-fragment-that-overlaps-the-first-chunk", WEB, |f| {
         let body = raw(f.stranger, f.host, 132, vec![0; 32]).fragment(8, false, 88);
         vec![arrives(body.frame(), FragmentOverlap)]

@@ -31,6 +31,24 @@ pub(super) const CASES: &[Case] = &[
             .tag(0x8100, 0);
         vec![arrives(shut.frame(), RuleDeny).by("inbound/telnet")]
     }),
+    Case::new("service-tag-inside-customer-tag", WEB, |f| {
+        let tags = |p: crate::case::packet::Packet| p.tag(0x8100, 0).tag(0x88a8, 0).tag(0x8100, 0);
+        let open = tags(syn((f.stranger, 40000), (f.host, 443)));
+        let shut = tags(syn((f.stranger, 40001), (f.host, 23)));
+        vec![
+            arrives(open.frame(), RuleAllow).by("inbound/web"),
+            arrives(shut.frame(), RuleDeny).by("inbound/telnet"),
+        ]
+    }),
+    Case::new("snap-behind-a-tag", WEB, |_| {
+        let mut payload = vec![0, 0, 0, 48, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
+        payload.extend([0; 40]);
+        vec![arrives(
+            ethernet(HOST_MAC, PEER_MAC, 0x8100, &payload),
+            UnsupportedEthertype,
+        )]
+    })
+    .v4(),
     Case::new("more-tags-than-anyone-sends", WEB, |f| {
         let mut packet = syn((f.stranger, 40000), (f.host, 443));
         for _ in 0..12 {

@@ -4,6 +4,7 @@ mod essentials;
 mod extension_headers;
 mod fragments;
 mod framing;
+mod groups;
 mod icmp_errors;
 mod link;
 mod monitor;
@@ -13,6 +14,7 @@ mod reject;
 mod revocation;
 mod routed;
 mod rules;
+mod source_check;
 mod strays;
 mod tcp;
 mod udp_and_ping;
@@ -33,10 +35,12 @@ pub fn all() -> Vec<Case> {
         fragments::CASES,
         essentials::CASES,
         zones::CASES,
+        source_check::CASES,
         rules::CASES,
         tcp::CASES,
         windows::CASES,
         udp_and_ping::CASES,
+        groups::CASES,
         other_protocols::CASES,
         icmp_errors::CASES,
         strays::CASES,

@@ -72,6 +72,52 @@ pub(super) const CASES: &[Case] = &[
             arrives(raw(f.stranger, f.host, 136, body).frame(), NoPolicy),
         ]
     }),
+    Case::new("vxlan-is-judged-by-its-outer-header", WEB, |f| {
+        let inner = crate::case::packet::syn((f.trusted, 40000), (f.host, 22)).frame();
+        let body = [&[8, 0, 0, 0, 0, 0, 7, 0][..], &inner].concat();
+        let outer = crate::case::packet::udp((f.stranger, 40000), (f.host, 4789), &body);
+        vec![arrives(outer.frame(), NoPolicy).zone("internet")]
+    }),
+    Case::new("a-tunnel-is-not-of-the-session-inside-it", WEB, |f| {
+        let inner = crate::case::packet::syn((f.stranger, 40000), (f.host, 443));
+        let number = if f.v6 { 41 } else { 4 };
+        let tunnelled = raw(f.stranger, f.host, number, inner.frame()[14..].to_vec());
+        let other = raw(
+            f.stranger,
+            f.host,
+            if f.v6 { 4 } else { 41 },
+            vec![0x60; 60],
+        );
+        vec![
+            arrives(inner.frame(), RuleAllow).by("inbound/web"),
+            arrives(tunnelled.frame(), NoPolicy),
+            arrives(other.frame(), NoPolicy),
+        ]
+    }),
+    Case::new("no-two-protocols-share-a-session", WEB, |f| {
+        // The same eight bytes in each: ports 40000 and 443, or none.
+        let body = [
+            &40000_u16.to_be_bytes()[..],
+            &443_u16.to_be_bytes(),
+            &[0; 24],
+        ]
+        .concat();
+        let of = |number| raw(f.stranger, f.host, number, body.clone()).frame();
+        vec![
+            arrives(of(47), RuleAllow).by("inbound/tunnel"),
+            arrives(of(47), Session),
+            arrives(of(50), NoPolicy),
+            arrives(of(51 + u8::from(f.v6) * 4), NoPolicy),
+            arrives(of(136), NoPolicy),
+            arrives(of(253), NoPolicy),
+            leaves(
+                raw(f.host, f.stranger, 253, body.clone()).sent(),
+                DefaultAllow,
+            ),
+            arrives(of(253), Session),
+            arrives(of(254), NoPolicy),
+        ]
+    }),
     Case::new("sctp-opens-with-init", WEB, |f| {
         vec![
             arrives(sctp(f, 2905, 10).frame(), NoSession),

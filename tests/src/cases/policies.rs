@@ -28,6 +28,23 @@ policies:
 "#;
 
 /// The next revision of [`WEB`], without the public site.
+/// The web by two rules that say what a change does to their sessions.
+pub(super) const WEB_LASTING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: allow, routed: pass}
+zones:
+  trusted: {cidrs: [10.77.0.0/25, "fd77::/80"]}
+  internet: {default: true}
+policies:
+  - name: inbound
+    from: internet
+    to: host
+    rules:
+      - {name: kept, action: allow, services: [tcp/443, udp/443], on_change: keep, reason: site, owner: web}
+      - {name: told, action: allow, services: [tcp/80, udp/80], on_change: reset, reason: site, owner: web}
+"#;
+
 pub(super) const WEB_CLOSED: &str = r#"
 apiVersion: ringwall/v1
 metadata: {name: case, revision: 2}
@@ -304,4 +321,28 @@ policies:
     rules:
       - {name: for-a-minute, action: allow, services: [tcp/443], expires: "2026-06-01T00:01:00Z", reason: a, owner: b}
       - {name: for-ever, action: allow, services: [tcp/80], reason: a, owner: b}
+"#;
+
+/// Looks for things by asking groups.
+pub(super) const ASKING: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 1}
+unmatched: {inbound: deny, outbound: deny, routed: deny}
+zones: {internet: {default: true}}
+policies:
+  - name: out
+    from: host
+    to: any
+    rules:
+      - {name: find, action: allow, services: [udp/1900], replies: any, reason: a, owner: b}
+      - {name: plain, action: allow, services: [udp/5353], reason: a, owner: b}
+"#;
+
+/// The next revision of [`ASKING`], without it.
+pub(super) const ASKING_CLOSED: &str = r#"
+apiVersion: ringwall/v1
+metadata: {name: case, revision: 2}
+unmatched: {inbound: deny, outbound: deny, routed: deny}
+zones: {internet: {default: true}}
+policies: []
 "#;

@@ -49,13 +49,24 @@ fn ends(packet: &SlicedPacket<'_>) -> Result<(Vec<u8>, Vec<u8>)> {
     })
 }
 
-/// RFC 9293 section 3.5.2: the acknowledgement is what the segment took up of sequence space.
+/// RFC 9293 section 3.5.2: the reset has the number that was acknowledged; where nothing was, it acknowledges what the
+/// segment took up of sequence space.
 fn reset(asked: &etherparse::TcpSlice<'_>, told: &etherparse::TcpSlice<'_>) -> Result<()> {
+    if asked.ack() {
+        ensure!(told.rst() && !told.ack() && !told.syn(), "flags");
+        let wanted = asked.acknowledgment_number();
+        ensure!(told.sequence_number() == wanted, "sequence number");
+        return ports(asked, told);
+    }
     let length = asked.payload().len() as u32 + u32::from(asked.syn()) + u32::from(asked.fin());
     ensure!(told.rst() && told.ack() && !told.syn(), "flags");
     ensure!(told.sequence_number() == 0, "sequence number");
     let wanted = asked.sequence_number().wrapping_add(length);
     ensure!(told.acknowledgment_number() == wanted, "acknowledgement");
+    ports(asked, told)
+}
+
+fn ports(asked: &etherparse::TcpSlice<'_>, told: &etherparse::TcpSlice<'_>) -> Result<()> {
     let ports = (asked.destination_port(), asked.source_port());
     ensure!(
         (told.source_port(), told.destination_port()) == ports,

@@ -5,15 +5,16 @@ use firewall_common::config::packet_counter;
 use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, Scratch, decide};
 use firewall_common::reason::Reason;
-use firewall_common::reply::{Reply, build};
+use firewall_common::reply::{Reply, Toward, build};
 use firewall_common::source::{BareSlice, PacketSource, Slice, Tag};
 use firewall_common::tables::Route;
 use firewall_common::verdict::Verdict;
+use firewall_common::way_back::WAYS_OF_SEVERAL;
 use firewall_common::zone::ZONES;
 use firewall_user::dataplane::memory::MemoryTables;
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
-use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans};
+use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans, ways, ways_back};
 
 const ETH0: u32 = 2;
 const ETH1: u32 = 3;
@@ -57,6 +58,10 @@ impl Default for HostBench {
         ] {
             tables.add_route(prefix.parse().expect("a prefix"), route(interface));
         }
+        for (net, eth0, eth1) in ways_back() {
+            tables.add_ways(net, ways(eth0.then_some(ETH0), eth1.then_some(ETH1)));
+        }
+        tables.settings.ways = WAYS_OF_SEVERAL;
         Self {
             tables,
             now: 1000 * SECOND,
@@ -166,7 +171,7 @@ impl Bench for HostBench {
 
 fn reply<S: PacketSource>(source: &S, scratch: &Scratch) -> Option<Vec<u8>> {
     let mut reply = Reply::default();
-    let length = build(source, &scratch.packet, &mut reply)?;
+    let length = build(source, &scratch.packet, Toward::Sender, &mut reply)?;
     let bytes: Vec<u8> = reply
         .words
         .iter()

@@ -12,6 +12,7 @@ use firewall_common::addr::Addr;
 use firewall_common::config::{LOCAL_BROADCAST, LOCAL_UNICAST, VlanKey};
 use firewall_common::flow::Hook;
 use firewall_common::source::Tag;
+use firewall_common::way_back::Ways;
 use firewall_user::dataplane::memory::mapped;
 use firewall_user::dataplane::{
     Dataplane, Fate, Info, Ingress, Options, PacketCount, Place, Trial, clock,
@@ -19,7 +20,7 @@ use firewall_user::dataplane::{
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 
 use super::wire::{Taps, World, network_part};
-use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans};
+use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans, ways, ways_back};
 use crate::case::{Case, Family, Step, Way};
 use crate::net::xdp::PassAll;
 use crate::net::{RunDir, wait_until};
@@ -82,6 +83,7 @@ impl KernelBench {
             let mut plane = Dataplane::open(&options)?;
             plane.set_locals(&locals())?;
             plane.set_vlans(&on(world.near.ifindex))?;
+            plane.set_ways(&back(world.near.ifindex, world.second.ifindex), true)?;
             if way.wire() {
                 let (wanted, place) = if way.xdp() {
                     (Ingress::Xdp, Place::Xdp)
@@ -196,6 +198,16 @@ fn on(parent: u32) -> BTreeMap<VlanKey, u32> {
         tag: Tag { protocol, control }.word(),
     };
     vlans().into_iter().map(|vlan| (key(vlan), 1)).collect()
+}
+
+/// The ways back to sources of all cases.
+fn back(eth0: u32, eth1: u32) -> BTreeMap<(Addr, u32), Ways> {
+    let all = ways_back().into_iter().map(|(net, by_eth0, by_eth1)| {
+        let more = if net.addr().is_ipv4() { 96 } else { 0 };
+        let key = (mapped(net.network()), u32::from(net.prefix_len()) + more);
+        (key, ways(by_eth0.then_some(eth0), by_eth1.then_some(eth1)))
+    });
+    all.collect()
 }
 
 /// The addresses of every host.

@@ -14,8 +14,10 @@ use anyhow::{Context as _, Result, bail, ensure};
 use firewall_common::flow::Hook;
 use firewall_common::source::Tag;
 use firewall_common::verdict::Verdict;
+use firewall_common::way_back::Ways;
 use firewall_user::policy::compiled::{Clock, Compiled, Numbers};
 use firewall_user::policy::{HostContext, compile};
+use ipnet::IpNet;
 
 use crate::case::{Case, Expect, Family, Step};
 
@@ -54,6 +56,32 @@ pub trait Bench {
 #[must_use]
 pub fn vlans() -> [(u16, u16); 3] {
     [(0x8100, 100), (0x88a8, 200), (0x8100, 300)]
+}
+
+/// The ways back to sources on the host of every case: prefixes, and whether they lead by `eth0`, by `eth1`. Several
+/// interfaces are guarded.
+#[must_use]
+pub fn ways_back() -> [(IpNet, bool, bool); 7] {
+    let net = |text: &str| text.parse().expect("a prefix");
+    [
+        (net("0.0.0.0/0"), true, false),
+        (net("10.78.0.0/24"), false, true),
+        // By both, as two next hops have it.
+        (net("10.78.0.248/29"), true, true),
+        (net("192.0.2.0/24"), false, false),
+        (net("::/0"), true, false),
+        (net("fd78::/64"), false, true),
+        (net("2001:db8:bad::/48"), false, false),
+    ]
+}
+
+/// A way back by two interfaces or fewer.
+#[must_use]
+pub fn ways(eth0: Option<u32>, eth1: Option<u32>) -> Ways {
+    let mut ways = Ways::default();
+    let places = ways.interfaces.iter_mut().zip(eth0.into_iter().chain(eth1));
+    places.for_each(|(place, index)| *place = index);
+    ways
 }
 
 /// Zone names by number.

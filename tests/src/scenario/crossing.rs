@@ -95,11 +95,20 @@ impl Crossing {
     /// The world with an agent that guards these interfaces, and a policy in force.
     #[must_use]
     pub fn new(interfaces: &[&str], policy: &str) -> Self {
-        let site = Site::new().expect("the world can be made");
-        let host = Host::start(site.host(), interfaces, "").expect("the agent starts");
-        let crossing = Self { host, site };
+        let crossing = Self::unjudged(interfaces);
         crossing.put(policy);
         crossing
+    }
+
+    /// The same, with no policy yet.
+    ///
+    /// # Panics
+    /// Where it cannot be made.
+    #[must_use]
+    pub fn unjudged(interfaces: &[&str]) -> Self {
+        let site = Site::new().expect("the world can be made");
+        let host = Host::start(site.host(), interfaces, "").expect("the agent starts");
+        Self { host, site }
     }
 
     /// Applies a policy that must be taken.

@@ -15,7 +15,7 @@ mod worker;
 
 pub use counters::{Counters, metric};
 pub use doors::{Door, Traced};
-pub use pairs::{Pair, pairs};
+pub use pairs::{Pair, pairs, pairs_behind};
 pub use policy::{allow, policy, rule};
 pub use random::Random;
 pub use scene::{PATIENCE, SHORT, Scene, at_lan, at_wan};

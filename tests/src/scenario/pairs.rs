@@ -47,8 +47,19 @@ impl Pair {
 
 /// So many connections from a namespace to a port of another.
 pub fn pairs(from: &Netns, to: &Netns, at: SocketAddr, count: usize) -> Vec<Pair> {
+    pairs_behind(from, to, at.port(), at, count)
+}
+
+/// The same where the address is translated: who accepts listens at another port.
+pub fn pairs_behind(
+    from: &Netns,
+    to: &Netns,
+    port: u16,
+    at: SocketAddr,
+    count: usize,
+) -> Vec<Pair> {
     // One socket of both families where the address is IPv4: the kernel has it mapped into IPv6.
-    let any: SocketAddr = (std::net::Ipv6Addr::UNSPECIFIED, at.port()).into();
+    let any: SocketAddr = (std::net::Ipv6Addr::UNSPECIFIED, port).into();
     let listener = to.run(|| TcpListener::bind(any)).unwrap();
     let connect = || {
         (0..count)

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use rustix::mount::{UnmountFlags, unmount};
 use serde_json::Value;
 
 use super::policy::policy;
@@ -88,6 +89,15 @@ impl Scene {
     /// The revision in force, by `ringwall status`.
     pub fn revision(&self) -> Result<Option<u64>> {
         Ok(self.status()?["policy"]["revision"].as_u64())
+    }
+
+    /// What a reboot leaves: the disk. Returns only when the programs have left the interfaces, where somebody who
+    /// serves `port`, which the policy does not allow, can be reached.
+    pub fn reboot(&mut self, port: u16) {
+        self.host.kill9();
+        while unmount(self.host.dir.bpf(), UnmountFlags::DETACH).is_ok() {}
+        let open = || (self.knock(port) == [Seen::Answered, Seen::Answered]).then_some(());
+        assert!(wait_until(PATIENCE, open).is_some(), "still filtered");
     }
 
     /// Waits until the revision is in force; fails with the agent's log.

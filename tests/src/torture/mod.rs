@@ -4,6 +4,7 @@
 //! A row is a function in a file of its own and a line in [`ROWS`]. It makes its own namespaces, does its worst
 //! with real traffic, and tells what it saw as [`Figure`]s. An error means that it could not be done at all.
 
+mod differential;
 mod figure;
 mod full_table;
 mod reloads;
@@ -22,6 +23,8 @@ pub struct Effort {
     pub long: bool,
     /// What chance begins with.
     pub seed: u64,
+    /// How many seeds are tried where one is not enough.
+    pub seeds: u64,
 }
 
 impl Effort {
@@ -29,6 +32,7 @@ impl Effort {
     pub const SHORT: Self = Self {
         long: false,
         seed: 1,
+        seeds: 1,
     };
 
     /// One number for the long form, another for the short one.
@@ -50,6 +54,11 @@ pub struct Row {
 
 /// All rows, in the order in which they are shown.
 pub const ROWS: &[Row] = &[
+    Row {
+        name: "differential",
+        what: "the same packets through us and through nftables with the same policy",
+        run: differential::run,
+    },
     Row {
         name: "reloads",
         what: "policy reloads during a transfer and a stream of denied packets",

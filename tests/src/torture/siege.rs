@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result, ensure};
 use super::Figure;
 use crate::net::sock::{Echo, Seen, connect, exchange};
 use crate::net::{Lab, Netns};
+use crate::scenario::flood::way_back_to_anybody;
 use crate::scenario::{Called, PATIENCE, Scene, Worker, allow, at_lan, at_wan, call, policy};
 
 /// Who filters.
@@ -37,11 +38,14 @@ impl Guard {
         let scene = Scene::configured(config)?;
         let rules = [allow("web", "tcp/443"), allow("names", "udp/53")];
         scene.put(&policy(1, &rules))?;
+        way_back_to_anybody(&scene)?;
         Ok(Self::Ringwall(scene))
     }
 
     pub(super) fn nftables() -> Result<Self> {
         let lab = Lab::quiet()?;
+        lab.host()
+            .ip("route add default via 203.0.113.9\nroute add ::/0 via 2001:db8::9\n")?;
         let ran = lab
             .host()
             .command("nft")
@@ -86,8 +90,6 @@ struct Paced {
 impl Siege {
     pub(super) fn begin(lab: &Lab) -> Result<Self> {
         let host = lab.host();
-        // Answers to sources that never were go back the way they came.
-        host.ip("route add default via 203.0.113.9\nroute add ::/0 via 2001:db8::9\n")?;
         let any = |port| ([0_u16; 8], port).into();
         let servers = [Echo::tcp(host, any(443))?, Echo::udp(host, any(53))?];
         let open = |ns: &Netns, to| connect(ns, to, PATIENCE).ok().context("no session");

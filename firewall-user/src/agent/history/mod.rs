@@ -6,6 +6,9 @@
 //!
 //! A record that waits to be confirmed stands beside the one in force, which is what a reboot boots.
 //!
+//! Both files have a copy beside them (`history.copy.json`). What is damaged is put aside and its copy used; what is
+//! damaged in both begins anew, since nothing here may keep an agent from guarding its host.
+//!
 //! The order of an apply: files, then the record as `applying`, then numbers, then the tables, then the
 //! record as `in-force`. Whoever dies in between leaves a record `applying`, and the tables say which it was.
 
@@ -78,25 +81,47 @@ impl Index {
 pub struct History {
     directory: PathBuf,
     index: Index,
+    /// What is damaged may be mended.
+    mends: bool,
+    /// What was damaged, and what became of it.
+    damage: Vec<String>,
 }
 
 impl History {
     /// Opens the history in a state directory, making it where there is none.
     pub fn open(state: &Path) -> io::Result<Self> {
         store::make_private_dir(&state.join("revisions"))?;
-        Self::read_only(state)
+        Self::read(state, true)
     }
 
     /// Reads the history without making anything.
     pub fn read_only(state: &Path) -> io::Result<Self> {
-        let index: Option<Index> = store::read_json(&state.join("history.json"))?;
+        Self::read(state, false)
+    }
+
+    fn read(state: &Path, mends: bool) -> io::Result<Self> {
+        let mut damage = Vec::new();
+        let index: Option<Index> =
+            store::read_or_copy(&state.join("history.json"), mends, &mut damage)?;
+        let anew = index.is_none();
         let mut index = index.unwrap_or_default();
         index.version = 1;
         index.next = index.next.max(1);
+        if anew {
+            index.next = index.next.max(after_the_last(&state.join("revisions")));
+        }
         Ok(Self {
             directory: state.to_owned(),
             index,
+            mends,
+            damage,
         })
+    }
+
+    /// What was damaged and what became of it, told once.
+    pub fn damage(&mut self) -> Option<String> {
+        let told = std::mem::take(&mut self.damage);
+        (!told.is_empty()).then(|| told.join("; "))
     }
 
     /// All records, oldest first.
@@ -259,20 +284,26 @@ impl History {
         self.directory.join("revisions").join(format!("{id:06}"))
     }
 
-    /// The numbers given out so far.
-    pub fn numbers(&self) -> io::Result<Numbers> {
-        let numbers = store::read_json(&self.directory.join("numbers.json"))?;
-        Ok(numbers.unwrap_or_default())
+    /// The numbers given out so far. Where they are lost, those of the policy in force come back with its saved form.
+    pub fn numbers(&mut self) -> Numbers {
+        let path = self.directory.join("numbers.json");
+        match store::read_or_copy(&path, self.mends, &mut self.damage) {
+            Ok(numbers) => numbers.unwrap_or_default(),
+            Err(error) => {
+                self.damage.push(format!("{}: {error}", path.display()));
+                Numbers::default()
+            }
+        }
     }
 
     /// Keeps the numbers; done before any table holds them.
     pub fn keep_numbers(&self, numbers: &Numbers) -> io::Result<()> {
-        store::write_json(&self.directory.join("numbers.json"), numbers)
+        store::write_with_copy(&self.directory.join("numbers.json"), numbers)
     }
 
     /// On disk first, then in memory.
     fn commit(&mut self, index: Index) -> io::Result<()> {
-        store::write_json(&self.directory.join("history.json"), &index)?;
+        store::write_with_copy(&self.directory.join("history.json"), &index)?;
         self.index = index;
         Ok(())
     }
@@ -290,6 +321,13 @@ impl History {
             }
         }
     }
+}
+
+/// A number that no directory of an older record has: its files are for whoever wants to look.
+fn after_the_last(revisions: &Path) -> u64 {
+    let entries = std::fs::read_dir(revisions).into_iter().flatten().flatten();
+    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u64>().ok());
+    numbers.max().map_or(1, |last| last.saturating_add(1))
 }
 
 /// The oldest records go, never the one in force, the one a rollback would go to, nor one being applied.

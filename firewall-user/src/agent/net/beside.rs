@@ -1,25 +1,13 @@
-//! What others have put on the interfaces: programs at XDP, and filters in the clsact qdisc.
+//! What others have put on the interfaces: filters in the clsact qdisc.
 
 use std::net::IpAddr;
 
 use anyhow::Context;
 use futures::TryStreamExt;
 use rtnetlink::RouteMessageBuilder;
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, LinkXdp};
 use rtnetlink::packet_route::tc::{TcAttribute, TcMessage};
 
 use super::{Link, connect};
-
-/// A program at XDP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Xdp {
-    /// Index of the interface.
-    pub index: u32,
-    /// The program's number.
-    pub program: u32,
-    /// It runs after an skb was made (`generic`).
-    pub generic: bool,
-}
 
 /// A filter in the clsact qdisc.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,33 +20,6 @@ pub struct Filter {
     pub kind: String,
     /// Lower ones come first.
     pub priority: u16,
-}
-
-/// Every program at XDP in this network namespace.
-pub async fn xdp() -> anyhow::Result<Vec<Xdp>> {
-    let handle = connect().context("cannot open a netlink socket")?;
-    let links: Vec<LinkMessage> = handle.link().get().execute().try_collect().await?;
-    Ok(links.iter().filter_map(of_link).collect())
-}
-
-fn of_link(link: &LinkMessage) -> Option<Xdp> {
-    let parts = link.attributes.iter().find_map(|a| match a {
-        LinkAttribute::Xdp(parts) => Some(parts),
-        _ => None,
-    })?;
-    let index = link.header.index;
-    parts.iter().find_map(|part| {
-        let (program, generic) = match part {
-            LinkXdp::DrvProgId(id) | LinkXdp::HwProgId(id) => (*id, false),
-            LinkXdp::SkbProgId(id) => (*id, true),
-            _ => return None,
-        };
-        (program != 0).then_some(Xdp {
-            index,
-            program,
-            generic,
-        })
-    })
 }
 
 /// Every filter in the clsact qdiscs of these interfaces, once each.

@@ -17,6 +17,8 @@ pub struct Changed {
     pub links: bool,
     /// Addresses, local routes or networks on links did.
     pub locals: bool,
+    /// Routes to others did.
+    pub routes: bool,
     /// An interface went; another may have come in its place.
     pub gone: bool,
     /// When the first of these changes was told.
@@ -25,12 +27,13 @@ pub struct Changed {
 
 impl Changed {
     const fn any(self) -> bool {
-        self.links || self.locals
+        self.links || self.locals || self.routes
     }
 
     fn add(&mut self, other: Self) {
         self.links |= other.links;
         self.locals |= other.locals;
+        self.routes |= other.routes;
         self.gone |= other.gone;
         self.at = self.at.or(other.at);
     }
@@ -86,26 +89,31 @@ fn what(message: &NetlinkMessage<RouteNetlinkMessage>) -> Changed {
             | NetlinkPayload::Overrun(_)
             | NetlinkPayload::Error(_)
     );
-    let (links, locals) = match &message.payload {
+    let (links, locals, routes) = match &message.payload {
         NetlinkPayload::InnerMessage(inner) => match inner {
-            M::NewLink(_) | M::DelLink(_) => (true, false),
-            M::NewAddress(_) | M::DelAddress(_) => (false, true),
-            M::NewRoute(route) | M::DelRoute(route) => (false, says_what_is_near(route)),
-            _ => (false, false),
+            M::NewLink(_) | M::DelLink(_) => (true, false, false),
+            M::NewAddress(_) | M::DelAddress(_) => (false, true, false),
+            M::NewRoute(route) | M::DelRoute(route) => (
+                false,
+                says_what_is_near(route),
+                super::routes::is_onward(route),
+            ),
+            _ => (false, false, false),
         },
-        NetlinkPayload::Overrun(_) | NetlinkPayload::Error(_) => (true, true),
-        _ => (false, false),
+        NetlinkPayload::Overrun(_) | NetlinkPayload::Error(_) => (true, true, true),
+        _ => (false, false, false),
     };
-    let at = (links || locals).then(Instant::now);
+    let at = (links || locals || routes).then(Instant::now);
     Changed {
         links,
         locals,
+        routes,
         gone,
         at,
     }
 }
 
-/// Routes by the thousand come from a routing daemon, and concern nobody here.
+/// Routes by the thousand come from a routing daemon, and say nothing of what is on our links.
 fn says_what_is_near(route: &RouteMessage) -> bool {
     super::locals::is_local(route) || super::connected::is_on_link(route)
 }

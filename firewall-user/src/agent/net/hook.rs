@@ -50,6 +50,13 @@ pub fn pick(link: &Link, links: &[Link], wish: HookChoice) -> Pick {
     Pick { ingress, why }
 }
 
+/// Is its driver known to have XDP, and to keep its offloads under it?
+#[must_use]
+pub fn keeps_offloads(link: &Link) -> bool {
+    let driver = link.driver.as_deref();
+    NATIVE.iter().any(|(name, _)| Some(*name) == driver)
+}
+
 fn auto(link: &Link, links: &[Link]) -> (Ingress, String) {
     let tc = |why: String| (Ingress::Tc, why);
     if link.hardware != libc::ARPHRD_ETHER {
@@ -61,7 +68,7 @@ fn auto(link: &Link, links: &[Link]) -> (Ingress, String) {
     let Some(driver) = link.driver.as_deref() else {
         return tc("its driver does not tell its name".to_owned());
     };
-    if !NATIVE.iter().any(|(name, _)| *name == driver) {
+    if !keeps_offloads(link) {
         return tc(format!(
             "the driver {driver} is not known to keep its offloads under XDP"
         ));

@@ -20,6 +20,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// Index of the device it is a port or slave of.
     pub master: Option<u32>,
+    /// Of a macvlan or an ipvlan: index of the device below, in this network namespace, which sees its frames first.
+    pub lower: Option<u32>,
     /// The name of its driver.
     pub driver: Option<String>,
     /// Its driver takes VLAN tags out of the frames that arrive.
@@ -33,6 +35,9 @@ pub struct Link {
     /// Administratively up.
     pub up: bool,
 }
+
+/// Kinds of devices whose frames are not told apart from those of the device below by any header.
+const SHARERS: [&str; 4] = ["macvlan", "macvtap", "ipvlan", "ipvtap"];
 
 /// The frames of a VLAN device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +92,10 @@ impl From<&LinkMessage> for Link {
         // The device below may be in another namespace, where its index means another.
         if let (Some(parent), false, Some(tag)) = (below, elsewhere, tag(message)) {
             link.vlan = Some(Vlan { parent, tag });
+        }
+        let shares = |kind: &str| SHARERS.contains(&kind);
+        if !elsewhere && link.kind.as_deref().is_some_and(shares) {
+            link.lower = below;
         }
         link
     }

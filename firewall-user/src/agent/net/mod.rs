@@ -2,21 +2,27 @@
 
 mod beside;
 mod connected;
+mod conntrack;
 mod events;
+mod feasible;
 pub mod guard;
 pub mod hook;
 mod links;
 mod locals;
+mod routes;
 mod sockets;
 mod way;
 
-pub use beside::{Filter, Xdp};
+pub use beside::Filter;
 pub use connected::connected;
+pub use conntrack::{Published, published};
 pub use events::{Changed, watch};
+pub use feasible::{Feasible, feasible};
 pub use links::{Link, Vlan, links};
 pub use locals::{Local, LocalKind, locals};
-pub use sockets::{Socket, Standing, sockets};
-pub use way::Ways;
+pub use routes::{Route, To, routes};
+pub use sockets::{Socket, Standing, connection, listening, sockets};
+pub use way::{Path, Ways};
 
 use crate::policy::hosts::Connected;
 
@@ -33,11 +39,6 @@ pub fn connected_now() -> anyhow::Result<Connected> {
 /// Addresses that are delivered here, for who has no event loop.
 pub fn locals_now() -> anyhow::Result<Vec<Local>> {
     now(locals())
-}
-
-/// Programs at XDP, for who has no event loop.
-pub fn xdp_now() -> anyhow::Result<Vec<Xdp>> {
-    now(beside::xdp())
 }
 
 /// Filters in clsact qdiscs, for who has no event loop.

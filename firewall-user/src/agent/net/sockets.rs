@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use anyhow::{Context, bail};
 use firewall_common::packet::protocol;
 use netlink_packet_sock_diag::SockDiagMessage;
+use netlink_packet_sock_diag::inet::nlas::Nla;
 use netlink_packet_sock_diag::inet::{
     ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
 };
@@ -14,6 +15,8 @@ use rtnetlink::packet_core::{
 };
 use rtnetlink::sys::protocols::NETLINK_SOCK_DIAG;
 use rtnetlink::sys::{Socket as Netlink, SocketAddr as Kernel};
+
+use crate::detect::Listener;
 
 /// TCP states that a listing tells apart (`include/net/tcp_states.h`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +71,77 @@ pub fn sockets() -> anyhow::Result<Vec<Socket>> {
     Ok(all)
 }
 
+/// Sockets that listen for TCP, with their queues, and the inode of each.
+pub fn listening() -> anyhow::Result<Vec<(Listener, u32)>> {
+    let mut all = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let request = InetRequest {
+            states: StateFlags::LISTEN,
+            ..request(family, protocol::TCP)
+        };
+        ask(request, NLM_F_REQUEST | NLM_F_DUMP, |found| {
+            let only_v6 = found.nlas.contains(&Nla::SkV6Only(true));
+            let id = &found.header.socket_id;
+            let listener = Listener {
+                address: canonical(id.source_address),
+                port: id.source_port,
+                only_v6,
+                // What the kernel says of a listener in their place (`tcp_diag_get_info`).
+                waiting: found.header.recv_queue,
+                most: found.header.send_queue,
+            };
+            all.push((listener, found.header.inode));
+        })
+        .context("the kernel does not list its listeners (sock_diag)")?;
+    }
+    Ok(all)
+}
+
+/// The socket of a TCP connection, by its own end and the far one; `None`: there is none.
+#[must_use]
+pub fn connection(local: SocketAddr, far: SocketAddr) -> Option<Socket> {
+    let (family, mut socket_id) = if local.is_ipv4() {
+        (AF_INET, SocketId::new_v4())
+    } else {
+        (AF_INET6, SocketId::new_v6())
+    };
+    (socket_id.source_address, socket_id.source_port) = (local.ip(), local.port());
+    (socket_id.destination_address, socket_id.destination_port) = (far.ip(), far.port());
+    // `INET_DIAG_NOCOOKIE`: whichever it is.
+    socket_id.cookie = [0xff; 8];
+    let request = InetRequest {
+        socket_id,
+        ..request(family, protocol::TCP)
+    };
+    let mut socket_there = None;
+    ask(request, NLM_F_REQUEST, |found| {
+        // Where there is no such connection the kernel gives the listener.
+        socket_there = socket(protocol::TCP, found).filter(|socket| socket.far.port() != 0);
+    })
+    .ok()?;
+    socket_there
+}
+
 fn dump(family: u8, number: u8, all: &mut Vec<Socket>) -> anyhow::Result<()> {
+    let flags = NLM_F_REQUEST | NLM_F_DUMP;
+    ask(request(family, number), flags, |found| {
+        all.extend(socket(number, found));
+    })
+}
+
+/// Asks, and hands on each answer: of a dump until its end, else one.
+fn ask(
+    request: InetRequest,
+    flags: u16,
+    mut each: impl FnMut(&InetResponse),
+) -> anyhow::Result<()> {
     let mut netlink = Netlink::new(NETLINK_SOCK_DIAG)?;
     netlink.bind_auto()?;
     netlink.connect(&Kernel::new(0, 0))?;
-    send(&netlink, request(family, number))?;
+    let mut header = NetlinkHeader::default();
+    header.flags = flags;
+    let message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    send(&netlink, message)?;
     let mut buffer = vec![0; RECEIVE];
     loop {
         let size = netlink.recv(&mut &mut buffer[..], 0)?;
@@ -82,7 +151,10 @@ fn dump(family: u8, number: u8, all: &mut Vec<Socket>) -> anyhow::Result<()> {
             let length = (message.header.length as usize).next_multiple_of(4);
             match message.payload {
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(found)) => {
-                    all.extend(socket(number, &found));
+                    each(&found);
+                    if flags & NLM_F_DUMP != NLM_F_DUMP {
+                        return Ok(());
+                    }
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) if error.code.is_some() => {
@@ -95,22 +167,19 @@ fn dump(family: u8, number: u8, all: &mut Vec<Socket>) -> anyhow::Result<()> {
     }
 }
 
-fn request(family: u8, number: u8) -> NetlinkMessage<SockDiagMessage> {
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
+fn request(family: u8, number: u8) -> InetRequest {
     let socket_id = if family == AF_INET {
         SocketId::new_v4()
     } else {
         SocketId::new_v6()
     };
-    let request = InetRequest {
+    InetRequest {
         family,
         protocol: number,
         extensions: ExtensionFlags::empty(),
         states: StateFlags::all() - StateFlags::TIME_WAIT,
         socket_id,
-    };
-    NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into())
+    }
 }
 
 fn send(netlink: &Netlink, mut message: NetlinkMessage<SockDiagMessage>) -> io::Result<()> {
@@ -157,6 +226,28 @@ fn standing(number: u8, state: u8) -> Option<Standing> {
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream, UdpSocket};
+
+    #[test]
+    fn listeners_have_queues_and_connections_are_found_by_their_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let at = listener.local_addr().unwrap();
+        let waiting = || {
+            let all = listening().unwrap();
+            let own = all.into_iter().find(|(one, _)| one.port == at.port());
+            own.unwrap().0
+        };
+        assert_eq!((waiting().address, waiting().waiting), (at.ip(), 0));
+        let client = TcpStream::connect(at).unwrap();
+        assert_eq!(waiting().waiting, 1);
+        assert!(waiting().most > 0);
+        let from = client.local_addr().unwrap();
+        let found = connection(from, at).unwrap();
+        assert_eq!(found.standing, Standing::Established);
+        assert_eq!(connection(SocketAddr::new(from.ip(), 1), at), None);
+        assert_eq!(connection(at, SocketAddr::new(from.ip(), 1)), None);
+        let only = TcpListener::bind("[::1]:0").unwrap().local_addr().unwrap();
+        assert_eq!(connection(only, SocketAddr::new(only.ip(), 1)), None);
+    }
 
     #[test]
     fn what_this_process_has_open_is_listed() {

@@ -2,6 +2,7 @@
 
 mod check;
 mod explain;
+mod export;
 mod services;
 mod show;
 
@@ -23,6 +24,8 @@ pub(super) enum Policy {
     Check(check::Check),
     Show(show::Show),
     Explain(explain::Explain),
+    #[command(subcommand)]
+    Export(export::Export),
     Services(services::Services),
 }
 
@@ -32,6 +35,7 @@ impl Policy {
             Self::Check(check) => check.go(context),
             Self::Show(show) => show.go(context),
             Self::Explain(explain) => explain.go(context),
+            Self::Export(export) => export.go(context),
             Self::Services(services) => services.go(context),
         }
     }

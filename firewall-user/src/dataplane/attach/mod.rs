@@ -26,7 +26,6 @@ use firewall_common::config::{AT_TC, AT_XDP, AT_XDP_GENERIC, AT_XDP_SENDS};
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
-pub use self::neighbours::Neighbour;
 use super::device;
 use super::error::{Error, Result};
 use super::maps::Maps;

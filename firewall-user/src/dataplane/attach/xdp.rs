@@ -11,7 +11,7 @@ use std::path::Path;
 use aya::programs::Xdp;
 
 use super::{Failure, Place};
-use crate::dataplane::{neighbours, netlink, raw};
+use crate::dataplane::{neighbours, raw};
 
 /// Run in the stack (`XDP_FLAGS_SKB_MODE`).
 const GENERIC: u32 = 1 << 1;
@@ -67,12 +67,11 @@ fn refused(error: &io::Error, index: u32) -> String {
 /// Who has the one place that there is.
 fn owner(index: u32) -> String {
     let unknown = "another program is there already".to_owned();
-    let Ok(Some(id)) = netlink::xdp_program(index) else {
+    let Ok(Some(other)) = neighbours::at_xdp(index) else {
         return unknown;
     };
-    let name = neighbours::names().remove(&id);
-    match name {
-        Some(name) if !name.is_empty() => format!("program {id} (`{name}`) is there already"),
-        _ => format!("program {id} is there already"),
+    match other.name {
+        Some(name) => format!("program {} (`{name}`) is there already", other.id),
+        None => format!("program {} is there already", other.id),
     }
 }

@@ -6,12 +6,14 @@ use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
 use firewall_common::limit::pay;
 use firewall_common::packet::Packet;
 use firewall_common::pipeline::At;
+use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
-use firewall_common::session::{Entry, Moved, Permit, Track};
+use firewall_common::session::{Entry, Moved, Track};
 use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
+use firewall_common::way_back::WayBack;
 
 use super::{MemoryTables, Moving, bits};
 
@@ -117,6 +119,10 @@ impl<'t> Tables for &'t MemoryTables {
         self.slots.get(&place)?.rules.get(index as usize).copied()
     }
 
+    fn member(self, key: &MemberKey) -> u64 {
+        self.members.until(key)
+    }
+
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W) {
         for _ in 0..limit {
             if work.go(self) == Sought::Done {
@@ -141,6 +147,15 @@ impl<'t> Tables for &'t MemoryTables {
         }
         let route = self.routes.longest(bits(&tuple.destination));
         route.copied().unwrap_or(nowhere)
+    }
+
+    fn ways_known(self) -> u32 {
+        self.settings.ways
+    }
+
+    fn way_back(self, source: &Addr, interface: u32) -> WayBack {
+        let ways = self.ways.longest(bits(source));
+        ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface))
     }
 
     fn guarded(self, interface: u32) -> bool {
@@ -197,8 +212,11 @@ impl<'t> Tables for &'t MemoryTables {
         });
     }
 
-    fn permit(self, handle: Handle, permit: &Permit) {
-        self.change(handle, |entry| entry.permit = *permit);
+    fn permit(self, handle: Handle, judged: &Entry) {
+        self.change(handle, |entry| {
+            entry.permit = judged.permit;
+            entry.on_change = judged.on_change;
+        });
     }
 
     fn account(self, handle: Handle, responder: bool, packets: u32, bytes: u32) {

@@ -6,11 +6,12 @@
 mod addresses;
 mod agent;
 mod clock;
+mod drivers;
 mod files;
 mod hooks;
 mod kernel;
 mod look;
-mod nft;
+pub(super) mod nft;
 mod rights;
 mod sysctls;
 
@@ -119,6 +120,10 @@ pub const CHECKS: &[(&str, &str)] = &[
         "whether one is in force, and drops what it refuses",
     ),
     ("interfaces", "whether each that is to be guarded is"),
+    (
+        "drivers",
+        "what the driver of each can do with XDP, and where `hook: auto` judges",
+    ),
     ("hooks", "programs of others before and after ours, at TCX"),
     ("clsact", "filters of others in the clsact qdisc"),
     (
@@ -156,6 +161,7 @@ const GROUPS: &[Check] = &[
     kernel::check,
     rights::check,
     agent::check,
+    drivers::check,
     hooks::check,
     nft::check,
     addresses::check,

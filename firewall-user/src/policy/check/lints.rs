@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::policy::diagnostic::Report;
 use crate::policy::hosts::HostContext;
 use crate::policy::model::{
-    Action, Addresses, Block, Ends, Mode, Policy, RoutedAction, Rule, Service,
+    Action, Addresses, Block, Ends, Mode, Policy, RoutedAction, Rule, Service, SourceCheck, Zone,
 };
 use crate::policy::text::whole_file;
 
@@ -39,7 +39,22 @@ pub fn lint(policy: &Policy, host: &HostContext, now: Timestamp, report: &mut Re
         }
         everything_by_default(policy, block, report);
     }
+    policy.zones.iter().for_each(|zone| spoofable(zone, report));
     no_way_in(policy, host, report);
+}
+
+/// By itself a zone of prefixes is strict where there is another uplink.
+fn spoofable(zone: &Zone, report: &mut Report<'_>) {
+    let alone = zone.has_cidrs && !zone.has_interfaces;
+    if !alone || zone.checks(true) == SourceCheck::Strict {
+        return;
+    }
+    let message = format!(
+        "another uplink could claim addresses of the zone `{}`, which names prefixes alone and does not hold them against the way back",
+        zone.name
+    );
+    let help = "say by which `interfaces` they come, or leave `source_check` out where routing is symmetric";
+    report.warn(zone.span, "spoofable-zone", message, help);
 }
 
 fn id(block: &Block, rule: &Rule) -> String {

@@ -4,8 +4,10 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
+use firewall_common::policy::dynamic::EVERY;
 use firewall_common::policy::line::SET_BITS;
 
+use super::dynamic::{self, Dynamics};
 use super::mutation::{self, Mutation};
 use super::prefixes::Families;
 use crate::policy::model::{Addresses, Policy};
@@ -28,9 +30,12 @@ pub(super) type Condition<'p> = (Option<&'p Addresses>, Option<&'p Addresses>);
 pub(super) struct Conditions<'p> {
     policy: &'p Policy,
     most: usize,
+    for_proof: bool,
     known: HashMap<Condition<'p>, Demand>,
     /// Those that are bits, in the order of their bits.
     pub(super) bits: Vec<Condition<'p>>,
+    /// Those with dynamic sets.
+    pub(super) dynamic: Dynamics<'p>,
 }
 
 impl<'p> Conditions<'p> {
@@ -40,8 +45,18 @@ impl<'p> Conditions<'p> {
         Self {
             policy,
             most,
+            for_proof: false,
             known,
             bits,
+            dynamic: Dynamics::default(),
+        }
+    }
+
+    /// For proofs: dynamic sets are read as empty.
+    pub(super) fn for_proof(policy: &'p Policy, most: usize) -> Self {
+        Self {
+            for_proof: true,
+            ..Self::new(policy, most)
         }
     }
 
@@ -72,6 +87,9 @@ impl<'p> Conditions<'p> {
     }
 
     fn work_out(&mut self, condition: Condition<'p>) -> Demand {
+        if let Some(sets) = dynamic::sets_of(self.policy, condition).filter(|_| !self.for_proof) {
+            return self.with_sets(condition, &sets);
+        }
         if !self.moves(condition) && self.most > 0 {
             let families = Families::of(self.policy, condition.0, condition.1);
             if families == Families::all() {
@@ -81,10 +99,32 @@ impl<'p> Conditions<'p> {
                 return Demand::Within(Rc::new(families));
             }
         }
+        Demand::Bit(self.bit(condition))
+    }
+
+    /// Gives a condition a bit. A dynamic set has no members here, so of one that names it only the rest counts.
+    fn bit(&mut self, condition: Condition<'p>) -> u16 {
         let bit = SET_BITS as usize + self.bits.len();
         self.bits.push(condition);
         // What has no number is refused when all are counted.
-        Demand::Bit(u16::try_from(bit).unwrap_or(u16::MAX))
+        u16::try_from(bit).unwrap_or(u16::MAX)
+    }
+
+    fn with_sets(&mut self, condition: Condition<'p>, sets: &dynamic::Sets) -> Demand {
+        let open = condition.1.map(|except| {
+            let known = self.dynamic.open.get(except).copied();
+            known.unwrap_or_else(|| {
+                let bit = self.bit((None, Some(except)));
+                self.dynamic.open.insert(except, bit);
+                bit
+            })
+        });
+        let open = open.unwrap_or(EVERY);
+        let held = match condition.0 {
+            None => open,
+            Some(_) => self.bit(condition),
+        };
+        Demand::Bit(self.dynamic.number(sets, held, open))
     }
 
     /// Has a condition sets whose members change without the policy?

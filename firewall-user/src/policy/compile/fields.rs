@@ -118,7 +118,7 @@ fn of_rules<'p>(
     plan: &Plan,
     numbers: &Numbers,
 ) -> Fields {
-    let mut conditions = Conditions::new(policy, 0);
+    let mut conditions = Conditions::for_proof(policy, 0);
     let mut demand = |place: &Place<'p>, source: bool| {
         let lists = place.rule.map(|rule| match source {
             true => (rule.sources.as_ref(), rule.except_sources.as_ref()),

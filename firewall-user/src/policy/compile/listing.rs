@@ -2,7 +2,9 @@
 
 use super::Place;
 use crate::policy::compiled::{Listed, Numbers};
-use crate::policy::model::{Action, Addresses, Ends, Limit, Log, Per, Policy, Rule, Unit};
+use crate::policy::model::{
+    Action, Addresses, Ends, Limit, Log, OnChange, Per, Policy, Rule, Unit,
+};
 
 /// The whole list, those places included that take no part.
 pub(super) fn list(policy: &Policy, places: &[Place<'_>], numbers: &Numbers) -> Vec<Listed> {
@@ -84,10 +86,16 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
         let per = if most.per_source { "source" } else { "rule" };
         format!("max_sessions: {{count: {}, per: {per}}}", most.count)
     }));
+    if rule.replies {
+        all.push("replies: any".to_owned());
+    }
     match rule.log {
         Some(Log { one_in: 1 }) => all.push("log: true".to_owned()),
         Some(Log { one_in }) => all.push(format!("log: {{sample: 1/{one_in}}}")),
         None => {}
+    }
+    if rule.on_change != OnChange::Recheck {
+        all.push(format!("on_change: {}", rule.on_change.word()));
     }
     all.join(" ")
 }

@@ -4,6 +4,7 @@
 mod addresses;
 mod classifier;
 mod conditions;
+mod dynamic;
 mod fields;
 mod interfaces;
 mod limits;
@@ -29,16 +30,18 @@ pub use view::{Around, Cell, FIELDS, Known, Run as AddressRun, View};
 
 use firewall_common::config::{
     Fallback, GENERATION_ADDRESSES, GENERATION_COUNTS, GENERATION_INTERFACES, GENERATION_MONITOR,
-    Generation, MAX_RULES,
+    GENERATION_REPLIES, Generation, MAX_RULES,
 };
 use firewall_common::essential::Essential;
 use firewall_common::policy::line::Line;
-use firewall_common::policy::rule::{Action as Act, DEFAULT, MONITOR, Rule, STATELESS};
+use firewall_common::policy::rule::{
+    Action as Act, DEFAULT, KEEP, MONITOR, REPLIES, RESET, Rule, STATELESS,
+};
 use jiff::Timestamp;
 
 use super::compiled::{Clock, Compiled, Cost, Numbers};
 use super::diagnostic::Diagnostic;
-use super::model::{Action, Essentials, Mode, Policy, RoutedAction, Span};
+use super::model::{Action, Essentials, Mode, OnChange, Policy, RoutedAction, Span};
 
 /// Why a policy that is right in itself cannot be put into tables.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -98,19 +101,21 @@ pub fn compile(
         classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
     let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
     let addresses = classes.lines().map_err(one)?;
-    let head = Generation {
+    let mut head = Generation {
         rules: active.len() as u32,
-        flags: flags(policy, &active, classes.differ()),
+        flags: flags(policy, &active, classes.differ()) | conditions.dynamic.flag(),
         essentials: essentials(&policy.essentials),
         unmatched: unmatched(policy),
         interface_records: classifier.interface_records,
         interface_stride: classifier.interface_stride,
+        dynamic: classifier.dynamic,
         revision: policy.revision,
         management: zones::management(policy, numbers),
         ..Generation::default()
     };
     let mut rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
     limits::write(&active, &mut rules, &mut classifier.lines).map_err(one)?;
+    zones::checks(policy, numbers, &mut head);
     Ok(Compiled {
         head,
         cost: cost(classifier.cost, &rules, &classifier.lines, &addresses),
@@ -118,6 +123,7 @@ pub fn compile(
         trees: classifier.lines,
         addresses,
         interfaces: plan.table,
+        sets: dynamic::list(policy, &conditions.dynamic, numbers),
         listing: listing::list(policy, &places, numbers),
         zones: zones::names(policy, numbers),
     })
@@ -145,10 +151,12 @@ fn too_many_rules(places: &[Place<'_>]) -> Option<CompileError> {
 
 fn flags(policy: &Policy, active: &[&Place<'_>], addresses_differ: bool) -> u32 {
     let named = |place: &&Place<'_>| place.rule.is_some_and(|rule| rule.interfaces.is_some());
+    let welcomes = |place: &&Place<'_>| place.rule.is_some_and(|rule| rule.replies);
     let bits = [
         (policy.mode == Mode::Monitor, GENERATION_MONITOR),
         (addresses_differ, GENERATION_ADDRESSES),
         (active.iter().any(named), GENERATION_INTERFACES),
+        (active.iter().any(welcomes), GENERATION_REPLIES),
         (
             active.iter().any(|place| place.monitors()),
             GENERATION_COUNTS,
@@ -196,10 +204,15 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
         Action::Reject => Act::Reject,
     };
     let stateless = place.rule.is_some_and(|rule| !rule.stateful);
+    let replies = place.rule.is_some_and(|rule| rule.replies);
+    let on_change = place.rule.map_or(OnChange::Recheck, |rule| rule.on_change);
     let bits = [
         (stateless, STATELESS),
+        (replies, REPLIES),
         (place.monitors(), MONITOR),
         (place.rule.is_none(), DEFAULT),
+        (on_change == OnChange::Keep, KEEP),
+        (on_change == OnChange::Reset, RESET),
     ];
     let flags = bits.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum();
     Rule {
@@ -221,12 +234,13 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
 }
 
 impl Clock {
-    /// A moment as nanoseconds since boot; 1 for moments before boot, since 0 means never.
+    /// A moment as nanoseconds since boot; 2 for moments before boot, since 0 means never. It is even, since odd
+    /// ones are those of members of dynamic sets ([`firewall_common::policy::dynamic::is_of_member`]).
     #[must_use]
     pub fn boot_time(&self, moment: Timestamp) -> u64 {
         let ahead = moment.as_nanosecond() - self.wall.as_nanosecond();
-        let since_boot = (i128::from(self.boot) + ahead).max(1);
-        u64::try_from(since_boot).unwrap_or(u64::MAX)
+        let since_boot = (i128::from(self.boot) + ahead).max(2);
+        u64::try_from(since_boot).unwrap_or(u64::MAX) & !1
     }
 }
 

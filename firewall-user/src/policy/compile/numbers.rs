@@ -28,6 +28,12 @@ pub(super) fn give(
     )?;
     assign(&mut numbers.zones, &zones, zone_numbers);
     assign(&mut numbers.rules, &rules, rule_numbers);
+    // Never given out anew: members outlive the policy that names their set.
+    let first = numbers.sets.values().max().map_or(1, |last| last + 1);
+    let dynamic = policy.sets.iter().filter(|set| set.dynamic.is_some());
+    let new = dynamic.filter(|set| !numbers.sets.contains_key(&set.name));
+    let new: Vec<(String, u32)> = new.map(|set| set.name.clone()).zip(first..).collect();
+    numbers.sets.extend(new);
     Ok(())
 }
 
@@ -52,7 +58,8 @@ fn assign<N: Copy + Ord>(
         .collect();
     let present: BTreeSet<&str> = names.iter().copied().collect();
     let taken: BTreeSet<N> = given.values().copied().collect();
-    let free: Vec<N> = all.filter(|number| !taken.contains(number)).collect();
+    let free = all.filter(|number| !taken.contains(number));
+    let free: Vec<N> = free.take(missing.len()).collect();
     let short = missing.len().saturating_sub(free.len());
     let gone: Vec<String> = given
         .keys()

@@ -126,6 +126,7 @@ pub(super) fn numbers(compiled: &Compiled) -> Numbers {
     Numbers {
         zones: zones.map(|(id, name)| (name.clone(), id.0)).collect(),
         rules: BTreeMap::new(),
+        sets: BTreeMap::new(),
     }
 }
 

@@ -1,9 +1,11 @@
 //! Zones: their names, and the rules that each may be an end of.
 
+use firewall_common::config::Generation;
+use firewall_common::way_back::SourceCheck as Check;
 use firewall_common::zone::ZoneId;
 
 use crate::policy::compiled::Numbers;
-use crate::policy::model::{Ends, Policy};
+use crate::policy::model::{Ends, Policy, SourceCheck};
 
 /// Zone names by number, the built-in ones first.
 pub(super) fn names(policy: &Policy, numbers: &Numbers) -> Vec<(ZoneId, String)> {
@@ -19,6 +21,19 @@ pub(super) fn names(policy: &Policy, numbers: &Numbers) -> Vec<(ZoneId, String)>
         .collect();
     names.sort();
     names
+}
+
+/// Writes down what the sources of each zone are held against.
+pub(super) fn checks(policy: &Policy, numbers: &Numbers, head: &mut Generation) {
+    for zone in &policy.zones {
+        let check = match (zone.checks(false), zone.checks(true)) {
+            (SourceCheck::Off, _) => Check::Off,
+            (SourceCheck::Strict, _) => Check::Strict,
+            (SourceCheck::Loose, SourceCheck::Strict) => Check::Suited,
+            (SourceCheck::Loose, _) => Check::Loose,
+        };
+        head.set_source_check(ZoneId(number(numbers, &zone.name)), check);
+    }
 }
 
 /// Bits by number of the zones that operators come from.

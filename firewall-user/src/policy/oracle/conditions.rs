@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::packet::Parsed;
 use super::world::{Way, World};
@@ -95,14 +96,25 @@ pub(super) fn joins(ends: &Ends, zone: In) -> bool {
 }
 
 /// Is an address among those that a condition names?
-pub(super) fn among(policy: &Policy, addresses: &Addresses, address: IpAddr) -> bool {
-    let sets = addresses
-        .sets
-        .iter()
-        .filter_map(|set| policy.sets.get(*set));
-    let members = sets.flat_map(|set| &set.members);
+pub(super) fn among(
+    (policy, world, now): (&Policy, &World, Timestamp),
+    addresses: &Addresses,
+    address: IpAddr,
+) -> bool {
+    let sets = || {
+        addresses
+            .sets
+            .iter()
+            .filter_map(|set| policy.sets.get(*set))
+    };
+    let members = sets().flat_map(|set| &set.members);
     let mut all = addresses.prefixes.iter().chain(members);
+    let lasts = |end: &Option<Timestamp>| end.is_none_or(|end| now < end);
+    let mut dynamic = sets()
+        .filter_map(|set| world.members.get(&set.name))
+        .flatten();
     all.any(|net: &IpNet| net.contains(&address))
+        || dynamic.any(|(net, end)| net.contains(&address) && lasts(end))
 }
 
 /// Is a packet of a service?

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 use firewall_common::reason::Reason;
 use jiff::Timestamp;
 
-use super::model::{Action, Mode, Policy, RoutedAction, Rule};
+use super::model::{Action, Mode, Policy, RoutedAction, Rule, SourceCheck};
 pub use packet::{Parsed, Part, parse};
 pub use world::{Way, World};
 
@@ -214,6 +214,9 @@ impl<'p> Oracle<'p> {
 
     fn list(&mut self, parsed: &Parsed, way: &Way, now: Timestamp) -> (Reason, Option<String>) {
         let route = self.world.route(parsed, way);
+        if self.comes_by_another_way(parsed, &route) {
+            return (Reason::Martian, None);
+        }
         let found = self.first_match(parsed, &route, now);
         let said = found.as_ref().and_then(|rule| said(rule, parsed.part));
         let (reason, rule) = match said {
@@ -227,6 +230,30 @@ impl<'p> Oracle<'p> {
             self.open(parsed, &route, rule.clone());
         }
         (reason, rule)
+    }
+
+    /// "The route back to a source must leave by the same interface (strict), by any (loose)."
+    fn comes_by_another_way(&self, parsed: &Parsed, route: &Way) -> bool {
+        let Way::In { by, .. } = *route else {
+            return false;
+        };
+        let of_no_route = match parsed.source {
+            std::net::IpAddr::V4(v4) => v4.is_link_local() || v4.octets()[0] == 0,
+            std::net::IpAddr::V6(v6) => v6.is_unicast_link_local() || v6.is_unspecified(),
+        };
+        let (from, _) = conditions::zones(self.policy, self.world, parsed, route);
+        let zone = match from {
+            conditions::In::Zone(index) => self.policy.zones.get(index),
+            _ => None,
+        };
+        let check = zone.map(|zone| zone.checks(self.world.several));
+        let back = self.world.back(parsed.source);
+        match check {
+            _ if of_no_route || self.world.back.is_empty() => false,
+            Some(SourceCheck::Strict) => !back.contains(&by),
+            Some(SourceCheck::Loose) => back.is_empty(),
+            Some(SourceCheck::Off) | None => false,
+        }
     }
 
     /// In monitor mode "the session opens marked" also where it would be refused.
@@ -280,7 +307,7 @@ impl<'p> Oracle<'p> {
             for rule in &block.rules {
                 let counts = rule.enabled && rule.for_this_host && rule.mode == Mode::Enforce;
                 let expired = rule.expires.is_some_and(|end| now >= end);
-                if counts && !expired && self.matches(rule, parsed, way) {
+                if counts && !expired && self.matches(rule, parsed, way, now) {
                     let id = format!("{}/{}", block.name, rule.name);
                     return Some(Matched {
                         id,
@@ -302,9 +329,10 @@ impl<'p> Oracle<'p> {
         None
     }
 
-    fn matches(&self, rule: &Rule, parsed: &Parsed, way: &Way) -> bool {
+    fn matches(&self, rule: &Rule, parsed: &Parsed, way: &Way, now: Timestamp) -> bool {
         let (source, destination) = (parsed.source, parsed.destination);
-        let among = |field, address| conditions::among(self.policy, field, address);
+        let among =
+            |field, address| conditions::among((self.policy, self.world, now), field, address);
         let interface = self.world.judged_at(way);
         rule.services
             .as_ref()

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use jiff::Timestamp;
 
 use super::packet::Parsed;
 
@@ -60,6 +61,12 @@ pub struct World {
     pub broadcasts: BTreeSet<IpAddr>,
     /// Routes: prefix and the interface behind it.
     pub routes: Vec<(IpNet, u32)>,
+    /// Members of dynamic sets by their sets' names, each with the time when it is one no more.
+    pub members: BTreeMap<String, Vec<(IpNet, Option<Timestamp>)>>,
+    /// The ways back to sources: prefix and the interfaces that lead there. Empty: nothing is held against them.
+    pub back: Vec<(IpNet, BTreeSet<u32>)>,
+    /// Several interfaces are guarded.
+    pub several: bool,
 }
 
 fn is_link_local(address: &IpAddr) -> bool {
@@ -106,6 +113,14 @@ impl World {
         let best = holding.max_by_key(|(net, _)| net.prefix_len());
         let on = Some(best.map_or(0, |(_, interface)| *interface));
         Way::In { by, on }
+    }
+
+    /// The interfaces by which an address may rightly come.
+    #[must_use]
+    pub fn back(&self, address: IpAddr) -> BTreeSet<u32> {
+        let holding = self.back.iter().filter(|(net, _)| net.contains(&address));
+        let best = holding.max_by_key(|(net, _)| net.prefix_len());
+        best.map_or_else(BTreeSet::new, |(_, by)| by.clone())
     }
 
     /// The name of an interface; empty for one that has none.

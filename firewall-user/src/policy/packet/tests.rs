@@ -13,6 +13,7 @@ fn zone(name: &str) -> Zone {
         has_interfaces: false,
         connected: Vec::new(),
         management: false,
+        source_check: None,
     }
 }
 

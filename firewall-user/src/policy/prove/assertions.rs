@@ -104,15 +104,21 @@ fn refutes(compiled: &Compiled, met: &[Met], wanted: bool, otherwise: bool) -> S
 
 /// What the proof rests on.
 fn notes(policy: &Policy) -> Vec<String> {
-    let from_files = policy.sets.iter().filter(|set| set.file.is_some());
     let note = |set: &crate::policy::model::AddressSet| {
-        format!(
-            "the set `{}` with its present {} members",
-            set.name,
-            set.members.len()
-        )
+        let name = &set.name;
+        let file = set.file.as_ref();
+        let file = file.map(|_| {
+            format!(
+                "the set `{name}` with its present {} members",
+                set.members.len()
+            )
+        });
+        file.or_else(|| {
+            set.dynamic
+                .map(|_| format!("the dynamic set `{name}` as empty"))
+        })
     };
-    from_files.map(note).collect()
+    policy.sets.iter().filter_map(note).collect()
 }
 
 fn action(compiled: &Compiled, rule: u32) -> Action {

@@ -6,6 +6,7 @@ pub mod claims;
 mod connected;
 pub mod cx;
 pub mod dates;
+pub mod dynamic;
 pub mod limits;
 pub mod log;
 pub mod rules;

@@ -1,6 +1,6 @@
 //! `policies`: the ordered list.
 
-use crate::policy::model::{Action, Block, Ends, Rule, Span};
+use crate::policy::model::{Action, Block, Ends, OnChange, Rule, Span};
 use crate::policy::services::port_range;
 use crate::policy::text::cx::Cx;
 use crate::policy::text::walk::{self, Fields};
@@ -37,7 +37,7 @@ const RULE_KEYS: [&str; 27] = [
     "on_change",
     "log",
 ];
-const RULE_NOT_YET: [&str; 5] = ["replies", "not_before", "users", "units", "cgroups"];
+const RULE_NOT_YET: [&str; 4] = ["not_before", "users", "units", "cgroups"];
 
 /// Reads the `policies` of one file.
 pub fn read(node: &Node, blocks: &mut Vec<Block>, cx: &mut Cx<'_>) {
@@ -132,7 +132,7 @@ fn rule(
     selected: bool,
     cx: &mut Cx<'_>,
 ) -> Option<Rule> {
-    not_yet(fields, cx);
+    fields.refuse_not_yet(&RULE_NOT_YET, &mut cx.report);
     let action = fields
         .require("action", "a rule", &mut cx.report)
         .and_then(|node| action(node, "action", cx));
@@ -168,9 +168,11 @@ fn rule(
         max_sessions: fields
             .get("max_sessions")
             .and_then(|node| limits::max_sessions(node, stateful, &mut cx.report)),
+        replies: replies(fields, action, cx),
         log: fields
             .get("log")
             .and_then(|node| log::read(node, &mut cx.report)),
+        on_change: on_change(fields, cx),
         mode: cx.mode(fields),
         enabled,
         for_this_host,
@@ -188,20 +190,42 @@ fn rule(
     action.map(|_| Rule { name, span, ..rule })
 }
 
-fn not_yet(fields: &Fields<'_>, cx: &mut Cx<'_>) {
-    fields.refuse_not_yet(&RULE_NOT_YET, &mut cx.report);
-    let Some(node) = fields.get("on_change") else {
-        return;
+/// `replies: any`, which says something only where a session is opened.
+fn replies(fields: &Fields<'_>, action: Option<Action>, cx: &mut Cx<'_>) -> bool {
+    let Some(node) = fields.get("replies") else {
+        return false;
     };
-    match walk::text(node, "`recheck` for `on_change`", &mut cx.report) {
-        Some("recheck") | None => {}
-        Some(word @ ("keep" | "reset")) => {
-            walk::not_yet(node.span, &format!("on_change: {word}"), &mut cx.report);
-        }
+    let word = walk::text(node, "`any` for `replies`", &mut cx.report);
+    if let Some(word) = word.filter(|word| *word != "any") {
+        let message = format!("`{word}` is no way of `replies`: it is `any`, or not there");
+        cx.report.error(node.span, "bad-value", message);
+    }
+    let opens = fields
+        .get("stateful")
+        .is_none_or(|node| node.text() != Some("false"));
+    if !matches!(action, Some(Action::Allow) | None) || !opens {
+        let message =
+            "`replies` is for rules that open sessions: `action: allow`, and not `stateful: false`";
+        cx.report
+            .error(node.span, "replies-without-session", message);
+    }
+    word == Some("any")
+}
+
+fn on_change(fields: &Fields<'_>, cx: &mut Cx<'_>) -> OnChange {
+    let Some(node) = fields.get("on_change") else {
+        return OnChange::default();
+    };
+    let expected = "`recheck`, `keep` or `reset` for `on_change`";
+    match walk::text(node, expected, &mut cx.report) {
+        Some("keep") => OnChange::Keep,
+        Some("reset") => OnChange::Reset,
+        Some("recheck") | None => OnChange::Recheck,
         Some(other) => {
             let message = format!("`{other}` is no way to treat live sessions");
             let help = "`on_change` is `recheck`, `keep` or `reset`";
             cx.report.error_help(node.span, "bad-word", message, help);
+            OnChange::Recheck
         }
     }
 }

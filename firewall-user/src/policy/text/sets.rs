@@ -13,6 +13,7 @@ use crate::policy::model::AddressSet;
 use crate::policy::source;
 use crate::policy::text::address;
 use crate::policy::text::cx::Cx;
+use crate::policy::text::dynamic;
 use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::{Kind, Node};
 
@@ -52,21 +53,23 @@ fn set_name<'n>(key: &'n Node, cx: &mut Cx<'_>) -> Option<&'n str> {
 }
 
 fn one(name: String, key: &Node, value: &Node, cx: &mut Cx<'_>) {
+    let set = AddressSet {
+        name,
+        span: key.span,
+        file: None,
+        dynamic: None,
+        members: Vec::new(),
+    };
     let read = match &value.kind {
-        Kind::Map(_) => from_mapping(value, cx),
-        _ => inline(value, cx).map(|members| (None, members)),
+        Kind::Map(_) => from_mapping(value, &set, cx),
+        _ => inline(value, cx).map(|members| AddressSet {
+            members,
+            ..set.clone()
+        }),
     };
     match read {
-        Some((file, members)) => {
-            let span = key.span;
-            cx.sets.push(AddressSet {
-                name,
-                span,
-                file,
-                members,
-            });
-        }
-        None => cx.broken_sets.push(name),
+        Some(read) => cx.sets.push(read),
+        None => cx.broken_sets.push(set.name),
     }
 }
 
@@ -85,12 +88,15 @@ fn inline(value: &Node, cx: &mut Cx<'_>) -> Option<Vec<IpNet>> {
     Some(members)
 }
 
-fn from_mapping(value: &Node, cx: &mut Cx<'_>) -> Option<(Option<PathBuf>, Vec<IpNet>)> {
+fn from_mapping(value: &Node, set: &AddressSet, cx: &mut Cx<'_>) -> Option<AddressSet> {
     let known = ["file", "dynamic", "max", "default_for"];
     let fields = Fields::read(value, "a set", &known, &mut cx.report)?;
-    fields.refuse_not_yet(&["dynamic"], &mut cx.report);
-    if fields.get("dynamic").is_some() {
-        return None;
+    if fields.flag("dynamic", false, &mut cx.report) {
+        let dynamic = Some(dynamic::read(&fields, cx)?);
+        return Some(AddressSet {
+            dynamic,
+            ..set.clone()
+        });
     }
     for key in ["max", "default_for"] {
         if let Some(span) = fields.key_span(key) {
@@ -102,7 +108,14 @@ fn from_mapping(value: &Node, cx: &mut Cx<'_>) -> Option<(Option<PathBuf>, Vec<I
     let name = walk::text(node, "the path of a list file", &mut cx.report)?;
     let base = cx.bases.get(node.span.file)?.clone();
     match open_inside(&base, name) {
-        Ok((file, path)) => read_list(file, path, &mut cx.report),
+        Ok((file, path)) => {
+            let (file, members) = read_list(file, path, &mut cx.report)?;
+            Some(AddressSet {
+                file,
+                members,
+                ..set.clone()
+            })
+        }
         Err((message, help)) => {
             cx.report.error_help(node.span, "list-file", message, help);
             None

@@ -1,11 +1,11 @@
 //! `zones`, and interface names.
 
 use crate::policy::diagnostic::Report;
-use crate::policy::model::{Ends, Zone};
+use crate::policy::model::{Ends, SourceCheck, Zone};
 use crate::policy::text::cx::{Cx, Word};
 use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::{Kind, Node};
-use crate::policy::text::{address, connected};
+use crate::policy::text::{address, connected, dynamic};
 
 const KEYS: [&str; 6] = [
     "cidrs",
@@ -56,13 +56,15 @@ fn one(name: String, key: &Node, value: &Node, cx: &mut Cx<'_>) -> Zone {
         has_interfaces: false,
         connected: Vec::new(),
         management: false,
+        source_check: None,
     };
     let Some(fields) = Fields::read(value, "a zone", &KEYS, &mut cx.report) else {
         return zone;
     };
-    fields.refuse_not_yet(&["source_check"], &mut cx.report);
     zone.default = fields.flag("default", false, &mut cx.report);
     zone.management = fields.flag("management", false, &mut cx.report);
+    let check = fields.get("source_check");
+    zone.source_check = check.and_then(|node| source_check(node, &mut cx.report));
     if let Some(node) = fields.get("cidrs") {
         zone.has_cidrs = true;
         zone.cidrs = cidrs(node, cx);
@@ -87,12 +89,31 @@ fn one(name: String, key: &Node, value: &Node, cx: &mut Cx<'_>) -> Zone {
     zone
 }
 
+fn source_check(node: &Node, report: &mut Report<'_>) -> Option<SourceCheck> {
+    let word = walk::text(
+        node,
+        "`strict`, `loose` or `off` for `source_check`",
+        report,
+    )?;
+    let mut known = SourceCheck::ALL.into_iter();
+    let found = known.find(|(name, _)| *name == word);
+    if found.is_none() {
+        let help = walk::suggestion(word, SourceCheck::ALL.map(|(name, _)| name));
+        let message = format!("`{word}` is no check of sources");
+        report.error_help(node.span, "bad-word", message, help);
+    }
+    found.map(|(_, check)| check)
+}
+
 fn cidrs(node: &Node, cx: &mut Cx<'_>) -> Vec<ipnet::IpNet> {
     let items = walk::filled_list(node, "cidrs", &mut cx.report).unwrap_or_default();
     let mut all = Vec::new();
     for item in items {
         match cx.address_word(item) {
             Some(Word::Prefixes(prefixes)) => all.extend(prefixes),
+            Some(Word::Set(index)) if dynamic::is(index, cx) => {
+                dynamic::refuse_in_zone(item, &mut cx.report);
+            }
             Some(Word::Set(index)) => {
                 all.extend(
                     cx.sets

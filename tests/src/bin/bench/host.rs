@@ -1,6 +1,5 @@
 //! A host with the loaded programs, in a namespace of its own, and policies of any size for it.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -123,6 +122,12 @@ impl Drop for Host {
     }
 }
 
+/// An address as bytes.
+pub(crate) fn octets(text: &str) -> [u8; 4] {
+    text.parse::<std::net::Ipv4Addr>()
+        .map_or([0; 4], |a| a.octets())
+}
+
 /// Reads a policy's text.
 pub(crate) fn parsed(text: &str) -> Result<Policy> {
     let host = HostContext::default();
@@ -147,10 +152,7 @@ pub(crate) fn compiled(policy: &Policy, numbers: &mut Numbers) -> Result<Compile
 
 /// Numbers that no policy was given yet.
 pub(crate) fn numbers() -> Numbers {
-    Numbers {
-        rules: BTreeMap::new(),
-        zones: BTreeMap::new(),
-    }
+    Numbers::default()
 }
 
 /// A policy with so many rules ahead of the one that allows tcp/443: each about an address and a port of its own,
@@ -180,5 +182,5 @@ policies:
             "      - {{name: r{n}, action: {action}, sources: [10.{c}.{b}.{a}], services: [tcp/{port}]}}"
         );
     }
-    text + "      - {name: web, action: allow, services: [tcp/443]}\n    default: deny\n"
+    text + "      - {name: web, action: allow, services: [tcp/443, udp/443]}\n    default: deny\n"
 }

@@ -4,12 +4,19 @@
     reason = "a measurement that cannot go on must stop with a message"
 )]
 
+mod agent;
 mod applies;
+mod flood;
 mod host;
+mod lab;
+mod million;
 mod numbers;
 mod packets;
 mod raw;
 mod sets;
+mod steady;
+mod traffic;
+mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -26,20 +33,23 @@ pub(crate) struct Plan {
     pub(crate) quick: bool,
     /// A directory with more rule sets of the field.
     pub(crate) sets: Option<PathBuf>,
-    only: Option<u32>,
+    only: Vec<u32>,
     out: PathBuf,
 }
 
 type Row = fn(&Plan) -> Result<Vec<Line>>;
 
-const ROWS: [(u32, &str, Row); 3] = [
+const ROWS: [(u32, &str, Row); 6] = [
     (
         1,
         "a packet in the loaded program, net of the empty one",
         packets::row,
     ),
+    (2, "a flood at a denied port, receiving side", flood::row),
+    (3, "traffic that is allowed", traffic::row),
     (4, "rule sets of the field", sets::row),
     (5, "apply", applies::row),
+    (6, "the agent", agent::row),
 ];
 
 fn main() -> ExitCode {
@@ -57,7 +67,7 @@ fn plan() -> Result<Plan> {
         rounds: 15,
         quick: false,
         sets: None,
-        only: None,
+        only: Vec::new(),
         out: PathBuf::from("bench/runs"),
     };
     let mut words = std::env::args().skip(1);
@@ -69,15 +79,19 @@ fn plan() -> Result<Plan> {
         };
         match word.as_str() {
             "--quick" => (plan.quick, plan.rounds) = (true, 3),
-            "--only" => plan.only = Some(value()?.parse()?),
+            "--rows" => plan.only = rows(value()?)?,
             "--sets" => plan.sets = Some(value()?.into()),
             "--out" => plan.out = value()?.into(),
             other => bail!(
-                "{other}: usage: bench [--only ROW] [--quick] [--sets DIRECTORY] [--out DIRECTORY]"
+                "{other}: usage: bench [--rows 1,3] [--quick] [--sets DIRECTORY] [--out DIRECTORY]"
             ),
         }
     }
     Ok(plan)
+}
+
+fn rows(text: String) -> Result<Vec<u32>> {
+    text.split(',').map(|row| Ok(row.trim().parse()?)).collect()
 }
 
 fn measure(plan: &Plan) -> Result<()> {
@@ -87,12 +101,17 @@ fn measure(plan: &Plan) -> Result<()> {
     );
     let rows = ROWS
         .iter()
-        .filter(|(number, ..)| plan.only.is_none_or(|only| only == *number));
-    let mut record = Vec::new();
+        .filter(|(number, ..)| plan.only.is_empty() || plan.only.contains(number));
+    let (mut record, mut goals) = (Vec::new(), Vec::new());
     for (number, title, row) in rows {
         println!("{number}. {title}");
-        let lines = row(plan).with_context(|| format!("row {number}"))?;
+        let begin = std::time::Instant::now();
+        let lines = row(plan).unwrap_or_else(|error| {
+            vec![Line::missing(format!("row {number}"), format!("{error:#}"))]
+        });
         lines.iter().for_each(|line| println!("{}", line.text()));
+        println!("  ({:.0} s)", begin.elapsed().as_secs_f64());
+        goals.extend(lines.iter().filter_map(Line::outcome));
         let lines: Vec<_> = lines.iter().map(Line::json).collect();
         record.push(json!({"row": number, "title": title, "lines": lines}));
     }
@@ -107,6 +126,8 @@ fn measure(plan: &Plan) -> Result<()> {
         &json!({"date": date.to_string(), "kernel": kernel, "rows": record}),
     )?;
     std::fs::write(&path, text + "\n")?;
+    println!("goals");
+    goals.iter().for_each(|goal| println!("{goal}"));
     println!("kept in {}", path.display());
     Ok(())
 }

@@ -23,6 +23,14 @@ impl Samples {
             .unwrap_or(f64::NAN)
     }
 
+    /// The ratios of samples that were taken side by side.
+    pub(crate) fn over(&self, under: &Self) -> Self {
+        let pairs = self.0.iter().zip(&under.0);
+        let mut ratios = Self::default();
+        pairs.for_each(|(a, b)| ratios.push(a / b));
+        ratios
+    }
+
     /// The median.
     pub(crate) fn median(&self) -> f64 {
         self.percentile(50)
@@ -39,6 +47,31 @@ impl Samples {
     }
 }
 
+/// What must hold of a median.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Goal {
+    /// No more than this.
+    Most(f64),
+    /// No less than this.
+    Least(f64),
+}
+
+impl Goal {
+    fn met(self, value: f64) -> bool {
+        match self {
+            Self::Most(most) => value <= most,
+            Self::Least(least) => value >= least,
+        }
+    }
+
+    fn text(self) -> String {
+        match self {
+            Self::Most(most) => format!("at most {most}"),
+            Self::Least(least) => format!("at least {least}"),
+        }
+    }
+}
+
 /// What a row says of one thing.
 pub(crate) struct Line {
     /// What was measured.
@@ -47,8 +80,10 @@ pub(crate) struct Line {
     pub(crate) samples: Samples,
     /// The unit.
     pub(crate) unit: &'static str,
-    /// What the median must not be above, where there is a goal in absolute terms.
-    pub(crate) goal: Option<f64>,
+    /// What must hold of the median, where there is a goal.
+    pub(crate) goal: Option<Goal>,
+    /// Why there are no samples: which counts as not met.
+    missing: Option<String>,
 }
 
 impl Line {
@@ -59,13 +94,30 @@ impl Line {
             samples,
             unit,
             goal: None,
+            missing: None,
         }
     }
 
-    /// With a goal.
+    /// What could not be measured, and why.
+    pub(crate) fn missing(what: impl Into<String>, why: String) -> Self {
+        Self {
+            missing: Some(why),
+            ..Self::new(what, "", Samples::default())
+        }
+    }
+
+    /// With a goal: the median must not be above.
     pub(crate) fn goal(self, most: f64) -> Self {
         Self {
-            goal: Some(most),
+            goal: Some(Goal::Most(most)),
+            ..self
+        }
+    }
+
+    /// With a goal: the median must not be below.
+    pub(crate) fn least(self, least: f64) -> Self {
+        Self {
+            goal: Some(Goal::Least(least)),
             ..self
         }
     }
@@ -77,17 +129,23 @@ impl Line {
         Self::new(what, unit, samples)
     }
 
+    /// Whether the goal is met; `None` where there is none.
+    pub(crate) fn met(&self) -> Option<bool> {
+        if self.missing.is_some() {
+            return Some(false);
+        }
+        self.goal.map(|goal| goal.met(self.samples.median()))
+    }
+
     /// As people read it.
     pub(crate) fn text(&self) -> String {
+        if let Some(why) = &self.missing {
+            return format!("  {:<62} missing: {why}", self.what);
+        }
         let of = &self.samples;
-        let met = match self.goal {
-            Some(goal) if of.median() <= goal => format!("  met (at most {goal})"),
-            Some(goal) => format!("  NOT MET (at most {goal})"),
-            None => String::new(),
-        };
         let spread = if of.0.len() > 1 {
             format!(
-                "  [{:.1} to {:.1}, {} samples]",
+                "  [{:.2} to {:.2}, {} samples]",
                 of.percentile(10),
                 of.percentile(90),
                 of.0.len()
@@ -96,22 +154,50 @@ impl Line {
             String::new()
         };
         format!(
-            "  {:<58} {:>10.2} {:<4}{spread}{met}",
+            "  {:<62} {:>10.2} {:<4}{spread}{}",
             self.what,
             of.median(),
-            self.unit
+            self.unit,
+            self.verdict()
         )
+    }
+
+    fn verdict(&self) -> String {
+        let word = match self.met() {
+            Some(true) => "met",
+            Some(false) => "NOT MET",
+            None => return String::new(),
+        };
+        let goal = self.goal.map_or_else(String::new, Goal::text);
+        format!("  {word} ({goal})")
+    }
+
+    /// Its place in the table of goals; nothing where it has none.
+    pub(crate) fn outcome(&self) -> Option<String> {
+        let met = if self.met()? { "met" } else { "NOT MET" };
+        let goal = self.goal.map_or_else(|| "a peer".to_owned(), Goal::text);
+        let found = match &self.missing {
+            Some(_) => "missing".to_owned(),
+            None => format!("{:.2} {}", self.samples.median(), self.unit),
+        };
+        Some(format!("  {:<70} {goal:>16} {found:>16}  {met}", self.what))
     }
 
     /// As machines read it.
     pub(crate) fn json(&self) -> Value {
-        let met = self.goal.map(|goal| self.samples.median() <= goal);
+        let (bound, least) = match self.goal {
+            Some(Goal::Most(most)) => (Some(most), false),
+            Some(Goal::Least(least)) => (Some(least), true),
+            None => (None, false),
+        };
         json!({
             "what": self.what,
             "unit": self.unit,
             "value": self.samples.json(),
-            "goal": self.goal,
-            "met": met,
+            "goal": bound,
+            "goal_is_least": least,
+            "missing": self.missing,
+            "met": self.met(),
         })
     }
 }

@@ -5,7 +5,7 @@ use etherparse::PacketBuilder;
 use firewall_common::flow::Hook;
 
 use super::Plan;
-use super::host::{HERE, Host, PEER, compiled, numbers, parsed, policy};
+use super::host::{HERE, Host, PEER, compiled, numbers, octets, parsed, policy};
 use super::numbers::{Line, Samples};
 use super::raw::Empty;
 
@@ -13,11 +13,6 @@ use super::raw::Empty;
 const SIZES: [usize; 4] = [0, 1_000, 10_000, 100_000];
 /// Runs of one sample.
 const REPEAT: u32 = 20_000;
-
-fn octets(text: &str) -> [u8; 4] {
-    text.parse::<std::net::Ipv4Addr>()
-        .map_or([0; 4], |a| a.octets())
-}
 
 #[derive(Clone, Copy)]
 enum Kind {
@@ -83,6 +78,7 @@ pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
             opened,
         ));
     }
+    lines.extend(super::million::lines(plan)?);
     Ok(lines)
 }
 

@@ -30,6 +30,7 @@ fn plan() -> Result<Plan> {
         effort: Effort {
             long: true,
             seed: 1,
+            seeds: 5,
         },
         only: Vec::new(),
         json: false,
@@ -44,9 +45,12 @@ fn plan() -> Result<Plan> {
         match word.as_str() {
             "--short" => plan.effort.long = false,
             "--seed" => plan.effort.seed = value()?.parse()?,
+            "--seeds" => plan.effort.seeds = value()?.parse()?,
             "--only" => plan.only.push(value()?),
             "--json" => plan.json = true,
-            other => bail!("{other}: usage: torture [--only ROW]… [--short] [--seed N] [--json]"),
+            other => bail!(
+                "{other}: usage: torture [--only ROW]… [--short] [--seed N] [--seeds N] [--json]"
+            ),
         }
     }
     Ok(plan)

@@ -18,22 +18,36 @@ use nftables::helper;
 #[cfg(test)]
 use super::State;
 use super::{AS_ROOT, Finding, Look};
+pub(in crate::diagnose) use packet::Packet;
 use packet::Probe;
 use ruleset::Ruleset;
-use walk::Fate;
+pub(in crate::diagnose) use walk::Fate;
 
 /// Words in one finding; more are counted.
 const SHOWN: usize = 6;
 
-pub(super) fn check(look: &Look) -> Vec<Finding> {
+/// What becomes of a packet in the rules as they are now.
+///
+/// # Errors
+/// Why they cannot be listed, in words.
+pub(in crate::diagnose) fn fate_of(packet: &Packet) -> Result<Fate, String> {
+    let text = listed().map_err(|error| format!("the ruleset cannot be listed: {error}"))?;
+    Ok(walk::fate(&Ruleset::read(&text), packet))
+}
+
+/// The rules as nft lists them.
+pub(in crate::diagnose) fn listed() -> Result<String, helper::NftablesError> {
+    helper::get_current_ruleset_raw(helper::DEFAULT_NFT, ["list", "ruleset"])
+}
+
+pub(in crate::diagnose::doctor) fn check(look: &Look) -> Vec<Finding> {
     let mut all = rules(look);
     all.push(legacy());
     all
 }
 
 fn rules(look: &Look) -> Vec<Finding> {
-    let args = ["list", "ruleset"];
-    let text = match helper::get_current_ruleset_raw(helper::DEFAULT_NFT, args) {
+    let text = match listed() {
         Ok(text) => text,
         Err(_) if !look.root => {
             return vec![Finding::skipped(
@@ -89,7 +103,7 @@ fn strange(ruleset: &Ruleset) -> Option<Finding> {
 
 /// Without a policy: chains that drop by default.
 fn closed(ruleset: &Ruleset) -> Vec<Finding> {
-    let chains = ruleset.base_chains().filter(|chain| chain.drops);
+    let chains = ruleset.base_chains(false).filter(|chain| chain.drops);
     let finding = |chain: &ruleset::Chain| {
         let found = format!("{} drops by default", chain.place);
         Finding::warn("nftables", found, "what a policy allows may end there")

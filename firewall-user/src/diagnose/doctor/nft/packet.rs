@@ -11,13 +11,16 @@ use crate::policy::services::protocol_word;
 
 /// A new connection's first packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Packet {
-    pub(super) interface: String,
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
-    pub(super) protocol: u8,
+pub(in crate::diagnose) struct Packet {
+    /// The interface that it crosses.
+    pub(in crate::diagnose) interface: String,
+    pub(in crate::diagnose) source: IpAddr,
+    pub(in crate::diagnose) destination: IpAddr,
+    pub(in crate::diagnose) protocol: u8,
     /// Destination port, where the protocol has ports.
-    pub(super) port: Option<u16>,
+    pub(in crate::diagnose) port: Option<u16>,
+    /// This host sends it; else it arrives for this host.
+    pub(in crate::diagnose) leaving: bool,
 }
 
 /// A packet to be tried, and how it is named to people.
@@ -79,6 +82,7 @@ fn of_rule(policy: &Policy, block: &Block, rule: &Rule, link: &Link, look: &Look
                 destination,
                 protocol,
                 port,
+                leaving: false,
             },
         }));
     }

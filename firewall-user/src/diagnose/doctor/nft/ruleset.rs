@@ -84,19 +84,23 @@ impl Ruleset {
     }
 
     /// Chains that packets come into by themselves, in the order in which they do.
-    pub(super) fn base_chains(&self) -> impl Iterator<Item = &Chain> {
+    pub(super) fn base_chains(&self, leaving: bool) -> impl Iterator<Item = &Chain> {
         let mut chains: Vec<&Chain> = self.chains.values().filter(|c| c.base.is_some()).collect();
-        chains.sort_by_key(|chain| chain.base.map(|(hook, priority)| (order(hook), priority)));
+        chains.sort_by_key(|chain| {
+            chain
+                .base
+                .map(|(hook, priority)| (order(hook, leaving), priority))
+        });
         chains.into_iter()
     }
 }
 
-/// The way of a packet to this host.
-pub(super) const fn order(hook: NfHook) -> Option<u8> {
-    match hook {
-        NfHook::Ingress => Some(0),
-        NfHook::Prerouting => Some(1),
-        NfHook::Input => Some(2),
+/// The way of a packet to this host, or from it.
+pub(super) const fn order(hook: NfHook, leaving: bool) -> Option<u8> {
+    match (hook, leaving) {
+        (NfHook::Ingress, false) | (NfHook::Output, true) => Some(0),
+        (NfHook::Prerouting, false) | (NfHook::Postrouting, true) => Some(1),
+        (NfHook::Input, false) | (NfHook::Egress, true) => Some(2),
         _ => None,
     }
 }

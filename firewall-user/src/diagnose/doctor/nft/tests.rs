@@ -20,6 +20,7 @@ fn packet(source: &str, protocol: u8, port: u16) -> Packet {
         destination: own.parse().unwrap(),
         protocol,
         port: Some(port),
+        leaving: false,
     }
 }
 
@@ -162,4 +163,33 @@ fn findings_name_the_place_once_with_all_that_it_hits() {
     let strange =
         Ruleset::read(r#"{"nftables": [{"from the future": {}}, {"metainfo": {"version": "1"}}]}"#);
     assert_eq!(strange.strange, 1);
+}
+
+#[test]
+fn what_leaves_meets_other_chains_and_leaves_by_its_interface() {
+    let ruleset = Ruleset::read(
+        r#"{"nftables": [
+        {"chain": {"family": "inet", "table": "filter", "name": "in", "handle": 3, "type": "filter", "hook": "input", "prio": 0, "policy": "drop"}},
+        {"chain": {"family": "inet", "table": "filter", "name": "out", "handle": 4, "type": "filter", "hook": "output", "prio": 0, "policy": "accept"}},
+        {"rule": {"family": "inet", "table": "filter", "chain": "out", "handle": 9, "expr": [
+            {"match": {"op": "==", "left": {"meta": {"key": "oifname"}}, "right": "eth0"}},
+            {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 25}},
+            {"drop": null}]}}
+    ]}"#,
+    );
+    let leaving = |port, interface: &str| Packet {
+        leaving: true,
+        interface: interface.to_owned(),
+        ..tcp(port)
+    };
+    let drop = super::walk::fate(&ruleset, &leaving(25, "eth0"))
+        .drop
+        .unwrap();
+    assert!(
+        drop.contains("rule 9") && drop.contains("chain out"),
+        "{drop}"
+    );
+    for other in [leaving(26, "eth0"), leaving(25, "eth1")] {
+        assert_eq!(super::walk::fate(&ruleset, &other), Fate::default());
+    }
 }

@@ -101,7 +101,8 @@ fn of_meta(key: MetaKey, packet: &Packet) -> Option<Field> {
         MetaKey::L4proto => Some(Field::Protocol(packet.protocol)),
         MetaKey::Nfproto => word(if v6 { "ipv6" } else { "ipv4" }),
         MetaKey::Protocol => word(if v6 { "ip6" } else { "ip" }),
-        MetaKey::Iifname | MetaKey::Iif => word(&packet.interface),
+        MetaKey::Iifname | MetaKey::Iif if !packet.leaving => word(&packet.interface),
+        MetaKey::Oifname | MetaKey::Oif if packet.leaving => word(&packet.interface),
         _ => None,
     }
 }

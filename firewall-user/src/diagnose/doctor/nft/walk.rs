@@ -13,11 +13,11 @@ const DEPTH: usize = 16;
 
 /// What becomes of a packet.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Fate {
+pub(in crate::diagnose) struct Fate {
     /// The place that drops it for sure.
-    pub(super) drop: Option<String>,
+    pub(in crate::diagnose) drop: Option<String>,
     /// Places that may, if something holds that is not understood.
-    pub(super) doubts: Vec<String>,
+    pub(in crate::diagnose) doubts: Vec<String>,
 }
 
 /// How a chain ends for a packet.
@@ -29,10 +29,13 @@ enum End {
     Through,
 }
 
-/// What becomes of a packet on its way to this host.
+/// What becomes of a packet on its way to this host, or from it.
 pub(super) fn fate(ruleset: &Ruleset, packet: &Packet) -> Fate {
     let mut fate = Fate::default();
-    for chain in ruleset.base_chains().filter(|chain| sees(chain, packet)) {
+    for chain in ruleset
+        .base_chains(packet.leaving)
+        .filter(|chain| sees(chain, packet))
+    {
         let mut walk = Walk {
             ruleset,
             packet,
@@ -65,7 +68,9 @@ fn sees(chain: &Chain, packet: &Packet) -> bool {
         NfFamily::NetDev => true,
         _ => false,
     };
-    let on_the_way = chain.base.is_some_and(|(hook, _)| order(hook).is_some());
+    let on_the_way = chain
+        .base
+        .is_some_and(|(hook, _)| order(hook, packet.leaving).is_some());
     let here = chain
         .device
         .as_ref()

@@ -9,6 +9,7 @@ pub(super) mod pack;
 mod roots;
 mod trees;
 
+use firewall_common::policy::dynamic::CONDITION;
 use firewall_common::policy::line::{Line, ROOT_LINES};
 
 use super::conditions::Conditions;
@@ -48,11 +49,15 @@ const MOST_CELLS: usize = 600_000;
 /// Lines of the trees: 64 MiB.
 const MOST_LINES: usize = 1 << 20;
 
+/// Different lists that are bits: numbers with the highest bit set are those of conditions with dynamic sets.
+const MOST_LISTS: usize = CONDITION as usize - 512;
+
 /// The trees of a policy.
 pub(super) struct Classifier {
     pub(super) lines: Vec<Line>,
     pub(super) interface_records: u32,
     pub(super) interface_stride: u32,
+    pub(super) dynamic: u32,
     pub(super) cost: Cost,
 }
 
@@ -99,9 +104,10 @@ fn attempt<'p>(
             before.1..cells.v6.len() as u32,
         ));
     }
-    if conditions.bits.len() > usize::from(u16::MAX) - 512 {
+    if conditions.bits.len() > MOST_LISTS {
         return Err(too_many_lists(conditions.bits.len()));
     }
+    conditions.dynamic.fits()?;
     let roots = roots::roots(policy, active, numbers);
     let mut lines = vec![Line::default(); ROOT_LINES as usize + roots.sets.len()];
     let interface_records = lines.len() as u32;
@@ -112,6 +118,8 @@ fn attempt<'p>(
             .for_each(|list| set_bit(&mut record, u32::from(*list)));
         lines.extend(record);
     }
+    let dynamic = lines.len() as u32;
+    lines.extend(conditions.dynamic.lines(policy, numbers));
     let packer = Packer::new(lines, MOST_LINES);
     let mut planter = Planter::new(active, &cells, &spans, packer, tuning);
     planter.plant(&roots)?;
@@ -124,21 +132,23 @@ fn attempt<'p>(
         lines: packer.lines,
         interface_records,
         interface_stride,
+        dynamic,
     };
     roots.write(&mut classifier.lines);
     Ok(classifier)
 }
 
-/// The conditions of a policy with the longest lists as cells that are not too many.
+/// The conditions of a policy with the longest lists as cells that are not too many. For proofs: dynamic sets are read
+/// as empty.
 pub(super) fn fitting<'p>(
     policy: &'p Policy,
     active: &[&Place<'p>],
     tuning: &Tuning,
 ) -> Conditions<'p> {
     let [short, .., least] = tuning.lists;
-    let mut conditions = Conditions::new(policy, short);
+    let mut conditions = Conditions::for_proof(policy, short);
     if count(active, &mut conditions).is_err() {
-        conditions = Conditions::new(policy, least);
+        conditions = Conditions::for_proof(policy, least);
     }
     conditions
 }
@@ -174,7 +184,8 @@ fn too_many_cells(all: usize, most: usize, place: &Place<'_>) -> CompileError {
 }
 
 fn too_many_lists(count: usize) -> CompileError {
-    let message =
-        format!("the rules name {count} different long lists of addresses; there may be 65023");
+    let message = format!(
+        "the rules name {count} different long lists of addresses; there may be {MOST_LISTS}"
+    );
     CompileError::new(message, "join lists, or name the same set in several rules")
 }

@@ -1,13 +1,17 @@
 //! Who runs the compiled form.
 
+use std::sync::Arc;
+
 use firewall_common::flow::Hook;
 use firewall_common::tables::Route;
 use firewall_common::verdict::Decision;
+use firewall_common::way_back::{WAYS_OF_ONE, WAYS_OF_SEVERAL, Ways};
 
-use super::world;
+use super::{world, world_with_ways_back};
 use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::{Clock, Compiled};
 use crate::policy::oracle::{Way, World};
+use crate::sets::Members;
 
 /// Decides about packets by a compiled policy. Each error is what went wrong, or did not fit.
 pub trait Judge {
@@ -28,6 +32,9 @@ pub trait Judge {
 
     /// Makes a host's addresses and interface names those of this one.
     fn enter(&mut self, world: &World) -> Result<(), String>;
+
+    /// Makes these the members of dynamic sets, and no others.
+    fn fill(&mut self, members: &Members) -> Result<(), String>;
 
     /// Decides about a packet that crosses an interface, as if it had come.
     fn decide(&mut self, frame: &[u8], way: &Way) -> Result<Decision, String>;
@@ -58,9 +65,21 @@ pub struct Memory {
     compiled: Option<Compiled>,
     tables: MemoryTables,
     routes: World,
+    members: Arc<Members>,
+    /// Sources are held against the way back.
+    with_ways_back: bool,
 }
 
 impl Memory {
+    /// Sources are held against the way back, too.
+    #[must_use]
+    pub fn with_ways_back() -> Self {
+        Self {
+            with_ways_back: true,
+            ..Self::default()
+        }
+    }
+
     /// The tables hold the routes of one host at a time.
     fn build(&mut self, world: &World) {
         self.tables = self
@@ -74,6 +93,23 @@ impl Memory {
                 interface: *interface,
             };
             self.tables.add_route(*net, route);
+        }
+        self.tables.members = Arc::clone(&self.members);
+        for (net, by) in &world.back {
+            let mut ways = Ways::default();
+            let places = ways.interfaces.iter_mut().zip(by);
+            places.for_each(|(place, index)| *place = *index);
+            self.tables.add_ways(*net, ways);
+        }
+        if !world.back.is_empty() {
+            // As the agent has it: no way of IPv6 is one of IPv4.
+            self.tables
+                .add_ways("0.0.0.0/0".parse().unwrap(), Ways::default());
+            self.tables.settings.ways = if world.several {
+                WAYS_OF_SEVERAL
+            } else {
+                WAYS_OF_ONE
+            };
         }
         self.routes = world.clone();
     }
@@ -92,7 +128,12 @@ impl Judge for Memory {
     }
 
     fn world(&self) -> World {
-        world(&[1, 2, 3, 4, 5])
+        let indexes = [1, 2, 3, 4, 5];
+        if self.with_ways_back {
+            world_with_ways_back(&indexes)
+        } else {
+            world(&indexes)
+        }
     }
 
     fn gateway(&self) -> (u32, u32) {
@@ -117,6 +158,12 @@ impl Judge for Memory {
         for (index, name) in &world.interfaces {
             tables.name_interface(*index, name);
         }
+        Ok(())
+    }
+
+    fn fill(&mut self, members: &Members) -> Result<(), String> {
+        self.members = Arc::new(members.clone());
+        self.tables.members = Arc::clone(&self.members);
         Ok(())
     }
 

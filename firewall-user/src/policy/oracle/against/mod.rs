@@ -9,6 +9,7 @@
 
 mod dice;
 mod judge;
+mod members;
 mod packets;
 mod pieces;
 mod policies;
@@ -26,6 +27,7 @@ pub use crate::policy::compile::{Mutation, Tuning, tuned, with_mutation};
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::lint;
 use crate::policy::model::Policy;
+use crate::sets::Members;
 use dice::Dice;
 pub use judge::{Judge, Memory, crossing};
 pub use policies::INTERFACES;
@@ -54,6 +56,16 @@ pub const ROUTES: [(&str, usize); 6] = [
     ("fe80::/10", 1),
 ];
 
+/// Ways back to sources, each with the places in [`INTERFACES`] of those that lead there.
+const BACK: [(&str, &[usize]); 6] = [
+    ("10.0.0.0/8", &[1, 2]),
+    ("10.1.0.0/16", &[2]),
+    ("10.2.0.0/16", &[]),
+    ("128.0.0.0/1", &[0, 3]),
+    ("::/0", &[0, 1, 2]),
+    ("fd00::/8", &[3]),
+];
+
 /// The host that random packets cross; its [`INTERFACES`] have these indexes.
 #[must_use]
 pub fn world(indexes: &[u32; 5]) -> World {
@@ -63,7 +75,24 @@ pub fn world(indexes: &[u32; 5]) -> World {
         interfaces: indexes.iter().copied().zip(names).collect(),
         own: OWN.map(|own| own.parse().unwrap()).into(),
         broadcasts: [BROADCAST.parse().unwrap()].into(),
+        members: BTreeMap::new(),
         routes: ROUTES.map(route).into(),
+        back: Vec::new(),
+        several: false,
+    }
+}
+
+/// The same, and sources are held against these ways back.
+#[must_use]
+pub fn world_with_ways_back(indexes: &[u32; 5]) -> World {
+    let back = |(net, places): &(&str, &[usize])| {
+        let by = places.iter().map(|place| indexes[*place]).collect();
+        (net.parse().unwrap(), by)
+    };
+    World {
+        back: BACK.iter().map(back).collect(),
+        several: true,
+        ..world(indexes)
     }
 }
 
@@ -154,6 +183,12 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     let compiled = compile(&policy, &mut Numbers::default(), &clock).unwrap();
     judge.load(&compiled)?;
     judge.enter(&world)?;
+    let (named, table) = members::draw(dice, &policy, &compiled, &clock, judge.margin());
+    let world = World {
+        members: named,
+        ..world
+    };
+    judge.fill(&table)?;
     let pool = packets::Pool::new(&policy, &world);
     let mut pair = Pair::new(&policy, &compiled, &world, clock.wall, judge);
     let named = |difference| format!("{policy:#?}\n{difference}");
@@ -163,6 +198,8 @@ fn one_policy(judge: &mut impl Judge, plan: &Plan, dice: &mut Dice) -> Result<Se
     }
     let mut seen = pair.finish()?;
     if plan.pieces {
+        // Proofs read dynamic sets as empty.
+        judge.fill(&Members::default())?;
         pieces::all(judge, &policy, &compiled, &clock, &mut seen).map_err(named)?;
         reach(&policy, &compiled, clock.boot, &mut seen);
     }

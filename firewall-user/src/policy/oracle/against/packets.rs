@@ -62,7 +62,9 @@ impl<'p> Pool<'p> {
         let inline = lists.flatten().flat_map(|list| &list.prefixes);
         let sets = policy.sets.iter().flat_map(|set| &set.members);
         let zones = policy.zones.iter().flat_map(|zone| &zone.cidrs);
-        let all = inline.chain(sets).chain(zones).flat_map(borders);
+        let members = world.members.values().flatten().map(|(net, _)| net);
+        let all = inline.chain(sets).chain(zones).chain(members);
+        let all = all.flat_map(borders);
         let all: BTreeSet<IpAddr> = all
             .chain(world.own.iter().copied())
             .filter(|a| !is_mapped(a))
@@ -207,11 +209,12 @@ impl<'p> Pool<'p> {
     fn like(&self, dice: &mut Dice, named: Option<&Addresses>, ends: &Ends, v6: bool) -> IpAddr {
         let mut nets: Vec<&IpNet> = match (named, ends) {
             (Some(named), _) => {
-                let sets = named
-                    .sets
-                    .iter()
-                    .flat_map(|set| &self.policy.sets[*set].members);
-                named.prefixes.iter().chain(sets).collect()
+                let sets = named.sets.iter().map(|set| &self.policy.sets[*set]);
+                let dynamic = sets.clone();
+                let dynamic = dynamic.filter_map(|set| self.world.members.get(&set.name));
+                let dynamic = dynamic.flatten().map(|(net, _)| net);
+                let sets = sets.flat_map(|set| &set.members);
+                named.prefixes.iter().chain(sets).chain(dynamic).collect()
             }
             (None, Ends::Zones { zones, .. }) => zones
                 .iter()

@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::dice::Dice;
 use crate::policy::model::{
-    Action, AddressSet, Addresses, Block, Ends, Essentials, Mode, Policy, RoutedAction, Rule,
-    Service, Span, Unmatched, Zone,
+    Action, AddressSet, Addresses, Block, Dynamic, Ends, Essentials, Mode, OnChange, Policy,
+    RoutedAction, Rule, Service, SourceCheck, Span, Unmatched, Zone,
 };
 
 /// The interfaces of the host.
@@ -51,16 +51,7 @@ type Now = (Timestamp, i64);
 
 pub(super) fn policy(dice: &mut Dice, now: Timestamp, margin: i64) -> Policy {
     let now = (now, margin);
-    let sets = dice.several(0, 4, |dice| AddressSet {
-        name: format!("set{}", dice.next()),
-        span: Span::default(),
-        file: None,
-        members: if dice.chance(25) {
-            Vec::new()
-        } else {
-            dice.several(1, 6, prefix)
-        },
-    });
+    let sets = dice.several(0, 4, set);
     let zones = zones(dice);
     let (set_count, zone_count) = (sets.len(), zones.len());
     let mut number = 0;
@@ -99,6 +90,26 @@ pub(super) fn policy(dice: &mut Dice, now: Timestamp, margin: i64) -> Policy {
     }
 }
 
+fn set(dice: &mut Dice) -> AddressSet {
+    let name = format!("set{}", dice.next());
+    let dynamic = dice.maybe(35, |_| Dynamic {
+        max: 100,
+        default_for: None,
+    });
+    let members = if dynamic.is_some() || dice.chance(25) {
+        Vec::new()
+    } else {
+        dice.several(1, 6, prefix)
+    };
+    AddressSet {
+        name,
+        span: Span::default(),
+        file: None,
+        dynamic,
+        members,
+    }
+}
+
 fn action(dice: &mut Dice) -> Action {
     *dice.pick(&[
         Action::Allow,
@@ -122,6 +133,14 @@ fn unmatched(dice: &mut Dice) -> Unmatched {
     }
 }
 
+/// What may be said of sources.
+const CHECKS: [Option<SourceCheck>; 4] = [
+    None,
+    Some(SourceCheck::Strict),
+    Some(SourceCheck::Loose),
+    Some(SourceCheck::Off),
+];
+
 /// Zones that `check` would let pass: no prefix twice, no interface in two interface-only zones.
 fn zones(dice: &mut Dice) -> Vec<Zone> {
     let mut used = BTreeSet::new();
@@ -135,6 +154,7 @@ fn zones(dice: &mut Dice) -> Vec<Zone> {
         } else {
             Vec::new()
         };
+        let cidrs_drawn = cidrs.len();
         cidrs.retain(|net| used.insert(*net));
         let interfaces: Vec<String> = if only_interface {
             vec![apart.remove(dice.below(apart.len())).to_owned()]
@@ -157,6 +177,7 @@ fn zones(dice: &mut Dice) -> Vec<Zone> {
                 Vec::new()
             },
             management: false,
+            source_check: CHECKS[(index + cidrs_drawn) % CHECKS.len()],
         });
     }
     let chosen = dice.below(zones.len());
@@ -270,9 +291,11 @@ fn rule(dice: &mut Dice, number: usize, sets: usize, (now, margin): Now) -> Rule
             dice.several(1, 2, |dice| (*dice.pick(&PATTERNS)).to_owned())
         }),
         stateful: dice.chance(88),
+        replies: false,
         log: None,
         limit: None,
         max_sessions: None,
+        on_change: OnChange::Recheck,
         mode: if dice.chance(5) {
             Mode::Monitor
         } else {

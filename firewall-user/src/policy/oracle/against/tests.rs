@@ -36,6 +36,21 @@ fn compiled_policies_decide_as_the_interpreter_does() {
 }
 
 #[test]
+fn sources_are_held_against_the_way_back_as_the_interpreter_does() {
+    let plan = Plan {
+        seed: 4,
+        policies: wanted() / 500,
+        scenes: 200,
+        pieces: false,
+    };
+    let mut judge = Memory::with_ways_back();
+    let seen = run(&mut judge, &plan).unwrap_or_else(|difference| panic!("{difference}"));
+    let count = |reason| seen.reasons.get(&reason).copied().unwrap_or(0);
+    assert!(count(Reason::Martian) * 20 > seen.packets, "{seen:?}");
+    assert!(count(Reason::RuleAllow) * 40 > seen.packets, "{seen:?}");
+}
+
+#[test]
 fn compiled_policies_decide_so_by_thin_trees_too() {
     let plan = Plan {
         seed: 77,

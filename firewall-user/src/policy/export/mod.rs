@@ -1,0 +1,3 @@
+//! A policy in the words of others.
+
+pub mod nft;

@@ -1,0 +1,259 @@
+//! Row 2: a flood at a port that is denied: what each packet costs the side that receives it.
+//!
+//! One processor sends frames that need no sender's stack; on the other the wire's own kernel thread receives them. The cost
+//! is that thread's time on a processor over the packets that it has handled, so what else the machine does is not in it.
+
+use anyhow::{Context as _, Result, ensure};
+use etherparse::PacketBuilder;
+
+use super::Plan;
+use super::host::{HERE, octets};
+use super::lab::{Lab, Peer, bind, kernel_threads, on_processor, packets, settle, why};
+use super::numbers::{Line, Samples};
+use super::raw::{Place, Sender};
+
+/// Rules ahead, and who is measured with so many.
+const CASES: [(usize, &[Peer]); 2] = [
+    (
+        0,
+        &[
+            Peer::Nothing,
+            Peer::Floor(Place::Xdp, true),
+            Peer::Floor(Place::Tc, true),
+            Peer::Nft,
+            Peer::Iptables,
+            Peer::XdpFilter,
+            Peer::Ringwall("xdp"),
+            Peer::Ringwall("tc"),
+        ],
+    ),
+    (
+        10_000,
+        &[
+            Peer::Nft,
+            Peer::NftMap,
+            Peer::Iptables,
+            Peer::Ringwall("xdp"),
+            Peer::Ringwall("tc"),
+        ],
+    ),
+];
+
+/// Who receives.
+struct Target {
+    peer: Peer,
+    rules: usize,
+    lab: Lab,
+    thread: u32,
+    senders: [(Sender, Vec<u8>); 2],
+    costs: [Samples; 2],
+}
+
+/// The row.
+pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    let mut targets = Vec::new();
+    for (rules, peers) in CASES {
+        for peer in peers {
+            match target(*peer, rules) {
+                Ok(target) => targets.push(target),
+                Err(error) => lines.push(Line::missing(label(*peer, rules, "UDP"), why(&error))),
+            }
+        }
+    }
+    for _ in 0..plan.rounds {
+        for target in &mut targets {
+            for kind in 0..2 {
+                let cost = measure(plan, target, kind)?;
+                target.costs[kind].push(cost);
+            }
+        }
+    }
+    for target in &targets {
+        for (kind, word) in ["UDP", "SYN"].into_iter().enumerate() {
+            let what = label(target.peer, target.rules, word);
+            lines.push(Line::new(what, "ns", target.costs[kind].clone()));
+        }
+    }
+    for (kind, word) in ["UDP", "SYN"].into_iter().enumerate() {
+        lines.extend(goals(&targets, kind, word));
+    }
+    Ok(lines)
+}
+
+fn label(peer: Peer, rules: usize, word: &str) -> String {
+    format!("{word}, {}, {rules} rules", peer.name())
+}
+
+/// Ratios of pairs of one round.
+fn goals(targets: &[Target], kind: usize, word: &str) -> Vec<Line> {
+    let of = |peer: Peer, rules: usize| {
+        let mut all = targets.iter();
+        let found = all.find(|target| target.peer == peer && target.rules == rules);
+        found.map(|target| &target.costs[kind])
+    };
+    let ours = Peer::Ringwall("xdp");
+    let wanted = [
+        (
+            "times cheaper than nftables with conntrack, 0 rules",
+            (Peer::Nft, 0),
+            (ours, 0),
+            6.0,
+            true,
+        ),
+        (
+            "times cheaper than nftables with a map, 10000 rules",
+            (Peer::NftMap, 10_000),
+            (ours, 10_000),
+            8.0,
+            true,
+        ),
+        (
+            "times cheaper than nftables, linear, 10000 rules",
+            (Peer::Nft, 10_000),
+            (ours, 10_000),
+            300.0,
+            true,
+        ),
+        (
+            "of its own cost at 0 rules, with 10000",
+            (ours, 10_000),
+            (ours, 0),
+            1.5,
+            false,
+        ),
+    ];
+    let line =
+        |(what, over, under, goal, least): (&str, (Peer, usize), (Peer, usize), f64, bool)| {
+            let what = format!("{word} flood, XDP: {what}");
+            let ratio = Some((of(over.0, over.1)?, of(under.0, under.1)?));
+            let (over, under) = ratio?;
+            let line = Line::new(what, "x", over.over(under));
+            Some(if least {
+                line.least(goal)
+            } else {
+                line.goal(goal)
+            })
+        };
+    wanted
+        .into_iter()
+        .map(|one| {
+            line(one).unwrap_or_else(|| {
+                Line::missing(
+                    format!("{word} flood, XDP: {}", one.0),
+                    "a peer of it is missing".to_owned(),
+                )
+            })
+        })
+        .collect()
+}
+
+fn target(peer: Peer, rules: usize) -> Result<Target> {
+    let lab = Lab::new(Peer::Nothing, 0)?;
+    receiving(&lab)?;
+    let threaded = format!("echo 1 > /sys/class/net/{}/threaded", lab.near.interface);
+    // `ip netns exec` shows the namespace's own /sys.
+    let name = lab.server.name().to_owned();
+    let before = kernel_threads("napi/s0-");
+    let ran = std::process::Command::new("ip")
+        .args(["netns", "exec", &name, "sh", "-c", &threaded])
+        .output()?;
+    ensure!(
+        ran.status.success(),
+        "threaded NAPI: {}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let lab = lab.with(peer, rules)?;
+    let after = kernel_threads("napi/s0-");
+    let thread = after.into_iter().find(|pid| !before.contains(pid));
+    let thread = thread.context("the wire has no receiving thread")?;
+    bind(thread, 1);
+    let index = lab.far.ifindex;
+    let sender = |tcp: bool| -> Result<(Sender, Vec<u8>)> {
+        let sender = lab.client.run(|| Sender::load(index, tcp))?;
+        Ok((sender, frame(&lab, tcp)))
+    };
+    let senders = [sender(false)?, sender(true)?];
+    Ok(Target {
+        peer,
+        rules,
+        lab,
+        thread,
+        senders,
+        costs: [Samples::default(), Samples::default()],
+    })
+}
+
+/// Without GRO a veth has no receiver of its own, and drops what is injected.
+pub(crate) fn receiving(lab: &Lab) -> Result<()> {
+    let ethtool = lab
+        .server
+        .exec("ethtool", &["-K", &lab.near.interface, "gro", "on"])?;
+    ensure!(ethtool.ok(), "ethtool: {}", ethtool.err.trim());
+    Ok(())
+}
+
+/// A frame to the denied port 9, whose checksums are right whatever the sender draws.
+pub(crate) fn frame(lab: &Lab, tcp: bool) -> Vec<u8> {
+    // The low half of the source, the port and what they are taken out of count as one word of ones.
+    let source = [198, 18, 0, 0];
+    let builder = PacketBuilder::ethernet2(lab.far.mac, lab.near.mac);
+    let builder = builder.ip(etherparse::IpHeaders::Ipv4(
+        etherparse::Ipv4Header {
+            identification: 0xffff,
+            time_to_live: 64,
+            source,
+            destination: octets(HERE),
+            ..etherparse::Ipv4Header::default()
+        },
+        etherparse::Ipv4Extensions::default(),
+    ));
+    let mut frame = Vec::new();
+    let written = if tcp {
+        builder
+            .tcp(0, 9, u32::MAX, 64_240)
+            .syn()
+            .write(&mut frame, &[0; 6])
+    } else {
+        builder.udp(0, 9).write(&mut frame, &[0; 18])
+    };
+    written.unwrap_or_default();
+    if !tcp && let Some(checksum) = frame.get_mut(40..42) {
+        // None, which IPv4 allows.
+        checksum.fill(0);
+    }
+    frame
+}
+
+/// Nanoseconds of the receiving side for a packet.
+fn measure(plan: &Plan, target: &Target, kind: usize) -> Result<f64> {
+    let slow = target.rules > 0 && matches!(target.peer, Peer::Nft | Peer::Iptables);
+    let times = match (slow, plan.quick) {
+        (true, _) => 2_000,
+        (false, true) => 200_000,
+        (false, false) => 600_000,
+    };
+    let lab = &target.lab;
+    let stat = format!("/proc/{}/schedstat", target.thread);
+    let now = || -> Result<(u64, u64)> {
+        Ok((
+            on_processor(stat.as_ref()),
+            packets(&lab.server, &lab.near.interface)?,
+        ))
+    };
+    let (sender, frame) = &target.senders[kind];
+    let before = now()?;
+    lab.client.run(|| {
+        bind(0, 0);
+        sender.send(frame, times)
+    })?;
+    settle();
+    let after = now()?;
+    let handled = after.1 - before.1;
+    ensure!(
+        handled > 200,
+        "{}: only {handled} packets of {times} came",
+        target.peer.name()
+    );
+    Ok((after.0 - before.0) as f64 / handled as f64)
+}

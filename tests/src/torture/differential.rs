@@ -1,0 +1,44 @@
+//! The same packets of every kind through us, at both hooks, and through nftables with the same policy.
+
+use anyhow::Result;
+
+use super::{Effort, Figure};
+use crate::differential::{Hosts, Plan, Report};
+
+/// Causes of difference that there may be.
+const CAUSES: usize = 8;
+
+pub(super) fn run(effort: &Effort) -> Result<Vec<Figure>> {
+    let packets = effort.pick(20_000, 4_000);
+    let mut hosts = Hosts::new(true)?;
+    let mut report = Report::default();
+    for seed in effort.seed..effort.seed + effort.seeds {
+        report.join(hosts.run(Plan { seed, packets })?);
+    }
+    eprintln!("{}", report.text());
+    let wanted = packets as u64 * effort.seeds;
+    let drops = report.wrong.len() - report.more();
+    Ok(vec![
+        Figure::at_least("packets to each of three hosts", wanted, report.packets()),
+        Figure::exactly("let in that nftables drops", 0, report.more()),
+        Figure::exactly(
+            "dropped that nftables lets in, without a known cause",
+            0,
+            drops,
+        ),
+        windows(effort, report.windows),
+        Figure::at_most("known causes that occurred", CAUSES, report.causes.len()),
+    ])
+}
+
+/// In the short form it is told only: the two trackers of windows are still being held against each other.
+fn windows(effort: &Effort, [more, less]: [u64; 2]) -> Figure {
+    let seen = format!("{more} let by, {less} dropped");
+    let held = !effort.long || (more, less) == (0, 0);
+    Figure::new(
+        "segments of conversations judged otherwise",
+        "none, at length",
+        seen,
+        held,
+    )
+}
