@@ -135,6 +135,10 @@ fn a_flood_of_openings_pushes_out_nothing_that_is_verified() {
 fn flooded(config: &str) {
     let (scene, _servers) = scene(config);
     way_back_to_anybody(&scene).unwrap();
+    // Else listeners answer with cookies soon, and nothing has to give way any more (`cookies.rs`).
+    let sysctl = "/proc/sys/net/ipv4/tcp_syncookies";
+    let host = scene.lab.host();
+    host.run(|| std::fs::write(sysctl, "0")).unwrap();
     let live: Vec<_> = [false, true]
         .map(|v6| connect(scene.stranger(), at_wan(v6, 443), PATIENCE).unwrap())
         .into_iter()
