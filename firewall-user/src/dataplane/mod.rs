@@ -23,6 +23,7 @@ mod kernel_types;
 mod limits;
 mod living;
 mod load;
+mod made;
 mod maps;
 mod members;
 pub mod memory;

@@ -99,7 +99,7 @@ impl Dataplane {
                 ..Options::default()
             },
             programs: Programs::open(&paths)?,
-            log: KernelLog(Vec::new()),
+            log: KernelLog(None),
             maps: Maps::open(&paths)?,
             paths,
             tcx: true,

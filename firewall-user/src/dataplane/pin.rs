@@ -89,6 +89,9 @@ pub(super) type AddressKey = [u8; 20];
 /// A prefix of a service: its length and its bytes.
 pub(super) type ServiceKeyPrefix = [u8; 8];
 
+/// Size of aya-log's ring.
+const LOG_BYTES: u32 = 1 << 17;
+
 /// Every pinned table. Working memory is not among them: each load of the programs has its own.
 pub(super) fn shapes(options: &Options) -> Vec<Shape> {
     use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray, RingBuf};
@@ -126,6 +129,14 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
             key: 0,
             value: 0,
             places: EVENT_BYTES,
+        },
+        // What the programs say of themselves is read by whichever agent runs: aya-log's ring.
+        Shape {
+            name: "AYA_LOGS",
+            kind: RingBuf,
+            key: 0,
+            value: 0,
+            places: LOG_BYTES,
         },
         shape::<u32, EventCount>("EVENT_COUNTS", PerCpuArray, KINDS),
         shape::<u32, u64>("EVENT_LIMITS", Array, BUCKETS),
