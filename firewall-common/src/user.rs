@@ -14,7 +14,7 @@ use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
-use crate::watch::{KernelDrop, Offsets};
+use crate::watch::{KernelDrop, Offsets, SocketCall};
 use crate::way_back::Ways;
 
 macro_rules! pod {
@@ -53,6 +53,7 @@ pod!(
     Refused,
     KernelDrop,
     Offsets,
+    SocketCall,
     Ways,
 );
 

@@ -13,6 +13,7 @@ mod event;
 mod hook;
 mod limits;
 mod maps;
+mod owner;
 mod room;
 mod route;
 mod source;

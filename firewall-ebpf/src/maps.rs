@@ -18,7 +18,7 @@ use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
 use firewall_common::session::room::{Opening, SOURCES as SOURCE_COUNTS, TALLIES};
 use firewall_common::session::{Carry, Entry};
-use firewall_common::watch::KERNEL_DROP_BYTES;
+use firewall_common::watch::{KERNEL_DROP_BYTES, SOCKET_CALL_BYTES};
 use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
 
@@ -188,6 +188,12 @@ static ZONE_NAMES: Array<Name, ZONES> = Array::new();
 #[btf_map]
 static POLICY_INFO: Array<PolicyInfo, SLOT_PLACES> = Array::new();
 
+/// Sockets that processes connect or listen with; not pinned, for only an agent asks.
+#[btf_map]
+pub(crate) static SOCKET_CALLS: RingBuf<u64, { SOCKET_CALL_BYTES as usize }> = RingBuf::new();
+/// How many of them could not be told for want of room in the ring.
+#[btf_map]
+pub(crate) static SOCKET_CALLS_LOST: Array<u64, 1> = Array::new();
 /// Packets of handshakes that the kernel dropped; not pinned, for only an agent asks.
 #[btf_map]
 pub(crate) static KERNEL_DROPS: RingBuf<u64, { KERNEL_DROP_BYTES as usize }> = RingBuf::new();

@@ -10,7 +10,7 @@ use super::clock;
 use super::config::FailsafeRule;
 use super::history::Record;
 use super::interfaces::{UNGUARDED, UNGUARDED_TEXT};
-use super::plane::InForce;
+use super::plane::{InForce, Live};
 use super::pressure;
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
@@ -126,7 +126,12 @@ impl Agent {
         let now = clock::boot_now();
         let live = self.plane.as_ref().map(|plane| plane.sessions());
         let live = live.transpose()?.unwrap_or_default();
-        Ok(live.iter().map(|l| sessions::row(l, &names, now)).collect())
+        let owner = |live: &Live| self.eyes.hub.owner(&live.key, live.entry.opened);
+        let row = |live: &Live| Row {
+            process: owner(live).as_deref().cloned(),
+            ..sessions::row(live, &names, now)
+        };
+        Ok(live.iter().map(row).collect())
     }
 
     /// `GET /v1/policy`: the list as it decides, with its counters.

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::revision::Allow;
+use crate::events::record::Process;
 use crate::policy::compiled::Cost;
 use crate::sessions::{Traffic, Zones};
 
@@ -388,6 +389,9 @@ pub struct OneSidedRow {
     pub evidence: Vec<String>,
     /// What to try next.
     pub advice: String,
+    /// Who sent or listens, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
     /// It is still so: its last packet was a short while ago.
     #[serde(default)]
     pub current: bool,

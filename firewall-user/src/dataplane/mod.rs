@@ -16,6 +16,7 @@ mod events;
 mod explain;
 pub mod features;
 mod force;
+pub mod groups;
 mod home;
 mod hooks;
 mod host;
@@ -40,7 +41,7 @@ mod sessions;
 mod stack;
 mod swap;
 mod table;
-mod watch;
+pub mod watch;
 mod ways;
 mod window;
 

@@ -12,10 +12,10 @@ use crate::agent::clock;
 use crate::agent::plane::PacketCount;
 use crate::agent::pressure::session_line;
 use crate::agent::state::{Agent, Tally};
+use crate::agent::text::SetLine;
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine, SetRow};
 use crate::dataplane::{EventCounts, LimitUse, SessionCounts};
 use crate::events::Loss;
-use crate::policy::model::AddressSet;
 use crate::policy::services::protocol_word;
 use crate::sessions::{Names, direction};
 
@@ -76,11 +76,11 @@ pub struct SetCount {
 }
 
 impl SetCount {
-    fn of(agent: &Agent, set: &AddressSet) -> Self {
+    fn of(agent: &Agent, set: &SetLine) -> Self {
         let updated = agent.set_changed(set);
         Self {
             name: set.name.clone(),
-            entries: set.members.len() as u64,
+            entries: set.entries,
             updated: updated.map(|at| at.as_millisecond() as f64 / 1000.0),
         }
     }
@@ -135,8 +135,7 @@ impl Snapshot {
         if let Some(current) = agent.in_force() {
             let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
             self.zones = zones.filter(|zone| *zone != 0).collect();
-            let sets = current.policy.iter().flat_map(|policy| &policy.sets);
-            let fixed = sets.filter(|set| set.dynamic.is_none());
+            let fixed = current.sets.iter().filter(|set| !set.dynamic);
             self.sets = fixed.map(|set| SetCount::of(agent, set)).collect();
             let dynamic = agent.set_rows().into_iter();
             self.sets.extend(dynamic.map(SetCount::of_dynamic));
