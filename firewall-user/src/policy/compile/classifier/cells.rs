@@ -70,28 +70,23 @@ pub(in crate::policy::compile) struct Cells {
     pub(in crate::policy::compile) v6: Vec<Cell<V6>>,
 }
 
-/// The prefixes of an end in each family, and the bit that it demands.
-struct End {
-    v4: Vec<Prefix>,
-    v6: Vec<Prefix>,
-    bit: u16,
-}
+/// Every address of a family.
+const EVERYWHERE: &[Prefix] = &[(0, 0)];
 
-impl From<&Demand> for End {
-    fn from(demand: &Demand) -> Self {
-        let everywhere = |bit| Self {
-            v4: vec![(0, 0)],
-            v6: vec![(0, 0)],
-            bit,
-        };
-        match demand {
-            Demand::Any => everywhere(0),
-            Demand::Bit(bit) => everywhere(*bit),
-            Demand::Within(families) => Self {
-                v4: families.v4.clone(),
-                v6: families.v6.clone(),
-                bit: 0,
-            },
+impl Demand {
+    /// The prefixes that are demanded, IPv4 and IPv6.
+    fn prefixes(&self) -> (&[Prefix], &[Prefix]) {
+        match self {
+            Self::Any | Self::Bit(_) => (EVERYWHERE, EVERYWHERE),
+            Self::Within(families) => (&families.v4, &families.v6),
+        }
+    }
+
+    /// The bit that is demanded; 0: none.
+    const fn bit(&self) -> u16 {
+        match self {
+            Self::Bit(bit) => *bit,
+            Self::Any | Self::Within(_) => 0,
         }
     }
 }
@@ -117,11 +112,10 @@ pub(in crate::policy::compile) fn cells<'p>(
         rule.and_then(|r| r.destinations.as_ref()),
         rule.and_then(|r| r.except_destinations.as_ref()),
     );
-    let (source, destination) = (End::from(&source), End::from(&destination));
     let entry = Entry {
         demands: Demands {
-            source: source.bit,
-            destination: destination.bit,
+            source: source.bit(),
+            destination: destination.bit(),
             interface: interfaces,
         },
         rule: place.index.unwrap_or(0),
@@ -131,20 +125,10 @@ pub(in crate::policy::compile) fn cells<'p>(
     let firm = lasting && entry.demands == Demands::default();
     let firm = firm || mutation::is(Mutation::EveryRuleIsFirm);
     let ports = ports(place);
-    product(
-        (&source.v4, &destination.v4),
-        &ports,
-        entry,
-        firm,
-        &mut cells.v4,
-    );
-    product(
-        (&source.v6, &destination.v6),
-        &ports,
-        entry,
-        firm,
-        &mut cells.v6,
-    );
+    let ((source4, source6), (destination4, destination6)) =
+        (source.prefixes(), destination.prefixes());
+    product((source4, destination4), &ports, entry, firm, &mut cells.v4);
+    product((source6, destination6), &ports, entry, firm, &mut cells.v6);
 }
 
 type Ports = ((u32, u32), (u16, u16));
@@ -153,6 +137,9 @@ fn ports(place: &Place<'_>) -> Vec<Ports> {
     let Some(rule) = place.rule else {
         return vec![(ranges::ALL_SERVICES, (0, u16::MAX))];
     };
+    if let (None, Some([service])) = (&rule.source_ports, rule.services.as_deref()) {
+        return vec![(ranges::run(service), (0, u16::MAX))];
+    }
     let sources = ranges::source_ports(rule);
     let services = ranges::services(rule).into_iter();
     services
