@@ -32,3 +32,11 @@ pub(crate) fn later_fragment<T: Tables>(tables: T, at: &At, scratch: &mut Scratc
     }
     Decision::plain(Reason::FragmentWithoutFirst)
 }
+
+/// A fragment was refused: the rest of its packet is, too. A receiver that had it all would put nothing together, if
+/// this overlaps another (RFC 5722), or lacks a part; without it, what is left might be whole.
+#[inline(always)]
+pub(crate) fn spoilt<T: Tables>(tables: T, packet: &Packet, key: &mut FragmentKey) {
+    fragment_key(packet, key);
+    tables.forget_fragment(key);
+}

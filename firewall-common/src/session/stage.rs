@@ -69,8 +69,12 @@ pub(crate) fn sessions<T: Tables>(
         Step::Outside if *onward && entry.stands_in() => (),
         Step::Outside => return Some(in_session(Reason::OutOfWindow, entry)),
         Step::Idle => (),
-        Step::Live => entry.last_seen = at.now,
+        Step::Live | Step::Anew => entry.last_seen = at.now,
     }
+    let moved = match Step::from_number(*step) {
+        Step::Anew => Moved::Anew,
+        _ => Moved::by(from_opener),
+    };
     let mut reason = Reason::Session;
     if stale(head, entry, at.now) {
         let adopted = entry.is_adopted();
@@ -97,7 +101,7 @@ pub(crate) fn sessions<T: Tables>(
             return Some(in_session(reason, entry));
         }
     }
-    if !written(tables, at, key, (handle, table), from_opener, entry) {
+    if !written(tables, at, key, (handle, table), moved, entry) {
         reason = Reason::SessionTableFull;
     }
     let decision = in_session(reason, entry);
@@ -121,13 +125,13 @@ fn written<T: Tables>(
     at: &At,
     key: &FlowKey,
     (handle, table): (T::Handle, Table),
-    from_opener: bool,
+    moved: Moved,
     entry: &mut Entry,
 ) -> bool {
+    let from_opener = matches!(moved, Moved::Opener);
     if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
         return !matches!(verified(tables, at, key, from_opener, entry), Put::Full);
     }
-    let moved = Moved::by(from_opener);
     tables.write(handle, &entry.track, moved, entry.last_seen);
     tables.account(handle, !from_opener, at.packets, at.bytes);
     true
