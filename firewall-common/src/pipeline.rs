@@ -9,11 +9,11 @@ use crate::essential::essentials;
 use crate::event::Happened;
 use crate::failsafe::failsafe;
 use crate::flow::{FlowKey, FragmentKey, Hook, Tuple};
-use crate::fragment::{fragment_key, later_fragment, spoilt};
+use crate::fragment::{fragment_key, later_fragment, spoil};
 use crate::framing::framing;
 use crate::list::list;
 use crate::onward::onward;
-use crate::packet::{FIRST, LATER, Packet, Role, WHOLE};
+use crate::packet::{FIRST, LATER, Packet, Role};
 use crate::parse::{self, quoted};
 use crate::policy::lookup::{Question, Search};
 use crate::reason::Reason;
@@ -140,6 +140,7 @@ pub fn decide<S: PacketSource, T: Tables>(
                         reason
                     };
                     scratch.decision = Decision::plain(reason);
+                    spoil(tables, &head, scratch);
                     !scratch.decision.passes()
                 }
                 Ok(()) => {
@@ -151,9 +152,6 @@ pub fn decide<S: PacketSource, T: Tables>(
             settle(&head, refused, scratch.decision)
         }
     };
-    if scratch.packet.fragment != WHOLE && !decision.passes() {
-        spoilt(tables, &scratch.packet, &mut scratch.fragment);
-    }
     // Routed traffic is judged and counted once, where it first crosses a guarded interface.
     if scratch.onward && decision.passes() {
         return Decision {
@@ -195,6 +193,7 @@ fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) 
     if scratch.happened.asks != 0 {
         asked(tables, at.now, scratch);
     }
+    spoil(tables, head, scratch);
     !scratch.decision.passes()
 }
 

@@ -71,10 +71,6 @@ pub(crate) fn sessions<T: Tables>(
         Step::Idle => (),
         Step::Live | Step::Anew => entry.last_seen = at.now,
     }
-    let moved = match Step::from_number(*step) {
-        Step::Anew => Moved::Anew,
-        _ => Moved::by(from_opener),
-    };
     let mut reason = Reason::Session;
     if stale(head, entry, at.now) {
         let adopted = entry.is_adopted();
@@ -101,7 +97,14 @@ pub(crate) fn sessions<T: Tables>(
             return Some(in_session(reason, entry));
         }
     }
-    if !written(tables, at, key, (handle, table), moved, entry) {
+    if !written(
+        tables,
+        at,
+        key,
+        (handle, table),
+        (from_opener, *step),
+        entry,
+    ) {
         reason = Reason::SessionTableFull;
     }
     let decision = in_session(reason, entry);
@@ -125,13 +128,17 @@ fn written<T: Tables>(
     at: &At,
     key: &FlowKey,
     (handle, table): (T::Handle, Table),
-    moved: Moved,
+    (from_opener, step): (bool, u8),
     entry: &mut Entry,
 ) -> bool {
-    let from_opener = matches!(moved, Moved::Opener);
     if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
         return !matches!(verified(tables, at, key, from_opener, entry), Put::Full);
     }
+    // Read from memory only here, so that the verifier does not go through all before once for each.
+    let moved = match step == Step::Anew as u8 {
+        true => Moved::Anew,
+        false => Moved::by(from_opener),
+    };
     tables.write(handle, &entry.track, moved, entry.last_seen);
     tables.account(handle, !from_opener, at.packets, at.bytes);
     true
