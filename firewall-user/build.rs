@@ -4,6 +4,7 @@
 mod toolchain;
 
 use aya_build::{Package, Toolchain};
+use sha2::{Digest as _, Sha256};
 
 /// Which commit is built. A build that is not optimised does not say: it would have to be made anew for every
 /// commit.
@@ -49,7 +50,7 @@ fn main() -> anyhow::Result<()> {
             .unwrap_or_default();
         println!("cargo:rerun-if-changed={}", object.display());
         std::fs::copy(object, out.join("ringwall"))?;
-        return Ok(());
+        return name_the_object();
     }
     let Some(chosen) = toolchain::choose() else {
         // Cargo itself ends the build then; a failing script would have its whole output shown.
@@ -69,5 +70,18 @@ fn main() -> anyhow::Result<()> {
             ..Default::default()
         }],
         Toolchain::Custom(&chosen.name),
-    )
+    )?;
+    name_the_object()
+}
+
+/// An agent takes up pinned programs that were loaded from the same object.
+fn name_the_object() -> anyhow::Result<()> {
+    let out = std::env::var_os("OUT_DIR").map(std::path::PathBuf::from);
+    let object = std::fs::read(out.unwrap_or_default().join("ringwall"))?;
+    let digits: String = Sha256::digest(object)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    println!("cargo:rustc-env=RINGWALL_OBJECT_SHA256={digits}");
+    Ok(())
 }

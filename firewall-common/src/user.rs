@@ -9,11 +9,12 @@ use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::dynamic::MemberKey;
+use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
 use crate::session::{Carry, Entry};
-use crate::watch::{KernelDrop, Offsets};
+use crate::watch::{KernelDrop, Offsets, SocketCall};
 use crate::way_back::Ways;
 
 macro_rules! pod {
@@ -45,12 +46,14 @@ pod!(
     Entry,
     Carry,
     Opening,
+    LimitKey,
     EventCount,
     Header,
     OfSession,
     Refused,
     KernelDrop,
     Offsets,
+    SocketCall,
     Ways,
 );
 

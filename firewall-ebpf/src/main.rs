@@ -7,10 +7,13 @@
 #![allow(unreachable_pub, reason = "the programs are entry points")]
 
 mod atomics;
+mod cookie;
 mod emit;
 mod event;
 mod hook;
+mod limits;
 mod maps;
+mod owner;
 mod room;
 mod route;
 mod source;

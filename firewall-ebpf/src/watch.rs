@@ -16,7 +16,7 @@ use crate::maps::{HALF_OPEN, KERNEL_DROP_LIMIT, KERNEL_DROPS};
 
 /// Where this kernel keeps things; the agent says so when it loads the program.
 #[unsafe(no_mangle)]
-static WATCH: Global<Offsets> = Global::new(Offsets {
+pub(crate) static WATCH: Global<Offsets> = Global::new(Offsets {
     skb_head: 0,
     skb_network_header: 0,
     skb_dev: 0,
@@ -27,7 +27,14 @@ static WATCH: Global<Offsets> = Global::new(Offsets {
     net_number: 0,
     namespace: 0,
     hooks: [0; 2],
-    pad: 0,
+    sock_protocol: 0,
+    sock_family: 0,
+    sock_port: 0,
+    sock_far_port: 0,
+    sock_address: [0; 2],
+    sock_far: [0; 2],
+    sock_only_v6: 0,
+    cookie: 0,
 });
 
 /// Numbers of namespaces begin here (`PROC_DYNAMIC_FIRST`, fs/proc/generic.c); what is smaller is none.
@@ -43,7 +50,7 @@ pub fn ringwall_kernel_drop(ctx: RawTracePointContext) -> i32 {
 
 /// A member of a structure of the kernel's; `None` where it cannot be read.
 #[inline(always)]
-fn member<T>(of: u64, offset: u32) -> Option<T> {
+pub(crate) fn member<T>(of: u64, offset: u32) -> Option<T> {
     let at = of.wrapping_add(u64::from(offset)) as *const T;
     // SAFETY: the helper reads any address of the kernel's, or fails.
     unsafe { bpf_probe_read_kernel(at) }.ok()

@@ -11,6 +11,7 @@ pub mod dataplane;
 pub mod detect;
 pub mod diagnose;
 pub mod events;
+pub mod heap;
 pub mod log;
 pub mod metrics;
 pub mod policy;

@@ -27,9 +27,8 @@ const MIDDLE: usize = 3;
 /// How wide the middle of an apply is made: from its first write to its flip.
 const PAUSE_MS: u64 = 500;
 const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
-/// The figure is a second at TC; this has room for a machine that does other things too, and for XDP, whose
-/// programs are verified beside those of TC. Meanwhile the old ones judge.
-const BACK: Duration = Duration::from_secs(12);
+/// The figure is a second; this has room for a machine that does other things too.
+const BACK: Duration = Duration::from_secs(5);
 
 #[test]
 fn twenty_kills_change_no_verdict_and_lose_no_session() {

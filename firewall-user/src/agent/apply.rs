@@ -10,6 +10,7 @@ use super::clock;
 use super::history::{Outcome, Record, StoredFiles};
 use super::revision::{Identity, Known, No, Step, judge};
 use super::state::{Agent, Current};
+use super::text;
 use crate::api::types::{Applied, ApplyReply, Problem, exit};
 use crate::policy::Checked;
 use crate::policy::compiled::{Compiled, Numbers};
@@ -75,7 +76,7 @@ impl Agent {
             .compile(&candidate.checked, &mut numbers)
             .map_err(|problem| self.refuse(candidate, problem))?;
         if !candidate.errand.allow.lockout
-            && let Some(text) = self.lockout(&compiled, &candidate.checked.policy)
+            && let Some(text) = self.lockout(&compiled)
         {
             return Err(self.refuse(candidate, Problem::new(exit::NO, text)));
         }
@@ -169,7 +170,8 @@ impl Agent {
         self.current = Some(Current {
             record: id,
             identity,
-            policy: Some(checked.policy.clone()),
+            text: None,
+            sets: text::sets(&checked.policy),
             compiled,
             applied,
         });
@@ -194,6 +196,7 @@ impl Agent {
         identity: &Identity,
         within: Option<Duration>,
     ) -> anyhow::Result<()> {
+        crate::heap::used();
         let names = self.interface_names();
         self.plane()?;
         // Members are there before anything is judged by them.

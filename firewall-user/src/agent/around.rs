@@ -70,7 +70,8 @@ impl Around for Here {
         let Some(ways) = &mut self.ways else {
             return Route::Unknown;
         };
-        let route = match ways.path(Some(local), far) {
+        let local_if_any = Some(local).filter(|local| !local.is_unspecified());
+        let route = match ways.path(local_if_any, far) {
             Ok(path) => Route::By(path.interface),
             Err(error) => match error.raw_os_error() {
                 Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::EINVAL | libc::EACCES) => {

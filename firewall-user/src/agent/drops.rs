@@ -4,7 +4,7 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::clock;
-use super::state::Agent;
+use super::state::{Agent, Current};
 use crate::api::types::{Group, OneSidedRow};
 use crate::detect::{Cause, OneSided, Way};
 use crate::events::Seen;
@@ -34,12 +34,10 @@ fn group_of(one: &OneSided) -> Group {
 impl Agent {
     /// `GET /v1/drops`.
     #[must_use]
-    pub fn drops(&self, since: Timestamp) -> Drops {
+    pub fn drops(&mut self, since: Timestamp) -> Drops {
         let (seen, _) = self.eyes.hub.follow(since);
-        group(
-            &seen,
-            self.in_force().and_then(|current| current.policy.as_ref()),
-        )
+        self.read_text();
+        group(&seen, self.in_force().and_then(Current::policy))
     }
 
     /// `GET /v1/one-sided`.
@@ -69,6 +67,7 @@ impl Agent {
             advice: one.advice.unwrap_or(one.cause.advice()).to_owned(),
             current: clock.boot.saturating_sub(one.last) < CURRENT,
             group: group_of(&one),
+            process: self.eyes.hub.owner_of_one(&one).as_deref().cloned(),
             evidence: one.evidence,
         };
         let all = self.eyes.hub.one_sided().into_iter().map(row);

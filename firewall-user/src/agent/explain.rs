@@ -23,11 +23,12 @@ impl Agent {
     /// It is no packet, or nothing is guarded that it could cross.
     pub fn explain(&mut self, text: &str) -> Result<Explained, Problem> {
         let input = |why: String| Problem::new(exit::INPUT, format!("{text}: {why}"));
+        self.read_text();
         let Some(current) = self.in_force() else {
             packet::parse(text, &[]).map_err(|error| input(error.to_string()))?;
             return Ok(unjudged(text));
         };
-        let Some(policy) = &current.policy else {
+        let Some(policy) = current.policy() else {
             let text = "the text of the policy in force is damaged, so packets cannot be told apart by it: apply it again";
             return Err(Problem::new(exit::NO, text));
         };

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 
 use super::history::StoredFiles;
 use super::state::Agent;
+use super::text::SetLine;
 use crate::api::types::{Problem, exit};
-use crate::policy::model::AddressSet;
 use crate::policy::source::{MAX_BYTES, read_regular};
 use crate::policy::{self, Checked};
 
@@ -27,7 +27,7 @@ impl Agent {
     /// When the members of a set of the policy in force last changed: a list's, when its kept copy was written;
     /// others', when the policy came.
     #[must_use]
-    pub fn set_changed(&self, set: &AddressSet) -> Option<Timestamp> {
+    pub fn set_changed(&self, set: &SetLine) -> Option<Timestamp> {
         let current = self.in_force()?;
         let Some(file) = &set.file else {
             return Some(current.applied);
@@ -106,7 +106,7 @@ impl Agent {
         // Before the copies of the lists: as long as one of those differs, the lists are read again.
         self.save(id, &compiled, &self.numbers.clone());
         if let Some(current) = self.current.as_mut() {
-            current.policy = Some(checked.policy);
+            current.learn(checked.policy);
             current.compiled = compiled;
         }
         for (path, bytes) in changed {

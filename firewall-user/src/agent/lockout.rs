@@ -10,7 +10,6 @@ use firewall_common::packet::protocol;
 use firewall_common::parse::tcp::SYN;
 use firewall_common::reason::Reason;
 use firewall_common::verdict::Decision;
-use firewall_common::zone::ZoneId;
 
 use super::adopt::Living;
 use super::clock::boot_now;
@@ -21,7 +20,6 @@ use crate::dataplane::memory::MemoryTables;
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::Compiled;
 use crate::policy::frame::{Concrete, SEQUENCE};
-use crate::policy::model::Policy;
 
 /// The port of SSH (RFC 4253 section 4.1).
 const SSH: u16 = 22;
@@ -36,12 +34,11 @@ const SHOWN: usize = 10;
 struct Trial<'a> {
     tables: MemoryTables,
     compiled: &'a Compiled,
-    policy: Option<&'a Policy>,
 }
 
 impl Agent {
     /// Why a policy would lock out who administers this host now; `None` where it would not.
-    pub(super) fn lockout(&self, compiled: &Compiled, policy: &Policy) -> Option<String> {
+    pub(super) fn lockout(&self, compiled: &Compiled) -> Option<String> {
         if compiled.head.flags & GENERATION_MONITOR != 0 {
             return None;
         }
@@ -57,9 +54,9 @@ impl Agent {
             return None;
         }
         self.as_seen(&mut living);
-        let candidate = self.trial(compiled, Some(policy), &living);
+        let candidate = self.trial(compiled, &living);
         let now = self.in_force().filter(|_| self.enforces());
-        let now = now.map(|now| self.trial(&now.compiled, now.policy.as_ref(), &living));
+        let now = now.map(|now| self.trial(&now.compiled, &living));
         let held = ssh_inodes();
         let mut told = BTreeSet::new();
         for one in &living {
@@ -96,12 +93,7 @@ impl Agent {
         plane.is_some_and(|plane| plane.in_force().is_ok_and(|held| held.is_some()))
     }
 
-    fn trial<'a>(
-        &self,
-        compiled: &'a Compiled,
-        policy: Option<&'a Policy>,
-        living: &[Living],
-    ) -> Trial<'a> {
+    fn trial<'a>(&self, compiled: &'a Compiled, living: &[Living]) -> Trial<'a> {
         let mut tables = MemoryTables::with(compiled);
         for (index, name) in self.interface_names() {
             tables.name_interface(index, &name);
@@ -119,11 +111,7 @@ impl Agent {
         for rule in &self.settings.config.failsafe {
             tables.add_failsafe(&rule.sources, &failsafe_services(rule));
         }
-        Trial {
-            tables,
-            compiled,
-            policy,
-        }
+        Trial { tables, compiled }
     }
 }
 
@@ -151,17 +139,8 @@ impl Trial<'_> {
 
     /// Does it come from a management zone?
     fn manages(&self, decision: &Decision) -> bool {
-        let name = self.zone(decision.source_zone);
-        let zones = self.policy.map(|policy| policy.zones.as_slice());
-        let mut zones = zones.unwrap_or_default().iter();
-        zones.any(|zone| zone.management && Some(zone.name.as_str()) == name)
-    }
-
-    fn zone(&self, id: ZoneId) -> Option<&str> {
-        let mut zones = self.compiled.zones.iter();
-        zones
-            .find(|(zone, _)| *zone == id)
-            .map(|(_, name)| name.as_str())
+        let zone = decision.source_zone.0;
+        self.compiled.head.manages([zone, zone])
     }
 
     /// What it does to who is connected, in words.

@@ -31,6 +31,7 @@ pub mod owner;
 pub mod paths;
 pub mod plane;
 pub mod pressure;
+pub mod processes;
 mod ready;
 pub mod report;
 mod restore;
@@ -44,6 +45,7 @@ pub mod store;
 pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
+pub mod text;
 pub mod watch;
 mod ways;
 mod zones;

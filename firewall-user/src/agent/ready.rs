@@ -107,30 +107,6 @@ impl Agent {
         let failed = |error| format!("the compiled form of the policy cannot be saved: {error}");
         self.note("saved", written.err().map(failed));
     }
-
-    /// What the policy in force means, if its tables were there before its text was looked at.
-    pub fn read_text(&mut self) {
-        let Some(current) = self.current.as_ref().filter(|now| now.policy.is_none()) else {
-            return;
-        };
-        let Some(record) = self.history.record(current.record).cloned() else {
-            return;
-        };
-        match self.stored(&record) {
-            Ok(checked) => {
-                if let Some(current) = self.current.as_mut() {
-                    current.policy = Some(checked.policy);
-                }
-                self.note("text", None);
-            }
-            Err(problem) => {
-                let text = format!(
-                    "{problem}; it is enforced from its saved compiled form, and cannot be explained: apply it again"
-                );
-                self.note("text", Some(text));
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::clock;
 use super::config::FailsafeRule;
 use super::history::Record;
 use super::interfaces::{UNGUARDED, UNGUARDED_TEXT};
-use super::plane::InForce;
+use super::plane::{InForce, Live};
 use super::pressure;
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
@@ -78,8 +78,13 @@ impl Agent {
             let text = "no policy is in force: everything passes; begin with `ringwall apply PATH`";
             warnings.push(text.to_owned());
         }
-        let sessions = self.session_line();
+        let mut sessions = self.session_line();
         warnings.extend(pressure::warnings(&sessions));
+        let limits = self.plane.as_ref().and_then(|plane| plane.limit_use().ok());
+        warnings.extend(limits.iter().flat_map(pressure::of_limits));
+        if let Some(limits) = &limits {
+            sessions.syn_cookies = pressure::cookies(&limits.cookies);
+        }
         Status {
             enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),
@@ -121,7 +126,12 @@ impl Agent {
         let now = clock::boot_now();
         let live = self.plane.as_ref().map(|plane| plane.sessions());
         let live = live.transpose()?.unwrap_or_default();
-        Ok(live.iter().map(|l| sessions::row(l, &names, now)).collect())
+        let owner = |live: &Live| self.eyes.hub.owner(&live.key, live.entry.opened);
+        let row = |live: &Live| Row {
+            process: owner(live).as_deref().cloned(),
+            ..sessions::row(live, &names, now)
+        };
+        Ok(live.iter().map(row).collect())
     }
 
     /// `GET /v1/policy`: the list as it decides, with its counters.

@@ -157,11 +157,16 @@ impl Agent {
 }
 
 fn current(record: &Record, ready: Ready) -> Current {
-    Current {
+    let mut current = Current {
         record: record.id,
         identity: record.identity.clone(),
-        policy: ready.policy,
+        text: None,
+        sets: Vec::new(),
         compiled: ready.compiled,
         applied: record.at,
+    };
+    if let Some(policy) = ready.policy {
+        current.learn(policy);
     }
+    current
 }

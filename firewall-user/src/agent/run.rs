@@ -17,7 +17,7 @@ use super::state::{Agent, Opener, Settings};
 use super::{announce, lock, notify, watch, ways};
 use crate::api::types::{Problem, exit};
 use crate::policy::hosts::Connected;
-use crate::{api, metrics};
+use crate::{api, heap, metrics};
 
 /// What the command line says.
 #[derive(Debug, Clone, Default)]
@@ -49,6 +49,7 @@ pub fn run(paths: Paths, options: Options, open: Opener) -> Result<(), Problem> 
         let text = "the agent must be root: it loads programs into the kernel";
         return Err(Problem::new(exit::PERMISSION, text));
     }
+    heap::share();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -85,6 +86,7 @@ async fn agent(settings: Settings, given: Given, open: Opener) -> anyhow::Result
     let (owner, mut gone) = Owner::start(state)?;
     begin(&owner).await?;
     owner.with(move |agent| agent.goes_by(given)).await?;
+    heap::used();
 
     let app = api::App {
         owner: owner.clone(),
@@ -205,6 +207,7 @@ async fn sweep(owner: Owner, changed: Arc<Notify>) {
             Err(_) => return,
         }
         notify::tell("WATCHDOG=1");
+        heap::tidy();
     }
 }
 

@@ -414,9 +414,7 @@ impl Agent {
         if let Some(set) = sets.iter().find(|set| set.name == name) {
             return Ok(set.clone());
         }
-        let others = current.policy.iter().flat_map(|policy| &policy.sets);
-        let other = others.into_iter().find(|set| set.name == name);
-        if let Some(set) = other {
+        if let Some(set) = current.sets.iter().find(|set| set.name == name) {
             let what = match &set.file {
                 Some(file) => format!("its members are the lines of {}: change that, and it is read again", file.display()),
                 None => "its members are in the policy's text: change that and apply it, or say `dynamic: true` of a set of its own".to_owned(),

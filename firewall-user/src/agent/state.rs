@@ -22,12 +22,12 @@ use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
 use super::sets::Sets;
+use super::text::{SetLine, Text};
 use super::ways::Ways;
 use crate::api::types::InterfaceLine;
 use crate::policy::HostContext;
 use crate::policy::compiled::{Compiled, Numbers};
 use crate::policy::hosts::Connected;
-use crate::policy::model::Policy;
 
 /// What the agent was told by its command line and its file.
 #[derive(Debug, Clone)]
@@ -96,8 +96,10 @@ pub struct Current {
     pub record: u64,
     /// Name, revision, digest.
     pub identity: Identity,
-    /// What it means; `None` where its text cannot be read, so that only the tables are known.
-    pub policy: Option<Policy>,
+    /// What it means, where somebody asked lately; see [`Agent::read_text`].
+    pub(super) text: Option<Text>,
+    /// Its address sets, as far as its text could be read.
+    pub sets: Vec<SetLine>,
     /// Its tables.
     pub compiled: Compiled,
     /// When it was put in force.
@@ -369,6 +371,7 @@ impl Agent {
         self.note("sweep", swept.err().map(failed));
         self.sweep_sets();
         self.follow_clock();
+        self.let_text_go();
     }
 
     /// The command line or the agent file were read again.

@@ -1,6 +1,7 @@
 //! The way of a policy into force, from its texts or its path: what takes long is done beside the owner.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::candidate::{self, Candidate, Errand};
 use super::owner::Owner;
@@ -39,15 +40,16 @@ pub async fn checked_policy(
     checked: Checked,
     errand: Errand,
 ) -> Result<ApplyReply, Problem> {
-    let candidate = Candidate { checked, errand };
+    // One for all who look at it: a policy may be many megabytes.
+    let candidate = Arc::new(Candidate { checked, errand });
     if !candidate.checked.for_this_host {
         return not_for_this_host(owner, &candidate).await;
     }
     // By its revision first, which is quick; it is judged again when it is put in force.
-    let asked = candidate.clone();
+    let asked = Arc::clone(&candidate);
     let step = owner.with(move |agent| agent.judge(&asked)).await?;
     if let Ok(Step::Apply { .. }) = step {
-        let proved = candidate.clone();
+        let proved = Arc::clone(&candidate);
         if let Err(problem) = beside(move || proved.prove()).await? {
             return Err(owner
                 .with(move |agent| agent.refuse(&candidate, problem))

@@ -344,11 +344,7 @@ fn a_list_file_is_read_again_and_a_bad_one_is_not_taken() {
         .replace("    rules:\n", "    rules:\n      - {name: no, action: deny, sources: [banned], reason: r, owner: o}\n");
     apply(&host, &mut agent, &text).unwrap();
     assert_eq!(agent.list_files(), std::slice::from_ref(&list));
-    let members = |agent: &Agent| {
-        agent.in_force().unwrap().policy.as_ref().unwrap().sets[0]
-            .members
-            .len()
-    };
+    let members = |agent: &Agent| agent.in_force().unwrap().sets[0].entries;
     agent.reload_lists();
     assert_eq!(host.pins.pins().applies, 1, "nothing changed");
     std::fs::write(&list, "198.51.100.0/24\n203.0.113.0/24\n").unwrap();

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::net::LocalKind;
-use super::state::Agent;
+use super::state::{Agent, Current};
 use crate::api::types::{Problem, ZoneRequest, ZoneRow, exit};
 use crate::policy::model::Policy;
 use crate::policy::zone_of::{Found, zone_of};
@@ -40,7 +40,7 @@ impl Agent {
             return Ok(vec![row(request.interface.clone(), found)]);
         }
         self.read_text();
-        let policy = self.in_force().and_then(|current| current.policy.as_ref());
+        let policy = self.in_force().and_then(Current::policy);
         let policy = policy.ok_or_else(|| {
             let text =
                 "no policy is in force, so there are no zones: begin with `ringwall apply PATH`";

@@ -85,6 +85,7 @@ where
     R: Send + 'static,
     F: FnOnce(&mut Agent) -> Result<R, Problem> + Send + 'static,
 {
+    crate::heap::used();
     Ok(Json(app.owner.with(question).await??))
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::revision::Allow;
+use crate::events::record::Process;
 use crate::policy::compiled::Cost;
 use crate::sessions::{Traffic, Zones};
 
@@ -149,6 +150,21 @@ pub struct SessionLine {
     /// Who has opened the most sessions here, the heaviest first.
     #[serde(default)]
     pub sources: Vec<SourceLine>,
+    /// SYN cookies.
+    #[serde(default)]
+    pub syn_cookies: CookieLine,
+}
+
+/// What becomes of SYN cookies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CookieLine {
+    /// Half-open sessions are being pushed out, so openings to listeners are answered with cookies where the kernel
+    /// makes them.
+    pub on: bool,
+    /// Given out since the tables were made.
+    pub sent: u64,
+    /// Come back, and right.
+    pub accepted: u64,
 }
 
 /// A source and its sessions.
@@ -373,6 +389,9 @@ pub struct OneSidedRow {
     pub evidence: Vec<String>,
     /// What to try next.
     pub advice: String,
+    /// Who sent or listens, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
     /// It is still so: its last packet was a short while ago.
     #[serde(default)]
     pub current: bool,

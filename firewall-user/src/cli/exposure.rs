@@ -6,6 +6,7 @@ use firewall_common::packet::protocol;
 use super::output::{Format, OutputArgs, cell};
 use super::{Context, Done};
 use crate::agent::net::{self, Standing};
+use crate::agent::processes;
 use crate::api::types::{Problem, exit};
 use crate::diagnose::doctor::Look;
 use crate::diagnose::exposure::{Exposed, Exposure, Open, expose};
@@ -53,6 +54,7 @@ impl ExposureCommand {
 /// What answers, and how many rules of published ports are not understood.
 fn open() -> anyhow::Result<(Vec<Open>, usize)> {
     let mut open = Vec::new();
+    let holders = processes::holders();
     let listening = net::sockets()?.into_iter().filter(|socket| {
         let tcp = socket.protocol == protocol::TCP || socket.protocol == protocol::UDP;
         tcp && socket.standing == Standing::Listens && !socket.local.ip().is_loopback()
@@ -62,7 +64,7 @@ fn open() -> anyhow::Result<(Vec<Open>, usize)> {
         address: socket.local.ip(),
         port: socket.local.port(),
         published_to: None,
-        process: None,
+        process: holders.get(&socket.inode).map(ToString::to_string),
     }));
     let (sent_on, strange) = listed_rules().map_or((Vec::new(), 0), |rules| published(&rules));
     open.extend(sent_on);
@@ -71,7 +73,15 @@ fn open() -> anyhow::Result<(Vec<Open>, usize)> {
     Ok((open, strange))
 }
 
-const HEADER: [&str; 6] = ["PROTO", "ADDRESS", "PORT", "TO", "REACHABLE FROM", "NOTE"];
+const HEADER: [&str; 7] = [
+    "PROTO",
+    "ADDRESS",
+    "PORT",
+    "TO",
+    "PROCESS",
+    "REACHABLE FROM",
+    "NOTE",
+];
 
 fn show(context: &Context, exposure: &Exposure) -> Result<(), Problem> {
     context
@@ -102,6 +112,7 @@ fn line(exposed: &Exposed) -> Vec<String> {
         exposed.open.address.to_string(),
         exposed.open.port.to_string(),
         cell(exposed.open.published_to.as_ref()),
+        cell(exposed.open.process.as_ref()),
         if reach.is_empty() {
             "nowhere".to_owned()
         } else {

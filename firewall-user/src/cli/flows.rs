@@ -53,7 +53,7 @@ pub(super) fn since(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "write a whole number and its unit: 30s, 10m, 2h or 1d".to_owned())
 }
 
-const HEADER: [&str; 12] = [
+const HEADER: [&str; 13] = [
     "TIME",
     "EVENT",
     "VERDICT",
@@ -66,6 +66,7 @@ const HEADER: [&str; 12] = [
     "PACKETS",
     "BYTES",
     "IF",
+    "PROCESS",
 ];
 
 impl Flows {
@@ -235,5 +236,6 @@ fn cells(flow: &Flow) -> Vec<String> {
         format!("{}/{}", flow.packets.sent, flow.packets.received),
         format!("{}/{}", flow.bytes.sent, flow.bytes.received),
         cell(flow.interface.as_ref().map(|on| on.name.clone())),
+        cell(flow.process.as_ref()),
     ]
 }

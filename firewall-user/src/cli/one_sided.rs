@@ -54,7 +54,7 @@ impl OneSided {
     }
 }
 
-const HEADER: [&str; 9] = [
+const HEADER: [&str; 10] = [
     "CAUSE",
     "DIRECTION",
     "PEER",
@@ -63,6 +63,7 @@ const HEADER: [&str; 9] = [
     "CURRENT",
     "LAST",
     "RULE",
+    "PROCESS",
     "EVIDENCE",
 ];
 
@@ -105,6 +106,7 @@ fn line(group: &Group, of: &[&OneSidedRow]) -> Vec<String> {
         current.to_string(),
         cell(last.map(|row| format!("{:.0}", row.last))),
         cell(last.and_then(|row| row.rule.as_ref())),
+        cell(last.and_then(|row| row.process.as_ref())),
         last.map(|row| row.evidence.join("; ")).unwrap_or_default(),
     ]
 }

@@ -69,6 +69,7 @@ impl Sessions {
             "AGE",
             "IDLE",
             "IF",
+            "PROCESS",
         ];
         context
             .screen
@@ -91,6 +92,7 @@ fn cells(row: &Row) -> Vec<String> {
         format!("{}s", row.age_s),
         format!("{}s", row.idle_s),
         cell(row.interface.as_ref()),
+        cell(row.process.as_ref()),
     ]
 }
 

@@ -38,11 +38,11 @@ impl Dataplane {
 
     /// Puts the programs that suit the device on its hooks.
     fn put(&mut self, interface: &str, ingress: Ingress, tcx: bool) -> Result<Attached> {
-        let (options, paths, log) = (&self.options, &self.paths, &mut self.log);
+        let (options, paths) = (&self.options, &self.paths);
         let set = if attach::has_ethernet_header(interface)? {
-            self.programs.ethernet(ingress, options, paths, log)
+            self.programs.ethernet(ingress, options, paths)
         } else {
-            self.programs.bare(options, paths, log)?
+            self.programs.bare(options, paths)?
         };
         let maps = &self.maps;
         let site = Site { maps, paths, tcx };
@@ -51,7 +51,7 @@ impl Dataplane {
 
     pub(super) fn early(&mut self) -> Result<&mut Early> {
         let (options, paths) = (&self.options, &self.paths);
-        self.programs.early(options, paths, &mut self.log)
+        self.programs.early(options, paths)
     }
 
     /// Guards an interface in both directions, at TC.

@@ -84,6 +84,13 @@ impl<'b> Types<'b> {
         })
     }
 
+    /// Is there a type of this name, whatever its kind?
+    pub(super) fn has(&self, name: &str) -> bool {
+        let heads = self.starts.iter().skip(1);
+        let mut heads = heads.filter_map(|start| head(self.types, *start));
+        heads.any(|head| self.name(head.name) == name)
+    }
+
     fn type_of(&self, number: u32) -> Option<Head> {
         let start = self.starts.get(number as usize).filter(|_| number != 0)?;
         head(self.types, *start)
@@ -104,6 +111,12 @@ impl<'b> Types<'b> {
     /// Where a member is, in bytes from the structure's beginning: `offset("sock_common", "skc_net.net")`. What is
     /// in structures and unions without a name counts as the outer one's.
     pub(super) fn offset(&self, structure: &str, path: &str) -> Option<u32> {
+        let bits = self.bit(structure, path)?;
+        (bits % 8 == 0).then_some(bits / 8)
+    }
+
+    /// The same in bits, for a member that may share its byte with others.
+    pub(super) fn bit(&self, structure: &str, path: &str) -> Option<u32> {
         let mut at = self.named(STRUCT, structure)?;
         let mut bits = 0;
         for name in path.split('.') {
@@ -111,7 +124,7 @@ impl<'b> Types<'b> {
             bits += to;
             at = self.type_of(of).map_or(at, |head| self.bare(head));
         }
-        (bits % 8 == 0).then_some(bits / 8)
+        Some(bits)
     }
 
     /// Bits to a member, and its type.

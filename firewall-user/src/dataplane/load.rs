@@ -12,6 +12,7 @@ use aya_obj::programs::XdpAttachType;
 use super::Options;
 use super::attach::{Ingress, Set};
 use super::error::{Error, Result};
+use super::made::Made;
 use super::maps::make_slots;
 use super::migrate::Carrier;
 use super::pin::{Paths, shapes};
@@ -49,12 +50,12 @@ pub(super) struct Early {
 }
 
 /// What the programs say of themselves when something is wrong that cannot be.
-pub(super) struct KernelLog(pub(super) Vec<EbpfLogger<&'static dyn log::Log>>);
+pub(super) struct KernelLog(pub(super) Option<EbpfLogger<&'static dyn log::Log>>);
 
 impl KernelLog {
     /// Hands on what was said since the last time.
     pub(super) fn flush(&mut self) {
-        for logger in &mut self.0 {
+        if let Some(logger) = &mut self.0 {
             logger.flush();
         }
     }
@@ -62,7 +63,7 @@ impl KernelLog {
 
 impl std::fmt::Debug for KernelLog {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KernelLog({})", self.0.len())
+        write!(f, "KernelLog({})", self.0.is_some())
     }
 }
 
@@ -80,11 +81,12 @@ const BARE: [&str; 2] = ["ringwall_bare_ingress", "ringwall_bare_egress"];
 const EARLY: [&str; 2] = ["ringwall_xdp", "ringwall_explain_xdp"];
 
 impl Programs {
-    /// Loads all programs over the pinned tables, making those that are missing, and pins the programs
-    /// in the place of an earlier agent's. What is attached to interfaces is not touched.
+    /// Loads the programs over the pinned tables, making those that are missing, and pins the programs
+    /// in the place of an earlier agent's; or takes up its own, where they are the same. What is attached to
+    /// interfaces is not touched.
     pub(super) fn load(options: &Options, paths: &Paths) -> Result<(Self, KernelLog)> {
-        let mut object = bring(options, paths, &NAMES)?;
-        let log = KernelLog(EbpfLogger::init(&mut object).ok().into_iter().collect());
+        let mut object = ready(options, paths, &NAMES)?;
+        let log = KernelLog(EbpfLogger::init(&mut object).ok());
         let programs = Self::open(paths)?;
         Ok((
             Self {
@@ -97,15 +99,9 @@ impl Programs {
 
     /// The programs for devices without an Ethernet header, loaded at the first call of this agent. Most
     /// hosts have no such device, and need not wait for the verifier then.
-    pub(super) fn bare(
-        &mut self,
-        options: &Options,
-        paths: &Paths,
-        log: &mut KernelLog,
-    ) -> Result<Set<'_>> {
+    pub(super) fn bare(&mut self, options: &Options, paths: &Paths) -> Result<Set<'_>> {
         if self.bare.is_none() {
-            let mut object = bring(options, paths, &BARE)?;
-            log.0.extend(EbpfLogger::init(&mut object).ok());
+            ready(options, paths, &BARE)?;
             let [ingress, egress] = BARE.map(|name| from_pin(paths, name));
             self.bare = Some(Bare {
                 ingress: ingress?,
@@ -127,11 +123,10 @@ impl Programs {
         ingress: Ingress,
         options: &Options,
         paths: &Paths,
-        log: &mut KernelLog,
     ) -> Set<'_> {
         let failed = match ingress {
             Ingress::Tc => None,
-            _ => self.early(options, paths, log).err(),
+            _ => self.early(options, paths).err(),
         };
         let why = failed.map_or_else(|| "not asked for".to_owned(), |error| error.to_string());
         Set {
@@ -143,16 +138,10 @@ impl Programs {
 
     /// The programs at XDP: those that are pinned where this only looks, else loaded at the first call of
     /// this agent.
-    pub(super) fn early(
-        &mut self,
-        options: &Options,
-        paths: &Paths,
-        log: &mut KernelLog,
-    ) -> Result<&mut Early> {
+    pub(super) fn early(&mut self, options: &Options, paths: &Paths) -> Result<&mut Early> {
         if self.early.is_none() {
             if self.loads {
-                let mut object = bring(options, paths, &EARLY)?;
-                log.0.extend(EbpfLogger::init(&mut object).ok());
+                ready(options, paths, &EARLY)?;
             }
             let open = |name: &'static str| {
                 let pin = paths.programs.join(name);
@@ -204,8 +193,25 @@ impl Programs {
     }
 }
 
-/// Loads programs of the object over the pinned tables, and pins them.
-fn bring(options: &Options, paths: &Paths, names: &[&'static str]) -> Result<Ebpf> {
+/// The object over the pinned tables, with a group of its programs pinned: as they are, where they were loaded from
+/// the same object over the same tables, else loaded anew.
+fn ready(options: &Options, paths: &Paths, group: &[&'static str]) -> Result<Ebpf> {
+    let mut object = open(options, paths)?;
+    let made = Made::of(&shapes(options), paths)?;
+    let [first, ..] = group else {
+        return Ok(object);
+    };
+    if !made.is_said(paths, first) {
+        verify_all(&mut object, group)?;
+        Made::unsay(paths, first)?;
+        pin_all(&mut object, group, paths)?;
+        made.say(paths, first)?;
+    }
+    Ok(object)
+}
+
+/// The object over the pinned tables; makes those that are missing. No program is loaded yet.
+fn open(options: &Options, paths: &Paths) -> Result<Ebpf> {
     let mut loader = EbpfLoader::new();
     for shape in shapes(options) {
         shape.check(&paths.maps)?;
@@ -213,23 +219,32 @@ fn bring(options: &Options, paths: &Paths, names: &[&'static str]) -> Result<Ebp
         loader.map_pin_path(shape.name, shape.pin(&paths.maps));
     }
     make_slots(paths)?;
-    let mut object = loader.load(OBJECT)?;
-    // All must load before the first takes the place of its predecessor.
+    Ok(loader.load(OBJECT)?)
+}
+
+/// All must load before the first takes the place of its predecessor.
+fn verify_all(object: &mut Ebpf, names: &[&'static str]) -> Result<()> {
     for name in names {
         let program = object.program_mut(name).ok_or(Error::NoProgram(name))?;
         verify(program).map_err(refused(name))?;
     }
+    Ok(())
+}
+
+fn pin_all(object: &mut Ebpf, names: &[&'static str], paths: &Paths) -> Result<()> {
     for name in names {
         let program = object.program_mut(name).ok_or(Error::NoProgram(name))?;
         pin(program, name, &paths.programs)?;
     }
-    Ok(object)
+    Ok(())
 }
 
 /// The program that adds to sessions, loaded for the time of a takeover.
 pub(super) fn carrier(options: &Options, paths: &Paths) -> Result<Carrier> {
     const NAME: &str = "ringwall_carry";
-    let mut object = bring(options, paths, &[NAME])?;
+    let mut object = open(options, paths)?;
+    verify_all(&mut object, &[NAME])?;
+    pin_all(&mut object, &[NAME], paths)?;
     let program = from_pin(paths, NAME)?;
     let _only_this_agent_uses_it = fs::remove_file(paths.programs.join(NAME));
     let failed = |error| Error::Table("CARRY", std::io::Error::other(error));

@@ -12,6 +12,7 @@ use firewall_common::config::{
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::policy::dynamic::{MAX_MEMBERS, MemberKey};
+use firewall_common::policy::limits::{LimitKey, MAX_LIMITED};
 use firewall_common::session::Entry;
 use firewall_common::session::room::{Opening, SOURCES, TALLIES};
 use firewall_common::way_back::{MAX_WAYS, Ways};
@@ -88,6 +89,9 @@ pub(super) type AddressKey = [u8; 20];
 /// A prefix of a service: its length and its bytes.
 pub(super) type ServiceKeyPrefix = [u8; 8];
 
+/// Size of aya-log's ring.
+const LOG_BYTES: u32 = 1 << 17;
+
 /// Every pinned table. Working memory is not among them: each load of the programs has its own.
 pub(super) fn shapes(options: &Options) -> Vec<Shape> {
     use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray, RingBuf};
@@ -112,6 +116,9 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, Opening>("OPENINGS", Array, options.half_open_max),
         shape::<u32, u64>("TALLY", Array, TALLIES),
         shape::<u32, u64>("SOURCES", Array, SOURCES),
+        shape::<LimitKey, u64>("RATES", Hash, 65_536),
+        shape::<u32, u64>("RULE_RATES", Hash, 2 * MAX_LIMITED),
+        shape::<LimitKey, u64>("HELD", Hash, 131_072),
         shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
         shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
         shape::<u32, u32>("RULE_COUNTS", ArrayOfMaps, COUNTER_PAGES),
@@ -122,6 +129,14 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
             key: 0,
             value: 0,
             places: EVENT_BYTES,
+        },
+        // What the programs say of themselves is read by whichever agent runs: aya-log's ring.
+        Shape {
+            name: "AYA_LOGS",
+            kind: RingBuf,
+            key: 0,
+            value: 0,
+            places: LOG_BYTES,
         },
         shape::<u32, EventCount>("EVENT_COUNTS", PerCpuArray, KINDS),
         shape::<u32, u64>("EVENT_LIMITS", Array, BUCKETS),

@@ -32,7 +32,7 @@ pub enum Standing {
 pub trait Around {
     /// What listens for TCP.
     fn listeners(&mut self) -> &Listeners;
-    /// The way from an address of this host.
+    /// The way from an address of this host; from an unspecified one: from whichever it takes.
     fn route(&mut self, local: IpAddr, far: IpAddr) -> Route;
     /// Does the next hop on that way not answer?
     fn is_dead_end(&mut self, local: IpAddr, far: IpAddr) -> bool;

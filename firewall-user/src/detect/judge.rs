@@ -12,8 +12,8 @@ use super::one::OneSided;
 use crate::sessions::address;
 
 /// After this a handshake that was not answered will not be: Linux has sent its SYN at least three times by
-/// then (RFC 6298: after one second, then two more), and the last of them over half a second ago.
-const SILENCE: u64 = 3_600_000_000;
+/// then (RFC 6298: after one second, then two more), and the last of them four tenths of a second ago.
+const SILENCE: u64 = 3_400_000_000;
 /// The same where others complete theirs with the same peer and port at this time: then packets are lost here and
 /// there, and one handshake may well lose three in a row.
 const PATIENCE: u64 = 15_000_000_000;

@@ -11,6 +11,7 @@ mod judge;
 #[cfg(test)]
 mod judge_tests;
 pub mod listeners;
+mod nowhere;
 mod one;
 mod strays;
 #[cfg(test)]
@@ -30,6 +31,7 @@ use self::crowd::Crowd;
 use self::evidence::{Back, Evidence};
 use self::judge::Finding;
 use self::listeners::Heard;
+use self::nowhere::Nowhere;
 use self::one::{of_refusal, of_session};
 use self::strays::{Strays, Unsent};
 use crate::agent::plane::Live;
@@ -64,6 +66,7 @@ pub struct Detector {
     dropped: HashMap<Tuple, Dropped>,
     strays: Strays,
     unsent: Unsent,
+    nowhere: Nowhere,
     crowd: Crowd,
     /// What could be judged at the last look.
     judged: HashSet<(FlowKey, u64)>,
@@ -123,6 +126,11 @@ impl Detector {
             let known = known.clone();
             self.unsent.told(drop.tuple, &known);
         }
+    }
+
+    /// A process of this host has called, and no SYN came of it.
+    pub fn went_nowhere(&mut self, tuple: Tuple, time: u64) {
+        self.nowhere.told(tuple, time);
     }
 
     /// Looks at what there is. What it goes by is asked only where it matters.
@@ -189,6 +197,7 @@ impl Detector {
         let keys: HashSet<FlowKey> = sight.half_open.iter().map(|live| live.key).collect();
         let mut found = self.strays.look(&keys, sight.now, around);
         found.extend(self.unsent.look(&keys, sight.now, around));
+        found.extend(self.nowhere.look(around));
         for (one, finding) in found {
             let known = self.found.get_mut(&one.tuple);
             match known.filter(|known| one.first.saturating_sub(known.last) < FRESH) {

@@ -449,3 +449,38 @@ fn a_syn_that_cannot_leave_has_the_kernels_reason() {
     assert_eq!(told("NETFILTER_DROP", true), Some(Cause::Unknown));
     assert_eq!(told("NETFILTER_DROP", false), None);
 }
+
+#[test]
+fn a_call_without_a_route_is_told_and_one_that_failed_otherwise_is_not() {
+    let calls = |route| {
+        let mut detector = Detector::default();
+        let tuple = Tuple {
+            destination: Addr::v4(0xc633_6407),
+            destination_port: 443,
+            protocol: 6,
+            ..Tuple::default()
+        };
+        for time in [SECOND, 2 * SECOND] {
+            detector.went_nowhere(tuple, time);
+        }
+        let mut around = Still {
+            route: Some(route),
+            ..nobody()
+        };
+        let sight = Sight {
+            half_open: &[],
+            completed: &[],
+            now: 3 * SECOND,
+        };
+        detector.look(sight, &mut around)
+    };
+    let found = calls(Route::Missing);
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        (found[0].way, found[0].cause),
+        (Way::Outbound, Cause::NoRoute)
+    );
+    assert!(found[0].evidence[0].contains("2 times"), "{found:?}");
+    assert_eq!(calls(Route::By(1)), []);
+    assert_eq!(calls(Route::Unknown), []);
+}

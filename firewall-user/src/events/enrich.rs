@@ -82,7 +82,7 @@ impl Seen {
             close_cause: None,
             cause: None,
             evidence: Vec::new(),
-            process: None,
+            process: self.process.as_deref().cloned(),
             suppressed: self.suppressed,
         }
     }

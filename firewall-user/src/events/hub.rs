@@ -9,16 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use firewall_common::event::decode::{Event, decode};
-use firewall_common::watch::KernelDrop;
+use firewall_common::flow::FlowKey;
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::file::Sink;
-use super::record::EventWord;
+use super::owners::Owners;
+use super::record::{EventWord, Process};
 use super::view::View;
 use crate::agent::clock;
 use crate::agent::plane::Live;
+use crate::agent::processes;
+use crate::dataplane::Watch;
 use crate::detect::{Around, Detector, OneSided, Sight};
 use crate::policy::compiled::Clock;
 
@@ -50,6 +53,8 @@ pub struct Seen {
     pub what: What,
     /// Names as they were then.
     pub view: Arc<View>,
+    /// Who sent or listens, where known.
+    pub process: Option<Arc<Process>>,
 }
 
 impl Seen {
@@ -114,6 +119,8 @@ pub struct Hub {
     inner: Mutex<Inner>,
     view: Mutex<Arc<View>>,
     detector: Mutex<Detector>,
+    owners: Mutex<Owners>,
+    watch: Mutex<Option<Watch>>,
     blind: Mutex<Option<String>>,
     lost: [AtomicU64; 3],
 }
@@ -134,6 +141,8 @@ impl Default for Hub {
             inner: Mutex::new(inner),
             view: Mutex::new(Arc::new(View::of_this_host())),
             detector: Mutex::default(),
+            owners: Mutex::default(),
+            watch: Mutex::default(),
             blind: Mutex::new(Some("not looked at yet".to_owned())),
             lost: Default::default(),
         }
@@ -207,6 +216,7 @@ impl Hub {
             return;
         }
         self.wait_for_names(events);
+        self.hear();
         {
             let mut detector = lock(&self.detector);
             events.iter().for_each(|event| detector.told(event));
@@ -226,24 +236,77 @@ impl Hub {
 
     /// Looks for handshakes that do not complete.
     pub fn look(&self, half_open: &[Live], completed: &[Live], around: &mut dyn Around) {
+        self.hear();
         let clock = clock::now();
+        let nowhere = lock(&self.owners).went_nowhere(clock.boot);
         let sight = Sight {
             half_open,
             completed,
             now: clock.boot,
         };
-        let found = lock(&self.detector).look(sight, around);
+        let found = {
+            let mut detector = lock(&self.detector);
+            for (tuple, time) in nowhere {
+                detector.went_nowhere(tuple, time);
+            }
+            detector.look(sight, around)
+        };
         let told = found
             .into_iter()
             .map(|one| (one.last, 0, What::OneSided(Box::new(one))));
         self.publish(&clock, told);
     }
 
-    /// The kernel has dropped packets of handshakes, for these reasons of its own.
-    pub fn kernel_dropped(&self, drops: &[(KernelDrop, String)]) {
+    /// Takes what the kernel has told since the last time: what it dropped, and who called. Before records are made,
+    /// so that the call behind a SYN is known when its session is told.
+    pub fn hear(&self) {
+        let (drops, calls) = match lock(&self.watch).as_mut() {
+            Some(watch) => (watch.drops(), watch.calls()),
+            None => return,
+        };
+        {
+            let mut owners = lock(&self.owners);
+            let missed = calls.iter().filter(|call| owners.told(call)).count();
+            if missed > 0 {
+                owners.seed(processes::listening());
+            }
+        }
         let mut detector = lock(&self.detector);
-        for (drop, reason) in drops {
+        for (drop, reason) in &drops {
             detector.kernel_dropped(drop, reason);
+        }
+    }
+
+    /// Listens to the kernel from now on, or no more. Who listens already is looked up.
+    pub fn set_watch(&self, watch: Option<Watch>) {
+        if watch.is_some() {
+            let found = processes::listening();
+            lock(&self.owners).seed(found);
+        }
+        *lock(&self.watch) = watch;
+    }
+
+    /// Whose a session is.
+    #[must_use]
+    pub fn owner(&self, key: &FlowKey, opened: u64) -> Option<Arc<Process>> {
+        lock(&self.owners).of(key, opened)
+    }
+
+    /// Whose a handshake is that does not complete.
+    #[must_use]
+    pub fn owner_of_one(&self, one: &OneSided) -> Option<Arc<Process>> {
+        lock(&self.owners).of_known_one(one)
+    }
+
+    /// Whose what happened is.
+    fn owner_of(&self, what: &What) -> Option<Arc<Process>> {
+        let mut owners = lock(&self.owners);
+        match what {
+            What::Told(Event::Open(of)) => owners.opened(&of.key, &of.entry),
+            What::Told(Event::Close(of, _)) => owners.of(&of.key, of.entry.opened),
+            What::Live(live) => owners.of(&live.key, live.entry.opened),
+            What::OneSided(one) => owners.of_one(one),
+            What::Told(Event::Drop(_)) => None,
         }
     }
 
@@ -297,6 +360,7 @@ impl Hub {
                 time: wall(clock, time),
                 clock: *clock,
                 suppressed,
+                process: self.owner_of(&what),
                 what,
                 view: Arc::clone(&view),
             });
@@ -344,6 +408,7 @@ impl Hub {
             time: clock.wall,
             clock: *clock,
             suppressed: 0,
+            process: self.owner(&live.key, live.entry.opened),
             what: What::Live(Box::new(live)),
             view: self.view(),
         }

@@ -11,9 +11,13 @@ pub mod file;
 mod host;
 pub mod hub;
 mod hubble;
+mod kept;
+mod listening;
+mod owners;
 pub mod reader;
 pub mod record;
 mod subject;
+mod units;
 pub mod view;
 pub mod watcher;
 

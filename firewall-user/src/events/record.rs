@@ -399,6 +399,27 @@ pub struct Process {
     pub uid: u32,
 }
 
+impl Process {
+    /// A name as a process gives it to itself. What JSON leaves as it is and a terminal may obey (U+007F to U+009F) is
+    /// replaced; the rest is escaped or replaced where it is written.
+    #[must_use]
+    pub fn name(bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes);
+        text.replace(|c| ('\u{7f}'..='\u{9f}').contains(&c), "\u{fffd}")
+    }
+}
+
+impl std::fmt::Display for Process {
+    /// `sshd[4711] ssh.service`; what steers a terminal is replaced where it is shown.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}[{}]", self.comm, self.pid)?;
+        match &self.unit {
+            Some(unit) => write!(f, " {unit}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The record's time with all nine digits, so that lines are as long as each other.
 mod nanoseconds {
     use jiff::Timestamp;

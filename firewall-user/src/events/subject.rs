@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::enrich::peer_of;
-use super::record::{Flow, Layer4};
+use super::record::{Flow, Layer4, Process};
 use crate::sessions::filter::Subject;
 
 impl Layer4 {
@@ -96,5 +96,9 @@ impl Subject for Flow {
 
     fn reason(&self) -> &str {
         self.reason.as_deref().unwrap_or_default()
+    }
+
+    fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 }

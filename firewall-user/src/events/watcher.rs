@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::time::Duration;
 
 use super::hub::Hub;
 use crate::dataplane::WatchPlan;
@@ -16,11 +15,8 @@ pub struct Watcher {
     thread: Option<JoinHandle<()>>,
 }
 
-/// How long the thread may take to notice that it is to end.
-const GLANCE: Timespec = Timespec {
-    tv_sec: 0,
-    tv_nsec: 100_000_000,
-};
+/// How often the kernel is asked, and how long the thread may take to notice that it is to end.
+const GLANCE: Duration = Duration::from_millis(100);
 
 impl Watcher {
     /// Begins; whether it can is told to the hub, since to find out takes a moment.
@@ -51,22 +47,23 @@ impl Drop for Watcher {
 }
 
 fn listen(plan: &WatchPlan, hub: &Hub, stop: &AtomicBool) {
-    let mut watch = match plan.start() {
+    let watch = match plan.start() {
         Ok(watch) => watch,
         Err(error) => {
             tracing::info!(
-                "the kernel does not tell what it drops, so causes of one-sided handshakes are named by less: {error}"
+                "the kernel does not tell what it drops and who calls, so causes of one-sided handshakes are named by \
+                 less, and owners are not known: {error}"
             );
             hub.set_blind(Some(error.to_string()));
             return;
         }
     };
-    tracing::info!("the kernel tells what it drops of handshakes");
+    hub.set_watch(Some(watch));
     hub.set_blind(None);
+    tracing::info!("the kernel tells what it drops of handshakes");
     while !stop.load(Ordering::Relaxed) {
-        let mut ready = [PollFd::new(&watch, PollFlags::IN)];
-        // Interrupted or not: there is something to read, or there is not.
-        let _ = poll(&mut ready, Some(&GLANCE));
-        hub.kernel_dropped(&watch.drain());
+        hub.hear();
+        std::thread::sleep(GLANCE);
     }
+    hub.set_watch(None);
 }

@@ -68,6 +68,7 @@ async fn listen(owner: &Owner) -> Result<Option<TcpListener>, Gone> {
 }
 
 async fn metrics(State(owner): State<Owner>, headers: HeaderMap) -> Response {
+    crate::heap::used();
     let taken = owner.with(|agent| Snapshot::take(agent)).await;
     let snapshot = match taken {
         Ok(Ok(snapshot)) => snapshot,

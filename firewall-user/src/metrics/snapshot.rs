@@ -7,15 +7,15 @@ use firewall_common::tables::Table;
 
 use super::family::{self, Family};
 use super::process::Process;
-use super::{events, policy, rules, traffic};
+use super::{events, limits, policy, rules, traffic};
 use crate::agent::clock;
 use crate::agent::plane::PacketCount;
 use crate::agent::pressure::session_line;
 use crate::agent::state::{Agent, Tally};
+use crate::agent::text::SetLine;
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine, SetRow};
-use crate::dataplane::{EventCounts, SessionCounts};
+use crate::dataplane::{EventCounts, LimitUse, SessionCounts};
 use crate::events::Loss;
-use crate::policy::model::AddressSet;
 use crate::policy::services::protocol_word;
 use crate::sessions::{Names, direction};
 
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub half_open: BTreeMap<String, u64>,
     /// How full the tables are.
     pub tables: SessionLine,
+    /// How full the tables of limits are.
+    pub limits: LimitUse,
     /// The policy in force.
     pub policy: Option<PolicyLine>,
     /// How applies went.
@@ -74,11 +76,11 @@ pub struct SetCount {
 }
 
 impl SetCount {
-    fn of(agent: &Agent, set: &AddressSet) -> Self {
+    fn of(agent: &Agent, set: &SetLine) -> Self {
         let updated = agent.set_changed(set);
         Self {
             name: set.name.clone(),
-            entries: set.members.len() as u64,
+            entries: set.entries,
             updated: updated.map(|at| at.as_millisecond() as f64 / 1000.0),
         }
     }
@@ -133,8 +135,7 @@ impl Snapshot {
         if let Some(current) = agent.in_force() {
             let zones = current.compiled.zones.iter().map(|(id, _)| id.0);
             self.zones = zones.filter(|zone| *zone != 0).collect();
-            let sets = current.policy.iter().flat_map(|policy| &policy.sets);
-            let fixed = sets.filter(|set| set.dynamic.is_none());
+            let fixed = current.sets.iter().filter(|set| !set.dynamic);
             self.sets = fixed.map(|set| SetCount::of(agent, set)).collect();
             let dynamic = agent.set_rows().into_iter();
             self.sets.extend(dynamic.map(SetCount::of_dynamic));
@@ -149,6 +150,7 @@ impl Snapshot {
         self.packets = plane.packet_counts()?;
         self.session_counts = plane.session_counts()?;
         self.events = plane.event_counts()?;
+        self.limits = plane.limit_use()?;
         let live = plane.sessions()?;
         let capacity = plane.capacity();
         self.tables = session_line(&live, capacity, &self.packets);
@@ -172,6 +174,7 @@ impl Snapshot {
         families.extend(policy::families(self));
         families.extend(traffic::families(self));
         families.extend(events::families(self));
+        families.extend(limits::families(self));
         family::limit(&mut families, self.max_series);
         let taken: usize = families.iter().map(|family| family.samples.len()).sum();
         families.extend(rules::families(self, self.max_series - taken));

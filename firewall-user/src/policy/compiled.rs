@@ -1,7 +1,9 @@
 //! A policy in its compiled form: what [`super::compile`] makes and what the data plane is filled with.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use firewall_common::config::{Generation, InterfaceEntry};
 use firewall_common::policy::line::Line;
@@ -156,13 +158,15 @@ pub struct Listed {
     /// Counter number.
     pub counter: u32,
     /// `allow`, `deny` or `reject`.
-    pub action: String,
+    pub action: Cow<'static, str>,
     /// Conditions in words, as the language writes them.
     pub conditions: String,
-    /// `from` of its policy.
-    pub from: String,
+    /// `from` of its policy, which all its rules share.
+    #[serde(with = "shared")]
+    pub from: Arc<str>,
     /// `to` of its policy.
-    pub to: String,
+    #[serde(with = "shared")]
+    pub to: Arc<str>,
     /// It only monitors.
     pub monitor: bool,
     /// Index into [`Compiled::rules`]; `None` where it takes no part (disabled, not for this host).
@@ -177,6 +181,21 @@ pub struct Listed {
     pub review_by: Option<String>,
     /// `expires`, RFC 3339.
     pub expires: Option<String>,
+}
+
+/// Words that many share, saved as words.
+mod shared {
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(word: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(word)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Arc<str>, D::Error> {
+        String::deserialize(from).map(Arc::from)
+    }
 }
 
 /// Numbers given out to names. They stay with their names across revisions, so that counters, sessions

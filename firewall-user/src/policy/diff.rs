@@ -49,17 +49,11 @@ pub fn summary(old: &[Listed], new: &[Listed]) -> Summary {
 
 /// Does a rule decide otherwise than it did? Who owns it and why is no difference.
 fn differ(old: &Listed, new: &Listed) -> bool {
-    let what = |l: &Listed| {
-        let ends = (l.from.clone(), l.to.clone());
-        let condition = (l.conditions.clone(), l.expires.clone());
-        (
-            l.action.clone(),
-            ends,
-            condition,
-            l.monitor,
-            l.index.is_some(),
-        )
-    };
+    fn what(l: &Listed) -> impl PartialEq + '_ {
+        let ends = (&l.from, &l.to);
+        let condition = (&l.conditions, &l.expires);
+        (&l.action, ends, condition, l.monitor, l.index.is_some())
+    }
     what(old) != what(new)
 }
 
@@ -107,10 +101,10 @@ mod tests {
         Listed {
             id: id.into(),
             counter: 0,
-            action: action.into(),
+            action: action.to_owned().into(),
             conditions: text(),
-            from: text(),
-            to: text(),
+            from: "".into(),
+            to: "".into(),
             monitor: false,
             index: Some(0),
             owner: None,

@@ -9,6 +9,7 @@ use firewall_common::session::STATES;
 use ipnet::IpNet;
 
 use super::Row;
+use crate::events::record::Process;
 use crate::policy::services;
 
 /// What a filter picks among: sessions, or flow records. What is not known is empty.
@@ -24,6 +25,7 @@ pub trait Subject {
     fn state(&self) -> &str;
     fn verdict(&self) -> &str;
     fn reason(&self) -> &str;
+    fn process(&self) -> Option<&Process>;
 }
 
 impl Subject for Row {
@@ -65,6 +67,10 @@ impl Subject for Row {
 
     fn reason(&self) -> &str {
         ""
+    }
+
+    fn process(&self) -> Option<&Process> {
+        self.process.as_ref()
     }
 }
 
@@ -108,6 +114,8 @@ pub enum Term {
     Verdict(String),
     /// The reason's word.
     Reason(String),
+    /// The process at this host's end: its name, unit, or number.
+    Process(String),
 }
 
 /// Why a text is no filter.
@@ -122,7 +130,7 @@ impl fmt::Display for FilterError {
 
 impl std::error::Error for FilterError {}
 
-const FORM: &str = "a filter is written like `peer 10.0.0.0/8 and not port 22`, with the words src, dst, peer, port, proto, zone, rule, direction, state (and of flows verdict, reason)";
+const FORM: &str = "a filter is written like `peer 10.0.0.0/8 and not port 22`, with the words src, dst, peer, port, proto, zone, rule, direction, state, process (and of flows verdict, reason)";
 
 fn fault<T>(message: impl fmt::Display) -> Result<T, FilterError> {
     Err(FilterError(format!("{message}; {FORM}")))
@@ -245,9 +253,8 @@ fn term<'t>(
                 "sessions have no `{word}`: what is live was let through"
             ));
         }
-        "process" => return fault("`process` is not known yet"),
         "verdict" | "reason" | "src" | "dst" | "peer" | "port" | "proto" | "zone" | "rule"
-        | "direction" | "state" => {}
+        | "direction" | "state" | "process" => {}
         _ => return fault(format!("`{word}` is not a word of filters")),
     }
     let Some(value) = value() else {
@@ -261,6 +268,7 @@ fn term<'t>(
         "proto" => protocol(value)?,
         "zone" => Term::Zone(value.to_owned()),
         "rule" => Term::Rule(value.to_owned()),
+        "process" => Term::Process(value.to_owned()),
         "direction" => one_of(word, value, &["inbound", "outbound", "routed"])
             .map(|()| Term::Direction(value.to_owned()))?,
         "verdict" => {
@@ -353,6 +361,11 @@ impl Term {
             Self::State(word) => one.state() == word,
             Self::Verdict(word) => one.verdict() == word,
             Self::Reason(word) => one.reason() == word,
+            Self::Process(wanted) => one.process().is_some_and(|process| {
+                process.comm == *wanted
+                    || process.unit.as_ref() == Some(wanted)
+                    || process.pid.to_string() == *wanted
+            }),
         }
     }
 }
@@ -382,6 +395,26 @@ mod tests {
             age_s: 1,
             idle_s: 1,
             interface: Some("eth0".into()),
+            process: Some(Process {
+                pid: 4711,
+                comm: "sshd".into(),
+                unit: Some("ssh.service".into()),
+                uid: 0,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_process_is_picked_by_name_unit_or_number() {
+        for (text, picked) in [
+            ("process sshd", true),
+            ("process ssh.service", true),
+            ("process 4711", true),
+            ("process ssh", false),
+            ("not process sshd", false),
+        ] {
+            let filter: Filter = text.parse().unwrap();
+            assert_eq!(filter.picks(&session()), picked, "{text}");
         }
     }
 

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::agent::plane::Live;
+use crate::events::record::Process;
 use crate::policy::services::protocol_word;
 
 /// What went each way: from the opener, and back to it.
@@ -65,6 +66,9 @@ pub struct Row {
     pub idle_s: u64,
     /// The guarded interface it was opened at.
     pub interface: Option<String>,
+    /// Who sent or listens, where known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
 }
 
 /// Names for the numbers in tables.
@@ -135,6 +139,7 @@ pub fn row(live: &Live, names: &Names, now: u64) -> Row {
         age_s: seconds(entry.opened),
         idle_s: seconds(entry.last_seen),
         interface: names.interfaces.get(&interface).cloned(),
+        process: None,
     }
 }
 

@@ -107,6 +107,10 @@ kinds! {
     DeadHop: "the next hop is dead", &["no-route"], |w, f| {
         call(w, f, SocketAddr::new(dead(f), f.port), Vec::new())
     };
+    NoWay: "there is no route", &["no-route"], |w, f| {
+        w.ns.ip(&format!("route add unreachable {}\n", f.prefix()))?;
+        call(w, f, f.there(), Vec::new())
+    };
     AnswerUnguarded: "the answer comes by a link that is not guarded", &["asymmetric-reply"], |w, f| {
         w.peer_route(f, 2)?;
         serve_and_call(w, f)

@@ -125,7 +125,7 @@ impl World {
         let applied = host.apply(POLICY)?;
         ensure!(applied.ok(), "{applied:?}");
         // What is dropped before the agent listens is not evidence.
-        let listens = || host.log().contains("the kernel tells").then_some(());
+        let listens = || host.log().contains("the kernel tells what").then_some(());
         wait_until(Duration::from_secs(20), listens).context("the agent hears the kernel")?;
         let (first, far) = ends.into_iter().next().context("a link")?;
         Ok(Self {

@@ -155,10 +155,19 @@ impl Host {
         self.cli(&[&["apply", &path.to_string_lossy()], args].concat())
     }
 
-    /// The text at `/metrics`.
+    /// The text at `/metrics`. That the agent answers its operator does not say that it listens there, too.
     pub fn metrics(&self) -> Result<String> {
         let at: SocketAddr = METRICS.parse().context("a socket address")?;
-        sock::http_get(&self.ns, at, "/metrics")
+        let mut last = None;
+        let text = wait_until(PATIENCE, || {
+            let got = sock::http_get(&self.ns, at, "/metrics");
+            got.map_err(|error| last = Some(error)).ok()
+        });
+        match (text, last) {
+            (Some(text), _) => Ok(text),
+            (None, Some(error)) => Err(error),
+            (None, None) => bail!("nobody was asked"),
+        }
     }
 
     /// What the agent wrote so far.

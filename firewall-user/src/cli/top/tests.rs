@@ -35,6 +35,7 @@ fn session(peer: &str, port: u16, bytes: u64) -> Row {
         age_s: 1,
         idle_s: 0,
         interface: None,
+        process: None,
     }
 }
 

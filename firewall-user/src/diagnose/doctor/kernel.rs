@@ -4,6 +4,7 @@ use std::fs;
 
 use super::{Finding, Look};
 use crate::dataplane::features;
+use crate::dataplane::watch::{Senses, senses};
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 const JIT: &str = "/proc/sys/net/core/bpf_jit_enable";
@@ -18,6 +19,7 @@ const LATER: &[((u32, u32), &str, &str)] = &[(
 
 pub(super) fn check(_look: &Look) -> Vec<Finding> {
     let mut all = grade();
+    all.extend(told(senses()));
     all.extend([
         btf(),
         jit(fs::read_to_string(JIT).ok().as_deref()),
@@ -52,6 +54,34 @@ fn grade() -> Vec<Finding> {
         });
     }
     all
+}
+
+/// What the kernel tells of handshakes beyond our hooks.
+fn told(senses: Senses) -> [Finding; 3] {
+    let word = |id, there: bool, found: &str, without: &str| match there {
+        true => Finding::ok(id, found),
+        false => Finding::warn(id, format!("not here: {found}"), without),
+    };
+    [
+        word(
+            "drop-reasons",
+            senses.drops,
+            "the kernel tells which handshakes it drops, and why (kfree_skb)",
+            "what another filter dropped is `unknown` more often in `ringwall one-sided`",
+        ),
+        word(
+            "owners",
+            senses.owners,
+            "the kernel tells which process connects or listens (inet_sock_set_state)",
+            "records, sessions and handshakes have no `process`",
+        ),
+        word(
+            "calls",
+            senses.tries,
+            "calls that find no route are seen at the root of the control groups (cgroup2)",
+            "mount cgroup2 for `no-route` to be told where there is no route at all",
+        ),
+    ]
 }
 
 fn btf() -> Finding {

@@ -87,7 +87,7 @@ fn in_force(settings: &Settings) -> Option<Policy> {
     let plane = kernel::from_pins(settings).ok().flatten()?;
     let mut agent = Agent::reading(settings.clone(), plane).ok()?;
     agent.read_text();
-    agent.current?.policy
+    agent.current?.policy().cloned()
 }
 
 fn on_file(settings: &Settings) -> Option<(Policy, &'static str)> {

@@ -103,6 +103,15 @@ pub const CHECKS: &[(&str, &str)] = &[
         "jit",
         "compiled programs; interpreted ones are many times slower",
     ),
+    (
+        "drop-reasons",
+        "whether the kernel says which handshakes it drops, and why",
+    ),
+    (
+        "owners",
+        "whether the kernel says which process connects or listens",
+    ),
+    ("calls", "whether calls that find no route can be seen"),
     ("lockdown", "whether the kernel keeps root from using BPF"),
     (
         "memory-lock",

@@ -60,6 +60,11 @@ impl<'p> Conditions<'p> {
         }
     }
 
+    /// The most prefixes that a list may demand.
+    pub(super) fn longest(&self) -> usize {
+        self.most.max(1)
+    }
+
     /// What a list and its exceptions demand.
     pub(super) fn demand(
         &mut self,
@@ -78,12 +83,26 @@ impl<'p> Conditions<'p> {
         if named.is_none() && except.is_none() {
             return Demand::Any;
         }
+        if let (Some(list), None) = (named, except)
+            && let Some(families) = self.alone(list)
+        {
+            return Demand::Within(Rc::new(families));
+        }
         if let Some(known) = self.known.get(&(named, except)) {
             return known.clone();
         }
         let demand = self.work_out((named, except));
         self.known.insert((named, except), demand.clone());
         demand
+    }
+
+    /// One prefix, as most lists are, is worked out sooner than found among those that are known.
+    fn alone(&self, list: &Addresses) -> Option<Families> {
+        let [net] = list.prefixes.as_slice() else {
+            return None;
+        };
+        let plain = list.sets.is_empty() && self.most > 0;
+        (plain && !mutation::is(Mutation::V6CoversV4)).then(|| Families::one(*net))
     }
 
     fn work_out(&mut self, condition: Condition<'p>) -> Demand {

@@ -7,6 +7,7 @@ mod conditions;
 mod dynamic;
 mod fields;
 mod interfaces;
+mod limits;
 mod listing;
 mod mutation;
 mod numbers;
@@ -85,10 +86,10 @@ pub fn compile(
     numbers: &mut Numbers,
     clock: &Clock,
 ) -> Result<Compiled, Vec<CompileError>> {
-    let places = places(policy);
+    let mut places = places(policy);
     let mut errors = Vec::new();
     errors.extend(too_many_rules(&places));
-    errors.extend(numbers::give(policy, &places, numbers).err());
+    errors.extend(numbers::give(policy, &mut places, numbers).err());
     if !errors.is_empty() {
         return Err(errors);
     }
@@ -96,7 +97,7 @@ pub fn compile(
     let one = |error| vec![error];
     let plan = interfaces::plan(policy, &active).map_err(one)?;
     let tuning = mutation::tuning();
-    let (classifier, conditions) =
+    let (mut classifier, conditions) =
         classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
     let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
     let addresses = classes.lines().map_err(one)?;
@@ -112,8 +113,9 @@ pub fn compile(
         management: zones::management(policy, numbers),
         ..Generation::default()
     };
+    let mut rules: Vec<Rule> = active.iter().map(|p| rule(p, clock)).collect();
+    limits::write(&active, &mut rules, &mut classifier.lines).map_err(one)?;
     zones::checks(policy, numbers, &mut head);
-    let rules: Vec<Rule> = active.iter().map(|p| rule(p, numbers, clock)).collect();
     Ok(Compiled {
         head,
         cost: cost(classifier.cost, &rules, &classifier.lines, &addresses),
@@ -122,7 +124,7 @@ pub fn compile(
         addresses,
         interfaces: plan.table,
         sets: dynamic::list(policy, &conditions.dynamic, numbers),
-        listing: listing::list(policy, &places, numbers),
+        listing: listing::list(policy, &places),
         zones: zones::names(policy, numbers),
     })
 }
@@ -195,7 +197,7 @@ fn unmatched(policy: &Policy) -> [u8; 4] {
     ]
 }
 
-fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
+fn rule(place: &Place<'_>, clock: &Clock) -> Rule {
     let action = match place.action {
         Action::Allow => Act::Allow,
         Action::Deny => Act::Deny,
@@ -215,7 +217,7 @@ fn rule(place: &Place<'_>, numbers: &Numbers, clock: &Clock) -> Rule {
     let flags = bits.iter().filter(|(on, _)| *on).map(|(_, bit)| bit).sum();
     Rule {
         expires: place.expires().map_or(0, |moment| clock.boot_time(moment)),
-        counter: numbers.rules.get(&place.id).copied().unwrap_or(0),
+        counter: place.counter,
         action: action as u8,
         flags,
         order: if mutation::is(Mutation::OrderForgotten) {

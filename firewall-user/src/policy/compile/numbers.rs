@@ -13,21 +13,24 @@ use crate::policy::model::Policy;
 /// Gives every rule and zone of the policy a number, new ones in the order of the policy.
 pub(super) fn give(
     policy: &Policy,
-    places: &[Place<'_>],
+    places: &mut [Place<'_>],
     numbers: &mut Numbers,
 ) -> Result<(), CompileError> {
     let zones: Vec<&str> = policy.zones.iter().map(|zone| zone.name.as_str()).collect();
-    let rules: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
     let zone_numbers = ZoneId::FIRST..ZONES as u8;
     let rule_numbers = FIRST_RULE_COUNTER..RULE_COUNTERS;
     fits("zones", zones.len(), zone_numbers.len())?;
     fits(
         "rules, parked ones included,",
-        rules.len(),
+        places.len(),
         rule_numbers.len(),
     )?;
     assign(&mut numbers.zones, &zones, zone_numbers);
-    assign(&mut numbers.rules, &rules, rule_numbers);
+    if !counted(places, &numbers.rules) {
+        let rules: Vec<&str> = places.iter().map(|place| place.id.as_str()).collect();
+        assign(&mut numbers.rules, &rules, rule_numbers);
+        counted(places, &numbers.rules);
+    }
     // Never given out anew: members outlive the policy that names their set.
     let first = numbers.sets.values().max().map_or(1, |last| last + 1);
     let dynamic = policy.sets.iter().filter(|set| set.dynamic.is_some());
@@ -35,6 +38,17 @@ pub(super) fn give(
     let new: Vec<(String, u32)> = new.map(|set| set.name.clone()).zip(first..).collect();
     numbers.sets.extend(new);
     Ok(())
+}
+
+/// Tells places their counters; whether each has one.
+fn counted(places: &mut [Place<'_>], given: &BTreeMap<String, u32>) -> bool {
+    let mut all = true;
+    for place in places {
+        let number = given.get(&place.id).copied();
+        place.counter = number.unwrap_or(0);
+        all &= number.is_some();
+    }
+    all
 }
 
 fn fits(what: &str, count: usize, most: usize) -> Result<(), CompileError> {
@@ -56,6 +70,9 @@ fn assign<N: Copy + Ord>(
         .copied()
         .filter(|name| !given.contains_key(*name))
         .collect();
+    if missing.is_empty() {
+        return;
+    }
     let present: BTreeSet<&str> = names.iter().copied().collect();
     let taken: BTreeSet<N> = given.values().copied().collect();
     let free = all.filter(|number| !taken.contains(number));

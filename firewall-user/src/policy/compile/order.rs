@@ -18,6 +18,8 @@ pub struct Place<'p> {
     pub action: Action,
     /// Its number among the rules that take part; `None` where it does not.
     pub index: Option<u32>,
+    /// The number of its counter; 0 before numbers are given out.
+    pub counter: u32,
 }
 
 impl Place<'_> {
@@ -63,6 +65,7 @@ fn of_block(block: &Block) -> impl Iterator<Item = Place<'_>> {
         rule: Some(rule),
         action: rule.action,
         index: None,
+        counter: 0,
     });
     let default = block.default.map(|action| Place {
         id: format!("{}/default", block.name),
@@ -70,6 +73,7 @@ fn of_block(block: &Block) -> impl Iterator<Item = Place<'_>> {
         rule: None,
         action,
         index: None,
+        counter: 0,
     });
     rules.chain(default)
 }

@@ -42,6 +42,19 @@ impl Families {
         Self { v4, v6 }
     }
 
+    /// One prefix.
+    pub(super) fn one(net: IpNet) -> Self {
+        let mut families = Self::default();
+        match (known(net), net) {
+            (Some((key, length)), IpNet::V4(_)) => {
+                families.v4.push((key - MAPPED, length - MAPPED_BITS));
+            }
+            (Some(prefix), IpNet::V6(_)) => families.v6.push(prefix),
+            (None, _) => {}
+        }
+        families
+    }
+
     /// What a list holds (`None` for every address) without what another one takes away.
     pub(super) fn of(
         policy: &Policy,

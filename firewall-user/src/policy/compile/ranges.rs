@@ -14,7 +14,7 @@ pub const ALL_SERVICES: Run = (0, 0x00ff_ffff);
 /// Every source port; that of packets without ports is 0.
 pub const ALL_PORTS: Run = (0, 0xffff);
 /// Protocols whose packets have ports.
-const PORTED: [u8; 5] = [
+pub(super) const PORTED: [u8; 5] = [
     protocol::TCP,
     protocol::UDP,
     protocol::DCCP,

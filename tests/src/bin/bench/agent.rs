@@ -48,7 +48,7 @@ fn with_rules(plan: &Plan) -> Result<Vec<Line>> {
     let mut lab = Lab::new(Peer::Ringwall("tc"), 10_000)?;
     std::thread::sleep(Duration::from_secs(2));
     let mut scrapes = Samples::default();
-    for _ in 0..plan.rounds {
+    for _ in plan.rounds(1) {
         let begin = Instant::now();
         let text = lab.agent().context("no agent")?.metrics()?;
         scrapes.push(begin.elapsed().as_secs_f64() * 1e3);
@@ -69,6 +69,8 @@ fn with_rules(plan: &Plan) -> Result<Vec<Line>> {
 
 /// Resident memory without what it shares with files (Documentation/filesystems/proc.rst: VmRSS).
 fn resident(lab: &mut Lab) -> Result<f64> {
+    // What a piece of work has left behind is given back within the seconds after it.
+    std::thread::sleep(Duration::from_secs(4));
     let host = lab.agent().context("no agent")?;
     let pid = host.agent().context("no agent")?.pid();
     let text = std::fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -36,16 +36,12 @@ pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
 
 /// Applies of policies of so many rules.
 fn of_size(plan: &Plan, host: &mut Host, size: usize, goal: Option<f64>) -> Result<Vec<Line>> {
-    let rounds = match (plan.quick, size) {
-        (true, 100_000) => 2,
-        _ => plan.rounds,
-    };
     let begin = Instant::now();
     let first = parsed(&policy(size, None))?;
     let reading = since(begin);
     let mut all: [Samples; 4] = Default::default();
     let mut given = numbers();
-    for round in 0..rounds {
+    for round in plan.rounds(SIZES.len() as u32) {
         let changed = changed(&first, round * 7 % size);
         let begin = Instant::now();
         let form = compiled(&first, &mut numbers())?;

@@ -61,7 +61,7 @@ pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
             }
         }
     }
-    for _ in 0..plan.rounds {
+    for _ in plan.rounds(1) {
         for target in &mut targets {
             for kind in 0..2 {
                 let cost = measure(plan, target, kind)?;
@@ -163,7 +163,11 @@ fn target(peer: Peer, rules: usize) -> Result<Target> {
         "threaded NAPI: {}",
         String::from_utf8_lossy(&ran.stderr)
     );
-    let lab = lab.with(peer, rules)?;
+    let mut lab = lab.with(peer, rules)?;
+    // What is pinned goes on. An agent would only listen to what the kernel drops, which costs every peer.
+    if let Some(host) = lab.agent() {
+        host.stop()?;
+    }
     let after = kernel_threads("napi/s0-");
     let thread = after.into_iter().find(|pid| !before.contains(pid));
     let thread = thread.context("the wire has no receiving thread")?;

@@ -13,6 +13,7 @@ mod million;
 mod numbers;
 mod packets;
 mod raw;
+mod record;
 mod sets;
 mod steady;
 mod traffic;
@@ -20,6 +21,7 @@ mod wire;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use numbers::Line;
@@ -28,13 +30,28 @@ use serde_json::json;
 /// What is measured.
 pub(crate) struct Plan {
     /// Pairs of samples.
-    pub(crate) rounds: usize,
+    rounds: usize,
+    /// How long the rounds of a row may take together.
+    time: Duration,
     /// Small sets only.
     pub(crate) quick: bool,
     /// A directory with more rule sets of the field.
     pub(crate) sets: Option<PathBuf>,
     only: Vec<u32>,
+    /// Where results are kept.
     out: PathBuf,
+}
+
+/// Rounds that there are however long they take.
+const LEAST: usize = 3;
+
+impl Plan {
+    /// The rounds of one of so many loops that share a row's time. A slow machine makes fewer of them, so that the
+    /// whole ends; how many there were is told beside each median.
+    pub(crate) fn rounds(&self, loops: u32) -> impl Iterator<Item = usize> + use<> {
+        let (begin, time) = (Instant::now(), self.time / loops);
+        (0..self.rounds).take_while(move |round| *round < LEAST || begin.elapsed() < time)
+    }
 }
 
 type Row = fn(&Plan) -> Result<Vec<Line>>;
@@ -65,6 +82,7 @@ fn main() -> ExitCode {
 fn plan() -> Result<Plan> {
     let mut plan = Plan {
         rounds: 15,
+        time: Duration::from_secs(600),
         quick: false,
         sets: None,
         only: Vec::new(),
@@ -78,7 +96,9 @@ fn plan() -> Result<Plan> {
                 .with_context(|| format!("{word} takes a value"))
         };
         match word.as_str() {
-            "--quick" => (plan.quick, plan.rounds) = (true, 3),
+            "--quick" => {
+                (plan.quick, plan.rounds, plan.time) = (true, 5, Duration::from_secs(45));
+            }
             "--rows" => plan.only = rows(value()?)?,
             "--sets" => plan.sets = Some(value()?.into()),
             "--out" => plan.out = value()?.into(),
@@ -103,9 +123,10 @@ fn measure(plan: &Plan) -> Result<()> {
         .iter()
         .filter(|(number, ..)| plan.only.is_empty() || plan.only.contains(number));
     let (mut record, mut goals) = (Vec::new(), Vec::new());
+    let before = record::around();
     for (number, title, row) in rows {
         println!("{number}. {title}");
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let lines = row(plan).unwrap_or_else(|error| {
             vec![Line::missing(format!("row {number}"), format!("{error:#}"))]
         });
@@ -116,16 +137,7 @@ fn measure(plan: &Plan) -> Result<()> {
         record.push(json!({"row": number, "title": title, "lines": lines}));
     }
     ensure!(!record.is_empty(), "there is no such row");
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease")?
-        .trim()
-        .to_owned();
-    let date = jiff::Zoned::now().date();
-    std::fs::create_dir_all(&plan.out)?;
-    let path = plan.out.join(format!("{date}-{kernel}.json"));
-    let text = serde_json::to_string_pretty(
-        &json!({"date": date.to_string(), "kernel": kernel, "rows": record}),
-    )?;
-    std::fs::write(&path, text + "\n")?;
+    let path = record::keep(plan, record, before)?;
     println!("goals");
     goals.iter().for_each(|goal| println!("{goal}"));
     println!("kept in {}", path.display());

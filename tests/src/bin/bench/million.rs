@@ -45,7 +45,7 @@ pub(crate) fn lines(plan: &Plan) -> Result<Vec<Line>> {
     }
     let mut random = Random::from_seed(1);
     let mut cold = Samples::default();
-    for _ in 0..plan.rounds {
+    for _ in plan.rounds(5) {
         let drawn = (0..EACH).map(|_| random.below(sessions.into()) as u32);
         let frames: Vec<_> = drawn.map(|n| datagram(n, false)).collect();
         let mut floor = 0.0;

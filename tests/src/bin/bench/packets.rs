@@ -59,7 +59,7 @@ pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
         let denied = tcp(40_001, 9, Kind::Syn);
         let (mut hot, mut refused, mut opened) =
             (Samples::default(), Samples::default(), Samples::default());
-        for round in 0..plan.rounds {
+        for round in plan.rounds(SIZES.len() as u32 + 1) {
             let floor = empty.run(&established, REPEAT)?.as_nanos() as f64;
             hot.push(host.time(&established, Hook::Ingress, REPEAT)? - floor);
             let floor = empty.run(&denied, REPEAT)?.as_nanos() as f64;

@@ -28,9 +28,12 @@ const MIB: f64 = 1_048_576.0;
 /// The row: sets below `plan.sets`, and the small ones that are kept with the tests.
 pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
     let mut lines = Vec::new();
-    for (name, text) in sets(plan)? {
+    let sets = sets(plan)?;
+    // Each is built, and each is timed.
+    let parts = sets.len() as u32 * 2;
+    for (name, text) in sets {
         let rules = classbench::read(&text).with_context(|| name.clone())?;
-        lines.extend(set(plan, &name, &rules).with_context(|| name.clone())?);
+        lines.extend(set((plan, parts), &name, &rules).with_context(|| name.clone())?);
     }
     Ok(lines)
 }
@@ -56,11 +59,11 @@ fn sets(plan: &Plan) -> Result<Vec<(String, String)>> {
     Ok(all)
 }
 
-fn set(plan: &Plan, name: &str, rules: &[Rule]) -> Result<Vec<Line>> {
+fn set((plan, parts): (&Plan, u32), name: &str, rules: &[Rule]) -> Result<Vec<Line>> {
     let policy = parsed(&classbench::policy(rules))?;
     let mut built = Samples::default();
     let mut compiled_form = None;
-    for _ in 0..plan.rounds.min(5) {
+    for _ in plan.rounds(parts).take(5) {
         let begin = Instant::now();
         compiled_form = Some(compiled(&policy, &mut numbers())?);
         built.push(begin.elapsed().as_secs_f64() * 1e3);
@@ -74,7 +77,7 @@ fn set(plan: &Plan, name: &str, rules: &[Rule]) -> Result<Vec<Line>> {
     let wrong = compared(rules, &compiled_form, &trace);
     let large = rules.len() > 20_000;
     let (ns, mib) = if large { (1000.0, 16.0) } else { (500.0, 2.0) };
-    let looked = timed(plan, &compiled_form, &trace)?;
+    let looked = timed((plan, parts), &compiled_form, &trace)?;
     let trees = format!(
         "{name}: {} trees, {} lines, {} entries at most;",
         cost.trees, cost.steps, cost.entries
@@ -109,7 +112,7 @@ fn compared(rules: &[Rule], compiled: &Compiled, trace: &[Header]) -> usize {
 
 /// What packets that the list denies cost more than with an empty list, each with cold caches: the trace is run through,
 /// each packet once, so that no two runs in a row look at the same rules.
-fn timed(plan: &Plan, set: &Compiled, trace: &[Header]) -> Result<Samples> {
+fn timed((plan, parts): (&Plan, u32), set: &Compiled, trace: &[Header]) -> Result<Samples> {
     let nobody = Rule {
         source: (0, 0, 32),
         destination: (0, 0, 32),
@@ -131,7 +134,7 @@ fn timed(plan: &Plan, set: &Compiled, trace: &[Header]) -> Result<Samples> {
         "too few packets of the set can cross a wire"
     );
     let mut samples = Samples::default();
-    for _ in 0..plan.rounds {
+    for _ in plan.rounds(parts) {
         let with = with.times(&frames, Hook::Ingress, 1)?;
         samples.push(with - without.times(&frames, Hook::Ingress, 1)?);
     }

@@ -71,7 +71,7 @@ pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
         }
     }
     let time = Duration::from_millis(if plan.quick { 300 } else { 1000 });
-    for round in 0..plan.rounds {
+    for round in plan.rounds(1) {
         // Whoever comes first has the warmer machine: so nobody always does.
         let shift = round % targets.len().max(1);
         targets.rotate_left(shift);

@@ -5,8 +5,10 @@ use firewall_common::policy::line::{Demands, Entry};
 
 use super::super::conditions::{Conditions, Demand};
 use super::super::prefixes::{Prefix, mask};
+use super::super::ranges::PORTED;
 use super::super::{Place, ranges};
 use crate::policy::compile::mutation::{self, Mutation};
+use crate::policy::model::Addresses;
 
 /// Fields of an IPv4 packet: source, destination, service, source port.
 pub(super) const V4: usize = 4;
@@ -68,28 +70,23 @@ pub(in crate::policy::compile) struct Cells {
     pub(in crate::policy::compile) v6: Vec<Cell<V6>>,
 }
 
-/// The prefixes of an end in each family, and the bit that it demands.
-struct End {
-    v4: Vec<Prefix>,
-    v6: Vec<Prefix>,
-    bit: u16,
-}
+/// Every address of a family.
+const EVERYWHERE: &[Prefix] = &[(0, 0)];
 
-impl From<&Demand> for End {
-    fn from(demand: &Demand) -> Self {
-        let everywhere = |bit| Self {
-            v4: vec![(0, 0)],
-            v6: vec![(0, 0)],
-            bit,
-        };
-        match demand {
-            Demand::Any => everywhere(0),
-            Demand::Bit(bit) => everywhere(*bit),
-            Demand::Within(families) => Self {
-                v4: families.v4.clone(),
-                v6: families.v6.clone(),
-                bit: 0,
-            },
+impl Demand {
+    /// The prefixes that are demanded, IPv4 and IPv6.
+    fn prefixes(&self) -> (&[Prefix], &[Prefix]) {
+        match self {
+            Self::Any | Self::Bit(_) => (EVERYWHERE, EVERYWHERE),
+            Self::Within(families) => (&families.v4, &families.v6),
+        }
+    }
+
+    /// The bit that is demanded; 0: none.
+    const fn bit(&self) -> u16 {
+        match self {
+            Self::Bit(bit) => *bit,
+            Self::Any | Self::Within(_) => 0,
         }
     }
 }
@@ -115,11 +112,10 @@ pub(in crate::policy::compile) fn cells<'p>(
         rule.and_then(|r| r.destinations.as_ref()),
         rule.and_then(|r| r.except_destinations.as_ref()),
     );
-    let (source, destination) = (End::from(&source), End::from(&destination));
     let entry = Entry {
         demands: Demands {
-            source: source.bit,
-            destination: destination.bit,
+            source: source.bit(),
+            destination: destination.bit(),
             interface: interfaces,
         },
         rule: place.index.unwrap_or(0),
@@ -129,20 +125,10 @@ pub(in crate::policy::compile) fn cells<'p>(
     let firm = lasting && entry.demands == Demands::default();
     let firm = firm || mutation::is(Mutation::EveryRuleIsFirm);
     let ports = ports(place);
-    product(
-        (&source.v4, &destination.v4),
-        &ports,
-        entry,
-        firm,
-        &mut cells.v4,
-    );
-    product(
-        (&source.v6, &destination.v6),
-        &ports,
-        entry,
-        firm,
-        &mut cells.v6,
-    );
+    let ((source4, source6), (destination4, destination6)) =
+        (source.prefixes(), destination.prefixes());
+    product((source4, destination4), &ports, entry, firm, &mut cells.v4);
+    product((source6, destination6), &ports, entry, firm, &mut cells.v6);
 }
 
 type Ports = ((u32, u32), (u16, u16));
@@ -151,6 +137,9 @@ fn ports(place: &Place<'_>) -> Vec<Ports> {
     let Some(rule) = place.rule else {
         return vec![(ranges::ALL_SERVICES, (0, u16::MAX))];
     };
+    if let (None, Some([service])) = (&rule.source_ports, rule.services.as_deref()) {
+        return vec![(ranges::run(service), (0, u16::MAX))];
+    }
     let sources = ranges::source_ports(rule);
     let services = ranges::services(rule).into_iter();
     services
@@ -182,6 +171,32 @@ fn product<const D: usize>(
             }));
         }
     }
+}
+
+/// No fewer than [`many`], found without taking lists apart: joined, a list never has more prefixes or runs than
+/// it names.
+pub(super) fn at_most<'p>(place: &Place<'p>, conditions: &Conditions<'p>) -> usize {
+    let Some(rule) = place.rule else { return 1 };
+    let end = |named: Option<&Addresses>, except: Option<&Addresses>| match (named, except) {
+        (None, None) => 1,
+        (Some(list), None) if list.sets.is_empty() => list.prefixes.len().max(1),
+        _ => conditions.longest(),
+    };
+    let sources = end(rule.sources.as_ref(), rule.except_sources.as_ref());
+    let destinations = end(
+        rule.destinations.as_ref(),
+        rule.except_destinations.as_ref(),
+    );
+    // With source ports, services are cut into those protocols that have them.
+    let services = rule.services.as_ref().map_or(1, Vec::len).max(1) + PORTED.len();
+    let ports = rule.source_ports.as_ref().map_or(1, Vec::len).max(1);
+    sources
+        .saturating_mul(destinations)
+        .saturating_mul(if rule.source_ports.is_some() {
+            services.saturating_mul(ports)
+        } else {
+            services - PORTED.len()
+        })
 }
 
 /// How many cells a rule would be in the family where it is more.

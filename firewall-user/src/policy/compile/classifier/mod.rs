@@ -155,6 +155,13 @@ pub(super) fn fitting<'p>(
 
 /// Refuses before any memory is taken for it.
 fn count<'p>(active: &[&Place<'p>], conditions: &mut Conditions<'p>) -> Result<(), CompileError> {
+    let bound: usize = active
+        .iter()
+        .map(|place| cells::at_most(place, conditions))
+        .sum();
+    if bound <= MOST_CELLS {
+        return Ok(());
+    }
     let mut all = 0;
     let mut largest: Option<(usize, &Place<'p>)> = None;
     for place in active {
