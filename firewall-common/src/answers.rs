@@ -19,7 +19,7 @@ use crate::policy::rule::REPLIES;
 use crate::reason::Reason;
 use crate::session::stage::in_session;
 use crate::session::{AWAITS, Entry, Moved, WELCOMES};
-use crate::tables::Tables;
+use crate::tables::{Bounds, Tables};
 use crate::verdict::Decision;
 use crate::zone::Course;
 
@@ -71,7 +71,8 @@ pub(crate) fn asked<T: Tables>(tables: T, now: u64, scratch: &mut Scratch) -> u3
             entry.track.flags |= AWAITS;
             entry.last_seen = now;
             entry.counted = 0;
-            let _where_the_table_is_full_nobody_answers = tables.open(awaited, entry, false);
+            let _where_the_table_is_full_nobody_answers =
+                tables.open(awaited, entry, Bounds::default());
             entry.track.flags = flags;
             entry.last_seen = last_seen;
             entry.counted = counted;

@@ -243,6 +243,8 @@ pub struct LocalEntry {
 pub const AT_TC: u32 = 1;
 /// The same, where XDP in the driver does, and no program of ours is at TC for it.
 pub const AT_XDP: u32 = 2;
+/// The same, and the driver sends what the program wants sent.
+pub const AT_XDP_SENDS: u32 = 4;
 /// The same, where XDP in the stack does.
 pub const AT_XDP_GENERIC: u32 = 3;
 

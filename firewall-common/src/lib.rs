@@ -17,7 +17,9 @@ extern crate std;
 
 pub mod addr;
 mod answers;
+mod bounded;
 pub mod config;
+pub mod cookie;
 pub mod essential;
 pub mod event;
 mod failsafe;

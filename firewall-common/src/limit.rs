@@ -34,6 +34,23 @@ pub const fn take(paid_until: u64, now: u64, rate: Rate) -> Option<u64> {
     }
 }
 
+/// Takes what costs so many nanoseconds from a bucket that holds `tolerance`. The new state, or `None` where there
+/// is not enough.
+///
+/// What costs more than a bucket holds passes a full one and is paid in full afterwards: a large segment that stands for many
+/// packets must be able to pass, and in the long run the rate holds.
+#[inline(always)]
+#[must_use]
+pub const fn pay(paid_until: u64, now: u64, price: u64, tolerance: u64) -> Option<u64> {
+    let from = if paid_until > now { paid_until } else { now };
+    let asked = if price < tolerance { price } else { tolerance };
+    // Nanoseconds since boot and a year's worth of them do not come near the end of a word.
+    if from.wrapping_add(asked) > now.wrapping_add(tolerance) {
+        return None;
+    }
+    Some(from.wrapping_add(price))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -50,5 +67,21 @@ mod tests {
             }
         }
         assert_eq!(passed, 10 + 19);
+    }
+
+    #[test]
+    fn what_is_dearer_than_the_bucket_passes_a_full_one_and_is_paid() {
+        let (now, tolerance) = (1_000_000, 100);
+        let next = pay(0, now, 1000, tolerance).unwrap();
+        assert_eq!(next, now + 1000);
+        assert!(pay(next, now + 999, 1, tolerance).is_some());
+        assert_eq!(pay(next, now + 800, 1, tolerance), None);
+        let mut state = 0;
+        let mut passed = 0;
+        while let Some(next) = pay(state, now, 10, tolerance) {
+            state = next;
+            passed += 1;
+        }
+        assert_eq!(passed, 10);
     }
 }

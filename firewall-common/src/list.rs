@@ -1,17 +1,19 @@
 //! The list: what it allows opens a session.
 
 use crate::answers::welcome;
+use crate::bounded::{bounded, holds};
 use crate::config::Generation;
+use crate::cookie;
 use crate::event::pick;
 use crate::judge;
 use crate::packet::LATER;
-use crate::pipeline::{At, Scratch};
+use crate::pipeline::{At, Scratch, monitors};
 use crate::reason::{Outcome, Reason};
 use crate::session::end::Cause;
-use crate::session::room::{CAPPED, MANAGED};
+use crate::session::room::{CAPPED, HELD_BY_SOURCE, MANAGED};
 use crate::session::{self, Entry, GROUP, LEAVING, LOGGED, MONITORED, QUIET, STANDS_IN};
 use crate::stray::{Fate, stray};
-use crate::tables::{Put, Tables};
+use crate::tables::{Bounds, Put, Tables};
 use crate::verdict::{Decision, Verdict};
 use crate::zone::Course;
 
@@ -27,21 +29,16 @@ pub(crate) fn list<T: Tables>(
         return Decision::plain(reason);
     }
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
-    let (decision, opens) = judge::judge(tables, at.slot, head, scratch);
+    (scratch.decision, scratch.opens) = judge::judge(tables, at.slot, head, scratch);
+    let scratch = forgotten(scratch);
     if scratch.search.answer.martian {
-        return decision;
+        return scratch.decision;
     }
+    let decision = bounded(tables, at, head, scratch, scratch.decision);
+    let opens = scratch.opens && (decision.passes() || monitors(head));
     let (decision, begins) = match stray(tables, at, head, scratch, decision) {
-        Fate::TakenUp {
-            decision,
-            by_opener,
-        } => {
+        Fate::TakenUp { decision, begins } => {
             judge::charge(tables, at, &decision);
-            let begins = if by_opener {
-                Begins::Midstream
-            } else {
-                Begins::MidstreamReply
-            };
             (decision, begins)
         }
         Fate::Stays(decision) => {
@@ -64,11 +61,28 @@ pub(crate) fn list<T: Tables>(
     scratch.entry.opening = welcome(&scratch.search.answer, scratch.question.group);
     scratch.decision = decision;
     scratch.entry.counted = u8::from(manages(head, &decision)) * MANAGED;
-    let put = open(tables, at, begins, head.management != 0, scratch);
-    if no_room(put).is_none() {
+    let anew = matches!(begins, Begins::Opening) && !scratch.occupied;
+    if anew && decision.passes() && cookie::answers(tables, at, head, scratch) {
+        return Decision {
+            answer: true,
+            ..decision
+        };
+    }
+    let most = match begins {
+        Begins::Opening | Begins::Cookie => holds(tables, head, scratch),
+        _ => 0,
+    };
+    let bounds = Bounds {
+        reserves: head.management != 0,
+        most,
+        verified: matches!(begins, Begins::Cookie),
+    };
+    let put = open(tables, at, begins, bounds, scratch);
+    let refused = no_room(put, &scratch.entry);
+    if refused.is_none() {
         scratch.happened.asks = u8::from(scratch.entry.welcomes());
     }
-    match no_room(put) {
+    match refused {
         None => decision,
         Some(reason) => Decision {
             verdict: Verdict::Dropped,
@@ -78,10 +92,19 @@ pub(crate) fn list<T: Tables>(
     }
 }
 
+/// Working memory, of which the compiler may know nothing any more. What is read from it is any value then, and
+/// the kernel's verifier looks at what follows once, instead of once for each way that leads here.
+#[inline(always)]
+fn forgotten(scratch: &mut Scratch) -> &mut Scratch {
+    core::hint::black_box(scratch)
+}
+
 /// Why a session was not opened.
 #[inline(always)]
-pub(crate) const fn no_room(put: Put) -> Option<Reason> {
+pub(crate) const fn no_room(put: Put, entry: &Entry) -> Option<Reason> {
     match put {
+        Put::Held if entry.counted & HELD_BY_SOURCE != 0 => Some(Reason::SourceLimit),
+        Put::Held => Some(Reason::SessionLimit),
         Put::There | Put::Already => None,
         Put::Full => Some(Reason::SessionTableFull),
         Put::Crowded => Some(Reason::HalfOpenLimit),
@@ -115,6 +138,8 @@ pub(crate) enum Begins {
     StandIn = 3,
     /// As a stand-in from its middle, by a packet of its opener.
     MidstreamStandIn = 4,
+    /// By a SYN cookie that came back.
+    Cookie = 5,
 }
 
 /// Puts a session for the packet into the table, by the decision that was left in `scratch`.
@@ -124,7 +149,7 @@ pub(crate) fn open<T: Tables>(
     tables: T,
     at: &At,
     begins: Begins,
-    reserves: bool,
+    bounds: Bounds,
     scratch: &mut Scratch,
 ) -> Put {
     let Scratch {
@@ -145,6 +170,7 @@ pub(crate) fn open<T: Tables>(
     let side = if by_opener { sender } else { sender.other() };
     match begins {
         Begins::Opening | Begins::StandIn => session::begin(packet, &mut entry.track),
+        Begins::Cookie => session::begin_by_cookie(packet, &mut entry.track),
         _ => session::begin_midstream(packet, by_opener, &mut entry.track),
     }
     if !matches!(decision.reason.outcome(), Outcome::Pass) {
@@ -183,7 +209,7 @@ pub(crate) fn open<T: Tables>(
             happened.closed = Cause::of_replaced(ended, over) as u8;
         }
     }
-    let put = tables.open(key, entry, reserves);
+    let put = tables.open(key, entry, bounds);
     happened.opened = matches!(put, Put::There);
     put
 }

@@ -30,7 +30,7 @@ use crate::policy::lookup::{Answer, lookup};
 use crate::policy::rule::{Action, STATELESS};
 use crate::reason::Reason;
 use crate::session::{Entry, Permit};
-use crate::tables::Tables;
+use crate::tables::{Bounds, Tables};
 use crate::verdict::Decision;
 
 /// A packet that is judged already and has no session under the addresses it leaves by.
@@ -118,10 +118,10 @@ fn stand_in<T: Tables>(
         ..Permit::default()
     };
     scratch.decision = decision;
-    let put = list::open(tables, at, begins, false, scratch);
+    let put = list::open(tables, at, begins, Bounds::default(), scratch);
     // The conversation was recorded where it opened.
     scratch.happened.opened = false;
-    match list::no_room(put) {
+    match list::no_room(put, &scratch.entry) {
         None => decision,
         Some(reason) => between(&scratch.search.answer, reason),
     }

@@ -83,10 +83,12 @@ pub struct Packet {
     pub role: Role,
     /// The destination of the link header is a group address.
     pub group: bool,
+    /// [`Self::acknowledgement`] of this SYN is the SYN cookie that it is to be answered with.
+    pub cookie: bool,
     /// TCP: one more than the window scale that a SYN offers (RFC 7323 section 2); 0: none.
     pub scale: u8,
     /// Zero.
-    pub pad: [u8; 5],
+    pub pad: [u8; 4],
     /// VLAN tags by which a device of this host may take the frame, as [`crate::source::Tag::word`]: the outermost,
     /// and behind priority tags (VID 0) the first that names a VLAN. 0: none.
     pub tags: [u32; 2],

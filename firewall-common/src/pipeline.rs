@@ -15,6 +15,7 @@ use crate::list::list;
 use crate::onward::onward;
 use crate::packet::{FIRST, LATER, Packet, Role};
 use crate::parse::{self, quoted};
+use crate::policy::limits::LimitKey;
 use crate::policy::lookup::{Question, Search};
 use crate::reason::Reason;
 use crate::related::related;
@@ -71,6 +72,8 @@ pub struct Scratch {
     pub asked: Entry,
     /// A fragment's key.
     pub fragment: FragmentKey,
+    /// The bucket that it is charged to.
+    pub limit: LimitKey,
     /// What was decided.
     pub decision: Decision,
     /// [`Scratch::tuple`] is that of the packet which an ICMP error quotes.
@@ -79,6 +82,8 @@ pub struct Scratch {
     pub occupied: bool,
     /// It leaves, and was judged where it came in.
     pub onward: bool,
+    /// It opens a session, as far as the list is concerned.
+    pub opens: bool,
     /// What the packet did to its session: a [`Step`](crate::session::Step) by number.
     pub step: u8,
 }
@@ -97,10 +102,12 @@ impl Default for Scratch {
             awaited: FlowKey::default(),
             asked: Entry::default(),
             fragment: FragmentKey::default(),
+            limit: LimitKey::default(),
             decision: Decision::plain(Reason::InternalError),
             quoted: false,
             occupied: false,
             onward: false,
+            opens: false,
             step: 0,
         }
     }

@@ -34,6 +34,8 @@ const L4_V4: usize = L3 + 10;
 /// The word where the transport header begins in IPv6.
 const L4_V6: usize = L3 + 20;
 const HOPS: u16 = 64;
+/// Window of an answer with a SYN cookie, in bytes.
+const WINDOW: u16 = 29_200;
 
 /// An answer, as large as the largest.
 #[repr(C, align(8))]
@@ -220,7 +222,7 @@ fn reset_v6(packet: &Packet, reply: &mut Reply) -> Option<u32> {
 }
 
 /// Of a segment with ACK the reset takes the sequence number that was acknowledged; else it has 0 and
-/// acknowledges all of the segment (RFC 9293 section 3.5.2).
+/// acknowledges all of the segment (RFC 9293 section 3.5.2). A SYN cookie is answered in the same shape.
 #[inline(always)]
 fn reset(packet: &Packet, at: usize, reply: &mut Reply) {
     let flags = packet.tcp_flags;
@@ -234,12 +236,18 @@ fn reset(packet: &Packet, at: usize, reply: &mut Reply) {
     } else {
         (0, whole, RST | ACK)
     };
+    // A SYN cookie: the window is what every listener has at least, and no option is offered.
+    let (sequence, answer, window) = if packet.cookie {
+        (packet.acknowledgement, SYN | ACK, WINDOW)
+    } else {
+        (sequence, answer, 0)
+    };
     put(reply, at, packet.tuple.destination_port);
     put(reply, at + 1, packet.tuple.source_port);
     put32(reply, at + 2, sequence);
     put32(reply, at + 4, acknowledgement);
     put(reply, at + 6, 5 << 12 | u16::from(answer));
-    put(reply, at + 7, 0);
+    put(reply, at + 7, window);
     put(reply, at + 8, 0);
     put(reply, at + 9, 0);
 }

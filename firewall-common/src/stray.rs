@@ -5,13 +5,15 @@
 //! after enforcement has begun they are taken up from their middle.
 
 use crate::config::{Generation, STRAY_PASS, STRAY_RESET, Strays};
+use crate::cookie;
 use crate::judge;
+use crate::list::Begins;
 use crate::packet::{Role, protocol};
 use crate::parse::tcp::RST;
 use crate::pipeline::{At, Scratch};
 use crate::policy::lookup::lookup;
 use crate::reason::Reason;
-use crate::tables::Tables;
+use crate::tables::{Cookie, Tables};
 use crate::verdict::{Decision, Verdict};
 use crate::zone::Course;
 
@@ -23,8 +25,8 @@ pub(crate) enum Fate {
     /// A session is opened by it.
     TakenUp {
         decision: Decision,
-        /// Its sender counts as the one who opened.
-        by_opener: bool,
+        /// How.
+        begins: Begins,
     },
 }
 
@@ -41,7 +43,29 @@ pub(crate) fn stray<T: Tables>(
     if !matches!(packet.role, Role::Continues) || packet.is_icmp() {
         return Fate::Stays(decision);
     }
+    match cookie::brings(tables, at, scratch) {
+        Cookie::Good => {
+            if let Some(decision) = as_opening(head, scratch, decision) {
+                let begins = Begins::Cookie;
+                let reason =
+                    judge::of_opening(head, &scratch.question, &scratch.search.answer).reason;
+                let decision = Decision { reason, ..decision };
+                return Fate::TakenUp { decision, begins };
+            }
+        }
+        Cookie::Bad if matches!(decision.reason, Reason::NoSession) => {
+            let plain = Decision::plain(Reason::SynCookieFailed);
+            let (source_zone, destination_zone) = (decision.source_zone, decision.destination_zone);
+            return Fate::Stays(Decision {
+                source_zone,
+                destination_zone,
+                ..plain
+            });
+        }
+        _ => {}
+    }
     let wish = tables.strays();
+    let packet = &scratch.packet;
     let tcp = packet.tuple.protocol == protocol::TCP;
     let resets = tcp && packet.tcp_flags & RST != 0;
     let routed = scratch.question.course == Course::Routed as u8;
@@ -50,7 +74,7 @@ pub(crate) fn stray<T: Tables>(
         if let Some(decision) = as_opening(head, scratch, decision) {
             return Fate::TakenUp {
                 decision,
-                by_opener: true,
+                begins: Begins::Midstream,
             };
         }
         if soon && tcp {
@@ -65,7 +89,7 @@ pub(crate) fn stray<T: Tables>(
             if let Some(decision) = as_opening(head, scratch, decision) {
                 return Fate::TakenUp {
                     decision,
-                    by_opener: false,
+                    begins: Begins::MidstreamReply,
                 };
             }
         }

@@ -4,7 +4,10 @@
 use crate::addr::Addr;
 use crate::config::{Generation, InterfaceEntry, ServiceKey, Strays};
 use crate::flow::{FlowKey, FragmentKey, Tuple};
+use crate::packet::Packet;
+use crate::pipeline::At;
 use crate::policy::dynamic::MemberKey;
+use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::{Entry, Moved, Track};
@@ -32,6 +35,32 @@ pub enum Put {
     Already = 2,
     /// There are too many half-open ones: in all, or of its source.
     Crowded = 3,
+    /// Its rule lets no more be open at a time.
+    Held = 4,
+}
+
+/// What a new session is bounded by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Bounds {
+    /// Some room is kept for management zones.
+    pub reserves: bool,
+    /// Sessions that its rule may have; 0: any number.
+    pub most: u32,
+    /// It is verified already, and goes among those.
+    pub verified: bool,
+}
+
+/// What became of a SYN cookie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cookie {
+    /// None was made, or none was asked for: nothing listens, or the host gives out none.
+    None,
+    /// The sequence number of the answer.
+    Made(u32),
+    /// It came back.
+    Good,
+    /// What came back is none.
+    Bad,
 }
 
 /// Where the kernel's routing takes a packet.
@@ -125,9 +154,18 @@ pub trait Tables: Copy {
     fn permit(self, handle: Self::Handle, entry: &Entry);
     /// Adds to the counts of one direction; exact under concurrency.
     fn account(self, handle: Self::Handle, responder: bool, packets: u32, bytes: u32);
-    /// Puts a new entry among the half-open ones. [`Put::Full`] where there is no room left for it as a verified
-    /// one, of which some is kept for management zones if `reserves`.
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put;
+    /// Puts a new entry into its table. [`Put::Full`] where there is no room left for it as a verified one;
+    /// [`Put::Held`] where its rule has as many as it may.
+    fn open(self, key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put;
+    /// Takes what costs so many nanoseconds from a bucket, that of a rule as a `whole` or of one source; is there as
+    /// much? Exact under concurrency.
+    fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool;
+    /// Are openings to be answered with cookies at present, and can answers be sent where the packet came in?
+    fn cookies_wanted(self, at: &At) -> bool;
+    /// Were cookies given out that may still come back?
+    fn cookies_out(self, now: u64) -> bool;
+    /// Asks the kernel for a cookie for a SYN, or whether that of an ACK is right.
+    fn cookie(self, packet: &Packet, now: u64) -> Cookie;
     /// Moves an entry from the half-open ones to the verified ones, leaving no moment without one.
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put;
     /// Ends a session, as it was found; says whether it was this call that did. Of many that end one session at

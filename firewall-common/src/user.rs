@@ -9,6 +9,7 @@ use crate::event::EventCount;
 use crate::event::layout::{Header, OfSession, Refused};
 use crate::flow::{FlowKey, FragmentKey};
 use crate::policy::dynamic::MemberKey;
+use crate::policy::limits::LimitKey;
 use crate::policy::line::Line;
 use crate::policy::rule::Rule;
 use crate::session::room::Opening;
@@ -45,6 +46,7 @@ pod!(
     Entry,
     Carry,
     Opening,
+    LimitKey,
     EventCount,
     Header,
     OfSession,

@@ -29,3 +29,17 @@ pub(crate) unsafe fn fetch_add(counter: *mut u64, amount: u64) -> u64 {
     }
     word
 }
+
+/// Writes `new` where `old` still is; what was there (RFC 9669 section 5.3, BPF_CMPXCHG; since Linux 5.12).
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub(crate) unsafe fn exchange(word: *mut u64, old: u64, new: u64) -> u64 {
+    let mut found = old;
+    // SAFETY: as above; the instruction has its comparison and its result in r0.
+    unsafe {
+        asm!("r0 = cmpxchg_64({word} + 0, r0, {new})", word = in(reg) word, new = in(reg) new, inout("r0") found);
+    }
+    found
+}

@@ -7,9 +7,11 @@
 #![allow(unreachable_pub, reason = "the programs are entry points")]
 
 mod atomics;
+mod cookie;
 mod emit;
 mod event;
 mod hook;
+mod limits;
 mod maps;
 mod owner;
 mod room;

@@ -12,6 +12,7 @@ use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::pipeline::{At, Scratch};
 use firewall_common::policy::dynamic::MAX_MEMBERS;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::reply::Reply;
@@ -20,6 +21,8 @@ use firewall_common::session::{Carry, Entry};
 use firewall_common::watch::{KERNEL_DROP_BYTES, SOCKET_CALL_BYTES};
 use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
+
+use crate::cookie::Headers;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
 const SLOT_PLACES: usize = SLOTS as usize + 1;
@@ -107,6 +110,18 @@ pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new
 /// Half-open sessions by source; the agent adds to it, too.
 #[btf_map]
 pub(crate) static SOURCES: Array<u64, { SOURCE_COUNTS as usize }, MMAPABLE> = Array::new();
+/// When buckets of `limit` are full again, of one source at one rule (see `firewall_common::limit`).
+#[btf_map]
+pub(crate) static RATES: HashMap<LimitKey, u64, 65_536, NO_PREALLOC> = HashMap::new();
+/// The same of rules as a whole.
+#[btf_map]
+pub(crate) static RULE_RATES: HashMap<u32, u64, 16_384, NO_PREALLOC> = HashMap::new();
+/// Open sessions of rules that say how many there may be, and of one source at them.
+#[btf_map]
+pub(crate) static HELD: HashMap<LimitKey, u64, 131_072, NO_PREALLOC> = HashMap::new();
+/// Where the session at hand counts for its rule.
+#[btf_map]
+pub(crate) static HELD_AT: PerCpuArray<LimitKey, 1> = PerCpuArray::new();
 /// First fragments that were let through, and when. Losing one costs a datagram, so it may evict.
 #[btf_map]
 pub(crate) static FRAGMENTS: LruHashMap<FragmentKey, u64, 16_384> = LruHashMap::new();
@@ -137,6 +152,9 @@ pub(crate) static SCRATCH: PerCpuArray<Room, 4> = PerCpuArray::new();
 /// The answers of `reject`, by hook.
 #[btf_map]
 pub(crate) static REPLIES: PerCpuArray<Reply, 2> = PerCpuArray::new();
+/// What the helpers for SYN cookies are given.
+#[btf_map]
+pub(crate) static COOKIE: PerCpuArray<Headers, 1> = PerCpuArray::new();
 /// When the next answer may be sent to anyone (see `firewall_common::limit`).
 #[btf_map]
 pub(crate) static ANSWER_LIMIT: Array<u64, 1> = Array::new();

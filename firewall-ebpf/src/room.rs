@@ -12,28 +12,63 @@ use firewall_common::session::end::Cause;
 use firewall_common::session::room::{
     self, CAPPED, CURSOR, MANAGED, OF_MANAGEMENT, OF_OTHERS, SEED, TRIES,
 };
-use firewall_common::tables::Put;
+use firewall_common::tables::{Bounds, Put};
 
-use crate::maps::{HALF_OPEN, OPENINGS, SETTINGS, SOURCES, TALLY};
+use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
-use crate::{atomics, event};
+use crate::{atomics, cookie, event, limits};
 
-/// Puts a new entry among the half-open ones, if there is room.
-// In three functions beside each other, since one frame on the stack for all of it would be one too much.
+/// Puts a new entry among the half-open ones, or at once among the verified ones, if there is room.
+// In functions beside each other, since one frame on the stack for all of it would be one too much.
 #[inline(always)]
-pub(crate) fn open(key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
-    match admit(key, entry, reserves) {
+pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
+    let Bounds {
+        reserves,
+        most,
+        verified,
+    } = bounds;
+    match admit(key, entry, reserves, verified) {
         ADMITTED => {}
         FULL => return Put::Full,
         _ => return Put::Crowded,
     }
-    match place(entry.opened, room::is_favoured(entry)) {
-        NOWHERE => {
-            give_back(key, entry);
-            Put::Crowded
-        }
-        place => insert(key, entry, place),
+    if most != 0 && !limits::hold(key, entry, most) {
+        give_back(key, entry, verified, false);
+        return Put::Held;
     }
+    let place = if verified {
+        AMONG_VERIFIED
+    } else {
+        place(entry.opened, room::is_favoured(entry))
+    };
+    let place = if place < AMONG_VERIFIED && place & HELD != 0 {
+        evict(place ^ HELD)
+    } else {
+        place
+    };
+    let put = insert(key, entry, place);
+    if !matches!(put, Put::There) {
+        give_back(key, entry, verified, true);
+    }
+    put
+}
+
+/// Ends a session; says whether it was there. Of many that delete one key at once, the kernel says to one that it was.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+pub(crate) fn close(key: &FlowKey, entry: &Entry) -> bool {
+    let half_open = HALF_OPEN.remove(key).is_ok();
+    if half_open {
+        release(key, entry);
+    }
+    let verified = SESSIONS.remove(key).is_ok();
+    if verified {
+        count_verified(entry, u64::MAX);
+    }
+    if half_open || verified {
+        limits::release(key, entry);
+    }
+    verified || half_open
 }
 
 const ADMITTED: u32 = 0;
@@ -43,32 +78,39 @@ const CROWDED: u32 = 2;
 /// Is there room for it as a verified session, and as one more half-open one of its source? Then it is counted for
 /// that.
 #[inline(never)]
-fn admit(key: &FlowKey, entry: &Entry, reserves: bool) -> u32 {
+fn admit(key: &FlowKey, entry: &Entry, reserves: bool, verified: bool) -> u32 {
     let Some(settings) = SETTINGS.get(0) else {
         return CROWDED;
     };
     let (managed, others) = (tally(OF_MANAGEMENT), tally(OF_OTHERS));
     if !room::is_there(&settings.room, managed, others, entry, reserves) {
         FULL
-    } else if charge(key, entry, settings.room.half_open_per_source) {
+    } else if verified || charge(key, entry, settings.room.half_open_per_source) {
         ADMITTED
     } else {
         CROWDED
     }
 }
 
-/// Puts it into the table and into a place of the ring.
+/// Puts it into its table, and a half-open one into a place of the ring.
 #[inline(never)]
 fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
-    let put = put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into()));
+    let put = match place {
+        NOWHERE => return Put::Crowded,
+        AMONG_VERIFIED => put(SESSIONS.insert(key, entry, BPF_NOEXIST.into())),
+        _ => put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into())),
+    };
     if !matches!(put, Put::There) {
-        release(key, entry);
         // Adopted sessions have no place in the ring, so the table may be full before the ring is.
         return if matches!(put, Put::Full) {
             Put::Crowded
         } else {
             put
         };
+    }
+    if place == AMONG_VERIFIED {
+        count_verified(entry, 1);
+        return put;
     }
     if let Some(opening) = OPENINGS.get_ptr_mut(place) {
         // SAFETY: an entry of a map. Two CPUs write one place only if all places were given out in between: then the
@@ -81,17 +123,27 @@ fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
     put
 }
 
-/// [`release`], for who has no stack to spare.
+/// It was not put there after all.
 #[inline(never)]
-fn give_back(key: &FlowKey, entry: &Entry) -> u32 {
-    release(key, entry);
+fn give_back(key: &FlowKey, entry: &Entry, verified: bool, held: bool) -> u32 {
+    if !verified {
+        release(key, entry);
+    }
+    if held {
+        limits::release(key, entry);
+    }
     CROWDED
 }
 
 /// No place of the ring.
 const NOWHERE: u32 = u32::MAX;
+/// None is needed.
+const AMONG_VERIFIED: u32 = NOWHERE - 1;
+/// Set in a place whose holder is to be put out.
+const HELD: u32 = 1 << 31;
 
-/// Finds a place in the ring whose holder is gone or gives way; else [`NOWHERE`].
+/// Finds a place in the ring whose holder is gone or gives way; else [`NOWHERE`]. With [`HELD`] the holder is to be put
+/// out first.
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 fn place(now: u64, favoured: bool) -> u32 {
@@ -107,51 +159,55 @@ fn place(now: u64, favoured: bool) -> u32 {
         let Some(place) = next.checked_rem(places) else {
             return NOWHERE;
         };
-        if vacate(place, now, favoured) {
-            return place;
+        match holder(place) {
+            None => return place,
+            Some((_, holder)) if room::gives_way(holder.opened, now, favoured) => {
+                cookie::press(now);
+                return place | HELD;
+            }
+            Some(_) => {}
         }
     }
+    cookie::press(now);
     NOWHERE
 }
 
-/// Is a place of the ring free, or made free?
-///
-/// The race: its holder is verified at this moment by another CPU. That one has read the entry already and puts it
-/// among the verified ones, so the session lives; it is only counted as evicted though it goes on.
+/// Who has a place of the ring, if that session is half open still.
 #[inline(always)]
-fn vacate(place: u32, now: u64, favoured: bool) -> bool {
-    let Some(opening) = OPENINGS.get_ptr_mut(place) else {
-        return false;
-    };
-    // SAFETY: an entry of a map, written by another CPU only as told in `open`; then the key is of no session, or
+fn holder(place: u32) -> Option<(&'static FlowKey, &'static Entry)> {
+    let opening = OPENINGS.get_ptr(place)?;
+    // SAFETY: an entry of a map, written by another CPU only as told in `insert`; then the key is of no session, or
     // the time is not that of its entry, and the place counts as free.
     let (key, opened) = unsafe { (&(*opening).key, (*opening).opened) };
-    let Some(holder) = HALF_OPEN.get_ptr(key) else {
-        return true;
-    };
     // SAFETY: an entry of a map, see `Handle`.
-    let (since, capped, low) = unsafe {
-        let holder = &*holder;
-        (
-            holder.opened,
-            holder.counted & CAPPED != 0,
-            holder.opener == 0,
-        )
+    let entry = unsafe { &*HALF_OPEN.get_ptr(key)? };
+    (entry.opened == opened).then_some((key, entry))
+}
+
+/// Puts out the holder of a place, unless somebody else has done so, and says which place is free now.
+///
+/// What it counts by is read before, since after the removal the entry may be another's; its key stands in the ring.
+///
+/// The race: it is verified at this moment by another CPU. That one has read the entry already and puts it
+/// among the verified ones, so the session lives; it is only counted as evicted though it goes on, and at its rule no
+/// more, which the agent puts right.
+// Not inlined, for the kernel's stack.
+#[inline(never)]
+fn evict(place: u32) -> u32 {
+    let Some((key, entry)) = holder(place) else {
+        return place;
     };
-    if since != opened {
-        return true;
+    let source = room::opener(key, entry);
+    let (counted, held) = (entry.counted, entry.held);
+    if HALF_OPEN.remove(key).is_err() {
+        return place;
     }
-    if !room::gives_way(opened, now, favoured) {
-        return false;
+    if counted & CAPPED != 0 {
+        count_source(room::counts_of(source, tally(SEED)), u64::MAX);
     }
-    if HALF_OPEN.remove(key).is_ok() {
-        if capped {
-            let source = if low { &key.low } else { &key.high };
-            count_source(room::counts_of(source, tally(SEED)), u64::MAX);
-        }
-        event::count(closed_counter(Cause::Evicted as u8));
-    }
-    true
+    limits::release_by(source, counted, held);
+    event::count(closed_counter(Cause::Evicted as u8));
+    place
 }
 
 /// Counts a half-open session for its source; not if that has too many.

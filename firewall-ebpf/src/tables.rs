@@ -7,18 +7,24 @@ use core::ffi::c_void;
 use core::ptr::{addr_of, addr_of_mut, from_mut, from_ref, null};
 use firewall_common::addr::Addr;
 use firewall_common::config::{
-    COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, Strays, VlanKey,
-    has_passed,
+    AT_XDP, COUNTER_PAGE, Generation, InterfaceEntry, InterfaceKey, RuleCount, ServiceKey, Strays,
+    VlanKey, has_passed,
 };
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::packet::Packet;
+use firewall_common::pipeline::At;
 use firewall_common::policy::dynamic::MemberKey;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
+use firewall_common::session::room::{COOKIES_UNTIL, PRESSURE_UNTIL};
 use firewall_common::session::{Entry, Moved, Track};
-use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
 use firewall_common::way_back::{WAYS_UNKNOWN, WayBack};
 
 use crate::atomics;
+use crate::cookie;
+use crate::limits;
 use crate::maps::{
     ACTIVE, ADDRESSES, FAILSAFE_ADDRESSES, FAILSAFE_SERVICES, FRAGMENTS, GENERATIONS, GUARDED,
     HALF_OPEN, INTERFACES, LOCALS, MEMBERS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES,
@@ -100,6 +106,15 @@ fn find_way_back(source: &Addr, interface: u32) -> u32 {
 fn find_failsafe_service(key: u32) -> u64 {
     let halves = FAILSAFE_SERVICES.get(&Key::new(32, key.to_ne_bytes()));
     halves.map_or(0, |[low, high]| u64::from(*low) | u64::from(*high) << 32)
+}
+
+/// Does an answer leave by the interface that its packet came in by? XDP in a driver may lose it.
+#[inline(always)]
+fn sends(interface: u32) -> bool {
+    // SAFETY: one aligned word of a map, read once.
+    GUARDED
+        .get_ptr(interface)
+        .is_some_and(|place| unsafe { place.read_volatile() } != AT_XDP)
 }
 
 /// This CPU's counter of a rule.
@@ -339,11 +354,32 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         if DRY {
             return Put::There;
         }
-        room::open(key, entry, reserves)
+        room::open(key, entry, bounds)
+    }
+
+    #[inline(always)]
+    fn cookies_wanted(self, at: &At) -> bool {
+        !DRY && cookie::until(PRESSURE_UNTIL, at.now) && sends(at.interface)
+    }
+
+    #[inline(always)]
+    fn cookies_out(self, now: u64) -> bool {
+        cookie::until(COOKIES_UNTIL, now)
+    }
+
+    #[inline(always)]
+    fn cookie(self, packet: &Packet, now: u64) -> Cookie {
+        cookie::cookie(self.context, packet, now)
+    }
+
+    /// Who explains has full buckets.
+    #[inline(always)]
+    fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
+        DRY || limits::take(key, whole, now, price, tolerance)
     }
 
     /// In before out, see [`Self::find`]. Of two CPUs that promote at once one finds it there, which is
@@ -370,15 +406,7 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         if DRY {
             return false;
         }
-        let half_open = HALF_OPEN.remove(key).is_ok();
-        if half_open {
-            room::release(key, entry);
-        }
-        let verified = SESSIONS.remove(key).is_ok();
-        if verified {
-            room::count_verified(entry, u64::MAX);
-        }
-        verified || half_open
+        room::close(key, entry)
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen, connect, exchange, tcp, udp};
-use ringwall_tests::scenario::flood::{Flood, From};
+use ringwall_tests::scenario::flood::{Flood, From, way_back_to_anybody};
 use ringwall_tests::scenario::{
     PATIENCE, SHORT, Scene, Worker, allow, at_lan, at_wan, metric, policy, talk,
 };
@@ -134,9 +134,11 @@ fn a_flood_of_openings_pushes_out_nothing_that_is_verified() {
 
 fn flooded(config: &str) {
     let (scene, _servers) = scene(config);
-    // Whoever they claim to be, the way back to them is by the interface that they came by.
-    let routes = "route add default via 203.0.113.9\nroute add ::/0 via 2001:db8::9\n";
-    scene.lab.host().ip(routes).unwrap();
+    way_back_to_anybody(&scene).unwrap();
+    // Else listeners answer with cookies soon, and nothing has to give way any more (`cookies.rs`).
+    let sysctl = "/proc/sys/net/ipv4/tcp_syncookies";
+    let host = scene.lab.host();
+    host.run(|| std::fs::write(sysctl, "0")).unwrap();
     let live: Vec<_> = [false, true]
         .map(|v6| connect(scene.stranger(), at_wan(v6, 443), PATIENCE).unwrap())
         .into_iter()

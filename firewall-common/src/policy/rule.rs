@@ -65,8 +65,10 @@ pub struct Rule {
     pub log: u32,
     /// Its place in the ordered list: of two rules that match, the one with the lower place decides.
     pub order: u32,
-    /// Room for limits.
-    pub reserved: u64,
+    /// Among the lines of the trees: its [`super::limits::Limits`]; 0: none.
+    pub limits: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 const _: () = assert!(size_of::<Rule>() == 32);

@@ -183,12 +183,16 @@ pub struct Entry {
     pub destination_zone: u8,
     /// [`LEAVING`], [`GROUP`], [`STANDS_IN`], [`LOGGED`], [`QUIET`] and [`WELCOMES`].
     pub opening: u8,
-    /// [`room::MANAGED`] and [`room::CAPPED`]: which counts of the tables it is in.
+    /// [`room::MANAGED`] and the like: which counts it is in.
     pub counted: u8,
     /// [`OnChange`] by number, of the rule that it was let in by.
     pub on_change: u8,
     /// Zero.
     pub pad: u8,
+    /// Counter of the rule whose `max_sessions` it counts for; 0: of none.
+    pub held: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// What a change does to a live session that it does not allow any more.
@@ -220,11 +224,18 @@ impl OnChange {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Carry {
+    /// [`CARRY_ONTO`] or [`CARRY_RELEASE`].
+    pub what: u64,
     /// Which session.
     pub key: FlowKey,
     /// As it was in the end; its counts only as far as they came after the copy.
     pub entry: Entry,
 }
+
+/// [`Carry::what`]: add to the session.
+pub const CARRY_ONTO: u64 = 0;
+/// [`Carry::what`]: the session was taken out of its table, and counts for its rule no more.
+pub const CARRY_RELEASE: u64 = 1;
 
 /// Set in [`Entry::opening`]: judged on the way out.
 pub const LEAVING: u8 = 1;
@@ -239,7 +250,7 @@ pub const QUIET: u8 = 64;
 /// Set in [`Entry::opening`]: its rule says `replies: any`, and it was opened to a group.
 pub const WELCOMES: u8 = 128;
 
-const _: () = assert!(size_of::<Entry>() == 120 && size_of::<Track>() == 40);
+const _: () = assert!(size_of::<Entry>() == 128 && size_of::<Track>() == 40);
 
 /// [`Permit::epoch`] of a session that was adopted, and that no policy has judged yet: no generation has it.
 pub const ADOPTED_EPOCH: u32 = 0;
@@ -510,6 +521,13 @@ pub fn begin_midstream(packet: &Packet, from_opener: bool, track: &mut Track) {
     if packet.tuple.protocol == protocol::TCP {
         tcp::begin_midstream(packet, from_opener, track);
     }
+}
+
+/// The track of a session whose opener has brought a SYN cookie back.
+#[inline(always)]
+pub fn begin_by_cookie(packet: &Packet, track: &mut Track) {
+    begin_midstream(packet, true, track);
+    tcp::begin_by_cookie(track);
 }
 
 /// Moves a session on by one packet from its opener or its responder.

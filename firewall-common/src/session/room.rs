@@ -12,6 +12,7 @@
 use crate::addr::Addr;
 use crate::config::Room;
 use crate::flow::FlowKey;
+use crate::policy::limits::{LimitKey, Per};
 use crate::session::Entry;
 use crate::zone::Course;
 
@@ -19,6 +20,10 @@ use crate::zone::Course;
 pub const MANAGED: u8 = 1;
 /// Set in [`Entry::counted`]: counted for its source while it is half open.
 pub const CAPPED: u8 = 2;
+/// Set in [`Entry::counted`]: counted for the rule [`Entry::held`].
+pub const HELD_BY_RULE: u8 = 4;
+/// Set in [`Entry::counted`]: counted for its source at the rule [`Entry::held`].
+pub const HELD_BY_SOURCE: u8 = 8;
 
 /// Nanoseconds for which an opening keeps its place whatever comes: longer than any round trip, and as long as TCP
 /// waits before it asks again (RFC 6298 section 2).
@@ -31,13 +36,23 @@ pub const TRIES: u32 = 4;
 const UNDER_WAY: u32 = 256;
 
 /// Words of the table of counts.
-pub const TALLIES: u32 = 8;
+pub const TALLIES: u32 = 16;
 /// Which place of the ring is the next.
 pub const CURSOR: u32 = 0;
 /// Verified sessions of management zones.
 pub const OF_MANAGEMENT: u32 = 1;
 /// All other verified sessions.
 pub const OF_OTHERS: u32 = 2;
+/// Openings that were charged to a bucket that sources without one share.
+pub const SHARED: u32 = 4;
+/// Nanoseconds since boot until when SYN cookies are given out.
+pub const PRESSURE_UNTIL: u32 = 5;
+/// Nanoseconds since boot until when SYN cookies may come back.
+pub const COOKIES_UNTIL: u32 = 6;
+/// SYN cookies given out.
+pub const COOKIES_MADE: u32 = 7;
+/// SYN cookies that came back.
+pub const COOKIES_TAKEN: u32 = 8;
 /// A number drawn when the tables were made, so that nobody knows which sources share a count.
 pub const SEED: u32 = 3;
 
@@ -127,6 +142,33 @@ pub const fn opener<'k>(key: &'k FlowKey, entry: &Entry) -> &'k Addr {
     } else {
         &key.high
     }
+}
+
+/// Where a session counts for its rule's `max_sessions`; `None` where it does not. What is left of one that the policy
+/// has ended counts no more.
+#[inline(always)]
+#[must_use]
+pub const fn held_at(key: &FlowKey, entry: &Entry) -> Option<LimitKey> {
+    if entry.is_ended() {
+        return None;
+    }
+    held_by(opener(key, entry), entry.counted, entry.held)
+}
+
+/// The same of a session that this source has opened; `counted` is its [`Entry::counted`], `held` its [`Entry::held`].
+#[inline(always)]
+#[must_use]
+pub const fn held_by(source: &Addr, counted: u8, held: u32) -> Option<LimitKey> {
+    let per = match counted & (HELD_BY_RULE | HELD_BY_SOURCE) {
+        0 => return None,
+        HELD_BY_RULE => Per::RULE,
+        _ => Per::SOURCE,
+    };
+    Some(LimitKey {
+        source: per.of(source),
+        rule: held,
+        pad: 0,
+    })
 }
 
 /// The two counts that a source is in. It has too many if both say so, so that it takes two busy strangers to be

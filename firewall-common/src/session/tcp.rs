@@ -45,6 +45,15 @@ pub(super) fn begin_midstream(packet: &Packet, from_opener: bool, track: &mut Tr
     }
 }
 
+/// The opener has shown that it knows the responder's sequence number: the handshake is complete.
+#[inline(always)]
+pub(super) fn begin_by_cookie(track: &mut Track) {
+    track.state = State::Established as u8;
+    track.flags |= REPLIED;
+    track.seen[0] |= SYN;
+    track.seen[1] |= SYN | ACK;
+}
+
 /// A segment of the responder before the handshake is complete. What it acknowledges is kept out: in this
 /// state the place holds the number that the opener must go beyond.
 #[inline(always)]

@@ -38,7 +38,7 @@ pub(crate) fn answer<S: PacketSource>(
     packet: &Packet,
     now: u64,
 ) -> i32 {
-    if now != UNLIMITED && !within_limits(&packet.tuple.source, now) {
+    if now != UNLIMITED && !packet.cookie && !within_limits(&packet.tuple.source, now) {
         return DROP;
     }
     send(source, buffer, hook, packet).unwrap_or(DROP)

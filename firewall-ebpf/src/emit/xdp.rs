@@ -25,7 +25,7 @@ pub(crate) fn answer(frame: Frame, packet: &Packet, now: u64) -> u32 {
 
 #[inline(always)]
 fn send(frame: Frame, packet: &Packet, now: u64) -> Option<u32> {
-    if !within_limits(&packet.tuple.source, now) {
+    if !packet.cookie && !within_limits(&packet.tuple.source, now) {
         return None;
     }
     let built = build(&frame, Hook::Ingress, packet, Toward::Sender)?;

@@ -5,9 +5,10 @@ use aya_ebpf::macros::classifier;
 use aya_ebpf::programs::TcContext;
 use core::ptr::addr_of_mut;
 use firewall_common::flow::FlowKey;
+use firewall_common::session::CARRY_RELEASE;
 
-use crate::atomics;
 use crate::maps::{CARRY, HALF_OPEN, SESSIONS};
+use crate::{atomics, limits};
 
 /// 1 if the session was there.
 #[classifier]
@@ -16,6 +17,10 @@ pub fn ringwall_carry(_ctx: TcContext) -> i32 {
         return 0;
     };
     let key: &FlowKey = &carry.key;
+    if carry.what == CARRY_RELEASE {
+        limits::release(key, &carry.entry);
+        return 1;
+    }
     let found = SESSIONS.get_ptr_mut(key);
     let Some(entry) = found.or_else(|| HALF_OPEN.get_ptr_mut(key)) else {
         return 0;

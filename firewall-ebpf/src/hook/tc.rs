@@ -72,9 +72,6 @@ fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
         return DROP;
     };
     let decision = judge::<_, false>(packet, hook, room);
-    if decision.passes() {
-        return PASS;
-    }
     if decision.answer && room.scratch.happened.told == BOTH {
         tell_receiver(packet, buffer, hook, &mut room.scratch.packet);
         return answer(packet, buffer, hook, &room.scratch.packet, UNLIMITED);
@@ -82,7 +79,7 @@ fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
     if decision.answer {
         return answer(packet, buffer, hook, &room.scratch.packet, room.at.now);
     }
-    DROP
+    if decision.passes() { PASS } else { DROP }
 }
 
 #[inline(always)]

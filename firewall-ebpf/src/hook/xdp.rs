@@ -27,13 +27,15 @@ pub fn ringwall_xdp(ctx: XdpContext) -> u32 {
         return XDP_DROP;
     };
     let decision = judge::<_, false>(frame, Hook::Ingress, room);
-    if decision.passes() {
-        return XDP_PASS;
-    }
+    // A SYN that passes may be answered, too: with a cookie.
     if decision.answer {
         return answer(frame, &room.scratch.packet, room.at.now);
     }
-    XDP_DROP
+    if decision.passes() {
+        XDP_PASS
+    } else {
+        XDP_DROP
+    }
 }
 
 /// An answer of ours to a local sender, which the other hook sent here: it seems to come from an address

@@ -17,7 +17,9 @@ use super::net::{Feasible, Link, Local};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
 use super::revision::Identity;
 use crate::dataplane::memory::MemoryTables;
-use crate::dataplane::{EventCounts, Ingress, Neighbour, Ring, Session, SessionCounts, Swept};
+use crate::dataplane::{
+    EventCounts, Ingress, LimitUse, Neighbour, Ring, Session, SessionCounts, Swept,
+};
 use crate::policy::compiled::{Compiled, InterfacePlan};
 use crate::sets::members::key_of;
 use crate::sets::{Change, Prefix};
@@ -196,6 +198,10 @@ impl Plane for Fake {
             sessions: 1000,
             half_open: 100,
         }
+    }
+
+    fn limit_use(&self) -> anyhow::Result<LimitUse> {
+        Ok(LimitUse::default())
     }
 
     fn expire(&mut self) -> anyhow::Result<Swept> {

@@ -24,8 +24,8 @@ use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
 use crate::dataplane::{
-    Dataplane, Error, EventCounts, Failsafe, Info, Ingress, Neighbour, Options, Ring, Session,
-    SessionCounts, Swept, Trial, WatchPlan,
+    Dataplane, Error, EventCounts, Failsafe, Info, Ingress, LimitUse, Neighbour, Options, Ring,
+    Session, SessionCounts, Swept, Trial, WatchPlan,
 };
 use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::{Compiled, InterfacePlan};
@@ -224,6 +224,10 @@ impl Plane for Kernel {
             half_open: sizes.half_open,
             reserve: sizes.reserve,
         })
+    }
+
+    fn limit_use(&self) -> anyhow::Result<LimitUse> {
+        Ok(self.0.limit_use()?)
     }
 
     fn expire(&mut self) -> anyhow::Result<Swept> {

@@ -16,7 +16,7 @@ use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Feasible, Link, Local};
 use super::revision::Identity;
 use crate::dataplane::{
-    EventCounts, Ingress, Neighbour, Ring, Session, SessionCounts, Swept, WatchPlan,
+    EventCounts, Ingress, LimitUse, Neighbour, Ring, Session, SessionCounts, Swept, WatchPlan,
 };
 use crate::policy::compiled::{Compiled, InterfacePlan};
 use crate::sets::Change;
@@ -159,6 +159,8 @@ pub trait Plane: Send {
     fn set_strays(&mut self, mode: Option<Stray>, until: Option<u64>) -> anyhow::Result<()>;
     /// Table sizes.
     fn capacity(&self) -> Capacity;
+    /// How full the tables of limits are.
+    fn limit_use(&self) -> anyhow::Result<LimitUse>;
     /// Removes sessions that are over.
     fn expire(&mut self) -> anyhow::Result<Swept>;
     /// Ends sessions, and counts them by a cause; each as it was then.

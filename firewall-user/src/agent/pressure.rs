@@ -10,10 +10,17 @@ use firewall_common::tables::Table;
 use firewall_common::zone::Course;
 
 use super::plane::{Capacity, Live, PacketCount};
-use crate::api::types::{SessionLine, SourceLine};
+use crate::api::types::{CookieLine, SessionLine, SourceLine};
+use crate::dataplane::{Cookies, LimitUse};
 
 /// Reasons that an opening is refused for, whatever the list says of it.
-pub const REFUSALS: &[Reason] = &[Reason::SessionTableFull, Reason::HalfOpenLimit];
+pub const REFUSALS: &[Reason] = &[
+    Reason::SessionTableFull,
+    Reason::HalfOpenLimit,
+    Reason::SourceLimit,
+    Reason::SessionLimit,
+    Reason::RateLimited,
+];
 
 /// Sources that are named.
 const NAMED: usize = 5;
@@ -32,6 +39,7 @@ pub fn session_line(live: &[Live], capacity: Capacity, packets: &[PacketCount]) 
         reserve: u64::from(capacity.reserve),
         refused: refused(packets),
         sources: heaviest(live),
+        syn_cookies: CookieLine::default(),
     }
 }
 
@@ -96,6 +104,36 @@ pub fn warnings(line: &SessionLine) -> Vec<String> {
         all.push(format!(
             "the table of half-open sessions is {full} % full: the oldest give way to new ones; {}",
             by_whom(line)
+        ));
+    }
+    all
+}
+
+/// SYN cookies, as `status` has them.
+#[must_use]
+pub const fn cookies(used: &Cookies) -> CookieLine {
+    CookieLine {
+        on: used.on,
+        sent: used.sent,
+        accepted: used.accepted,
+    }
+}
+
+/// The same of the tables of limits.
+#[must_use]
+pub fn of_limits(used: &LimitUse) -> Vec<String> {
+    let high = |entries: u64, places: u64| places != 0 && entries * 100 >= places * HIGH;
+    let mut all = Vec::new();
+    if high(used.buckets, used.bucket_places) {
+        all.push(format!(
+            "{} of {} places for buckets of sources are taken: what comes from sources without one shares one bucket of its rule ({} charged to those so far); shorter prefixes of `per` need fewer",
+            used.buckets, used.bucket_places, used.shared
+        ));
+    }
+    if high(used.counts, used.count_places) {
+        all.push(format!(
+            "{} of {} places for counts of `max_sessions` are taken: sources without one are refused then (`source-limit`)",
+            used.counts, used.count_places
         ));
     }
     all

@@ -78,8 +78,13 @@ impl Agent {
             let text = "no policy is in force: everything passes; begin with `ringwall apply PATH`";
             warnings.push(text.to_owned());
         }
-        let sessions = self.session_line();
+        let mut sessions = self.session_line();
         warnings.extend(pressure::warnings(&sessions));
+        let limits = self.plane.as_ref().and_then(|plane| plane.limit_use().ok());
+        warnings.extend(limits.iter().flat_map(pressure::of_limits));
+        if let Some(limits) = &limits {
+            sessions.syn_cookies = pressure::cookies(&limits.cookies);
+        }
         Status {
             enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),

@@ -150,6 +150,21 @@ pub struct SessionLine {
     /// Who has opened the most sessions here, the heaviest first.
     #[serde(default)]
     pub sources: Vec<SourceLine>,
+    /// SYN cookies.
+    #[serde(default)]
+    pub syn_cookies: CookieLine,
+}
+
+/// What becomes of SYN cookies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CookieLine {
+    /// Half-open sessions are being pushed out, so openings to listeners are answered with cookies where the kernel
+    /// makes them.
+    pub on: bool,
+    /// Given out since the tables were made.
+    pub sent: u64,
+    /// Come back, and right.
+    pub accepted: u64,
 }
 
 /// A source and its sessions.

@@ -113,6 +113,13 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
 /// Who fills the tables, and what was refused; nothing while they are nearly empty and never were full.
 fn pressure(sessions: &SessionLine) -> Vec<String> {
     let mut lines = Vec::new();
+    let cookies = &sessions.syn_cookies;
+    if cookies.on {
+        lines.push(format!(
+            "cookies   SYN cookies are on: {} sent, {} accepted",
+            cookies.sent, cookies.accepted
+        ));
+    }
     let refused = sessions.refused.iter().filter(|(_, count)| **count != 0);
     let refused: Vec<_> = refused
         .map(|(why, count)| format!("{why} {count}"))

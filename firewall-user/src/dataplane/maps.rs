@@ -15,6 +15,7 @@ use firewall_common::config::{
 use firewall_common::event::EventCount;
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::dynamic::MemberKey;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
@@ -65,6 +66,8 @@ pub(super) struct Maps {
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
     pub counts: Counts,
+    pub buckets: Table<LimitKey, u64>,
+    pub held: Table<LimitKey, u64>,
 }
 
 impl Maps {
@@ -100,6 +103,8 @@ impl Maps {
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
             counts: Counts::open(at)?,
+            buckets: Table::open(at, "RATES")?,
+            held: Table::open(at, "HELD")?,
         })
     }
 }

@@ -16,6 +16,7 @@ use firewall_common::config::{
 };
 use firewall_common::flow::{FlowKey, FragmentKey, Hook};
 use firewall_common::pipeline::{At, Scratch, decide};
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::Entry;
@@ -46,6 +47,7 @@ struct Moving {
     half_open: BTreeMap<FlowKey, Entry>,
     sessions: BTreeMap<FlowKey, Entry>,
     fragments: HashMap<FragmentKey, u64>,
+    buckets: HashMap<LimitKey, u64>,
     rules: BTreeMap<u32, RuleCount>,
     packets: BTreeMap<u32, Count>,
 }
@@ -229,6 +231,7 @@ impl MemoryTables {
         moving.half_open.clear();
         moving.sessions.clear();
         moving.fragments.clear();
+        moving.buckets.clear();
     }
 
     /// Counts by rule counter, of those that were ever hit.

@@ -21,6 +21,7 @@ mod home;
 mod hooks;
 mod host;
 mod kernel_types;
+mod limits;
 mod living;
 mod load;
 mod made;
@@ -65,6 +66,7 @@ pub use error::{Error, Result};
 pub use events::{EventCounts, Ring, SessionCounts};
 pub use explain::{Fate, Outcome, Trial};
 pub use host::Failsafe;
+pub use limits::{Cookies, LimitUse};
 pub use migrate::TakenOver;
 pub use neighbours::Neighbour;
 pub use sessions::{Session, Swept};
@@ -175,9 +177,11 @@ pub struct Dataplane {
     /// Adds to sessions; loaded when it is first needed.
     carrier: Option<migrate::Carrier>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
-    _lock: Option<File>,
+    lock: Option<File>,
     /// Looks whether sessions are counted right.
     audit: room::Audit,
+    /// Looks after what rules bound.
+    keeper: limits::Keeper,
 }
 
 impl Dataplane {
@@ -299,7 +303,10 @@ impl Dataplane {
     /// Why it could not be done.
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
-        sessions::expire(&self.maps, &mut self.audit, now)
+        let (swept, found) = sessions::expire(&self.maps, &mut self.audit, now)?;
+        self.release(&found.ended)?;
+        self.keeper.sweep(&self.maps, now, &found.held)?;
+        Ok(swept)
     }
 
     /// Puts sessions that live already into the tables; how many found a place. With `replace` what is there
@@ -327,7 +334,10 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be done.
     pub fn end(&mut self, keys: &[FlowKey], cause: Cause) -> Result<Vec<Session>> {
-        sessions::end(&self.maps, keys, cause)
+        let ended = sessions::end(&self.maps, keys, cause)?;
+        let pairs: Vec<_> = ended.iter().map(|one| (one.key, one.entry)).collect();
+        self.release(&pairs)?;
+        Ok(ended)
     }
 
     /// Ends a session; says whether there was one.
@@ -335,7 +345,12 @@ impl Dataplane {
     /// # Errors
     /// Why it could not be done.
     pub fn close_session(&mut self, key: &FlowKey) -> Result<bool> {
-        sessions::close(&self.maps, key)
+        let ended = sessions::close(&self.maps, key)?;
+        // Without an agent, the next one counts.
+        if self.lock.is_some() {
+            self.release(&ended)?;
+        }
+        Ok(!ended.is_empty())
     }
 
     /// How the loaded program judges a frame, leaving no trace in counters or sessions.
@@ -366,6 +381,14 @@ impl Dataplane {
     /// Why they cannot be read.
     pub fn table_sizes(&self) -> Result<Sizes> {
         sizes(&self.maps)
+    }
+
+    /// How full the tables of limits are.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn limit_use(&self) -> Result<LimitUse> {
+        limits::used(&self.maps)
     }
 
     /// Tells how many sessions are kept for management zones, and how many half-open ones a source may have.

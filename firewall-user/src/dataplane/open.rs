@@ -12,7 +12,7 @@ use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
 use super::migrate::{self, Earlier};
 use super::pin::Paths;
-use super::{Dataplane, Options, bpffs, features, home, room};
+use super::{Dataplane, Options, bpffs, features, home, limits, room};
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
@@ -50,8 +50,9 @@ impl Dataplane {
             earlier: None,
             notes,
             carrier: None,
-            _lock: Some(lock),
+            lock: Some(lock),
             audit: room::Audit::default(),
+            keeper: limits::Keeper::default(),
         };
         plane.begin(earlier, waits, resize)?;
         Ok(plane)
@@ -105,8 +106,9 @@ impl Dataplane {
             earlier: None,
             notes: Vec::new(),
             carrier: None,
-            _lock: None,
+            lock: None,
             audit: room::Audit::default(),
+            keeper: limits::Keeper::default(),
         })
     }
 }

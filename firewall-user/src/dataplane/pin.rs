@@ -12,6 +12,7 @@ use firewall_common::config::{
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
 use firewall_common::policy::dynamic::{MAX_MEMBERS, MemberKey};
+use firewall_common::policy::limits::{LimitKey, MAX_LIMITED};
 use firewall_common::session::Entry;
 use firewall_common::session::room::{Opening, SOURCES, TALLIES};
 use firewall_common::way_back::{MAX_WAYS, Ways};
@@ -115,6 +116,9 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, Opening>("OPENINGS", Array, options.half_open_max),
         shape::<u32, u64>("TALLY", Array, TALLIES),
         shape::<u32, u64>("SOURCES", Array, SOURCES),
+        shape::<LimitKey, u64>("RATES", Hash, 65_536),
+        shape::<u32, u64>("RULE_RATES", Hash, 2 * MAX_LIMITED),
+        shape::<LimitKey, u64>("HELD", Hash, 131_072),
         shape::<FragmentKey, u64>("FRAGMENTS", LruHash, 16_384),
         shape::<u32, Count>("PACKETS", PerCpuArray, PACKET_COUNTERS),
         shape::<u32, u32>("RULE_COUNTS", ArrayOfMaps, COUNTER_PAGES),

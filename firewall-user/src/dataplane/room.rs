@@ -80,6 +80,11 @@ fn add(window: &Window<u64>, place: u32, amount: u64) {
     }
 }
 
+/// One of the counts.
+pub(super) fn tally(counts: &Counts, place: u32) -> u64 {
+    read(&counts.tally, place)
+}
+
 fn read(window: &Window<u64>, place: u32) -> u64 {
     let word = window.atomic(place as usize);
     word.map_or(0, |word| word.load(Ordering::Relaxed))

@@ -1,10 +1,11 @@
 //! Sessions: listed, expired, ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use firewall_common::config::Settings;
 use firewall_common::flow::FlowKey;
 use firewall_common::packet::protocol;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::session::end::Cause;
 use firewall_common::session::{ENDED, Entry, OnChange, State};
 use firewall_common::tables::Table as Which;
@@ -13,6 +14,7 @@ use firewall_common::zone::Course;
 use super::clock::boot_now;
 use super::error::Result;
 use super::events;
+use super::limits;
 use super::maps::{self, Maps, ONLY};
 use super::room::Audit;
 use super::table::Table;
@@ -67,13 +69,16 @@ const LATELY: u64 = 60_000_000_000;
 const TOLD: usize = 8192;
 
 /// Deletes sessions that have been silent for too long, and counts them by why they ended.
-pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> {
+pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<(Swept, Found)> {
     let settings = maps.settings.need(&ONLY)?;
-    let mut swept = Swept::default();
+    let (mut swept, mut found) = (Swept::default(), Found::default());
     let of = |table| move |(key, entry)| Session { key, entry, table };
     let (ended, half_open) = sweep(maps, Which::HalfOpen, &settings, now)?;
+    found.ended.extend(&ended);
     swept.ended = ended.into_iter().map(of(Which::HalfOpen)).collect();
     let (ended, live) = sweep(maps, Which::Sessions, &settings, now)?;
+    found.ended.extend(&ended);
+    found.held = limits::held(half_open.iter().chain(&live));
     let sessions = live.iter().chain(&half_open);
     swept.waning = sessions
         .filter(|(_, entry)| wanes(entry, &settings, now))
@@ -101,7 +106,16 @@ pub(super) fn expire(maps: &Maps, audit: &mut Audit, now: u64) -> Result<Swept> 
         *causes.entry(cause as u32).or_default() += 1;
     }
     events::add(maps, &causes)?;
-    Ok(swept)
+    Ok((swept, found))
+}
+
+/// What limits need to know of a sweep.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// All that was taken out.
+    pub(super) ended: Pairs,
+    /// Open sessions by where they count for their rules.
+    pub(super) held: HashMap<LimitKey, u64>,
 }
 
 /// Could a socket of this host keep it alive, and is it time to look? Not in a handshake, which has a limit of its
@@ -228,17 +242,15 @@ fn leave_a_trace(maps: &Maps, session: &Session, taken_up: bool) -> Result<()> {
 /// Ends a session; says whether there was one. Its next packet is judged as without session.
 ///
 /// From the half-open table first: a session that is promoted meanwhile is in the other one by then.
-pub(super) fn close(maps: &Maps, key: &FlowKey) -> Result<bool> {
-    let half_open = take(maps, Which::HalfOpen, key)?;
-    Ok(take(maps, Which::Sessions, key)? || half_open)
-}
-
-fn take(maps: &Maps, which: Which, key: &FlowKey) -> Result<bool> {
-    let taken = table(maps, which).take(key)?;
-    if let Some(entry) = &taken {
-        maps.counts.left(which, key, entry);
+pub(super) fn close(maps: &Maps, key: &FlowKey) -> Result<Pairs> {
+    let mut ended = Pairs::new();
+    for which in [Which::HalfOpen, Which::Sessions] {
+        if let Some(entry) = table(maps, which).take(key)? {
+            maps.counts.left(which, key, &entry);
+            ended.push((*key, entry));
+        }
     }
-    Ok(taken.is_some())
+    Ok(ended)
 }
 
 fn table(maps: &Maps, which: Which) -> &Table<FlowKey, Entry> {

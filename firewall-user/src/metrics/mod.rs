@@ -3,6 +3,7 @@
 mod collector;
 mod events;
 mod family;
+mod limits;
 mod policy;
 mod process;
 mod rules;

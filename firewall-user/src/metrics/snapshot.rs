@@ -7,14 +7,14 @@ use firewall_common::tables::Table;
 
 use super::family::{self, Family};
 use super::process::Process;
-use super::{events, policy, rules, traffic};
+use super::{events, limits, policy, rules, traffic};
 use crate::agent::clock;
 use crate::agent::plane::PacketCount;
 use crate::agent::pressure::session_line;
 use crate::agent::state::{Agent, Tally};
 use crate::agent::text::SetLine;
 use crate::api::types::{InterfaceLine, PolicyLine, RuleRow, SessionLine, SetRow};
-use crate::dataplane::{EventCounts, SessionCounts};
+use crate::dataplane::{EventCounts, LimitUse, SessionCounts};
 use crate::events::Loss;
 use crate::policy::services::protocol_word;
 use crate::sessions::{Names, direction};
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub half_open: BTreeMap<String, u64>,
     /// How full the tables are.
     pub tables: SessionLine,
+    /// How full the tables of limits are.
+    pub limits: LimitUse,
     /// The policy in force.
     pub policy: Option<PolicyLine>,
     /// How applies went.
@@ -148,6 +150,7 @@ impl Snapshot {
         self.packets = plane.packet_counts()?;
         self.session_counts = plane.session_counts()?;
         self.events = plane.event_counts()?;
+        self.limits = plane.limit_use()?;
         let live = plane.sessions()?;
         let capacity = plane.capacity();
         self.tables = session_line(&live, capacity, &self.packets);
@@ -171,6 +174,7 @@ impl Snapshot {
         families.extend(policy::families(self));
         families.extend(traffic::families(self));
         families.extend(events::families(self));
+        families.extend(limits::families(self));
         family::limit(&mut families, self.max_series);
         let taken: usize = families.iter().map(|family| family.samples.len()).sum();
         families.extend(rules::families(self, self.max_series - taken));

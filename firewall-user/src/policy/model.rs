@@ -346,6 +346,58 @@ pub struct Log {
     pub one_in: u32,
 }
 
+/// `limit`: a token bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limit {
+    /// What is counted.
+    pub unit: Unit,
+    /// So many.
+    pub count: u64,
+    /// In so many seconds.
+    pub period: u64,
+    /// How many at once.
+    pub burst: u64,
+    /// Whom a bucket is for.
+    pub per: Per,
+}
+
+/// What a `limit` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Session openings; of a stateless rule, packets.
+    Each,
+    /// Bits on the wire.
+    Bits,
+}
+
+/// Whom a bucket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Per {
+    /// The rule as a whole.
+    Rule,
+    /// Each source, which is a prefix of such a length.
+    Prefix {
+        /// Of IPv4.
+        v4: u8,
+        /// Of IPv6.
+        v6: u8,
+    },
+}
+
+impl Per {
+    /// `source`.
+    pub const SOURCE: Self = Self::Prefix { v4: 32, v6: 64 };
+}
+
+/// `max_sessions`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MaxSessions {
+    /// Open at a time.
+    pub count: u32,
+    /// Of each source, else of the rule as a whole.
+    pub per_source: bool,
+}
+
 /// A rule. An absent condition is `None` and means everything; a present one that matches no address
 /// (only empty sets) matches nothing.
 #[derive(Debug, Clone)]
@@ -378,6 +430,10 @@ pub struct Rule {
     pub replies: bool,
     /// `log`.
     pub log: Option<Log>,
+    /// `limit`.
+    pub limit: Option<Limit>,
+    /// `max_sessions`.
+    pub max_sessions: Option<MaxSessions>,
     /// `on_change`.
     pub on_change: OnChange,
     /// `mode: monitor`.

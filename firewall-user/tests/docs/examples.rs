@@ -156,7 +156,7 @@ fn every_example_policy_holds_without_a_warning() {
 fn words_that_do_nothing_yet_are_refused_by_name() {
     let (guide, host) = (text("docs/policy.md"), text("docs/agent.md"));
     let all = [rows(&guide, "not yet"), rows(&host, "not yet")].concat();
-    assert!(all.len() > 5, "only {} rows", all.len());
+    assert!(all.len() > 3, "only {} rows", all.len());
     for row in all {
         let (at, word) = (row[0].as_str(), code(&row[1]));
         let refused = match at {

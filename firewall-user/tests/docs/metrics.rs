@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::markdown::text;
 
 /// Names and labels that dashboards depend on. Add freely; rename never.
-pub(crate) const SERIES: [(&str, &[&str]); 26] = [
+pub(crate) const SERIES: [(&str, &[&str]); 31] = [
     ("ringwall_packets_total", &["direction", "verdict"]),
     ("ringwall_bytes_total", &["direction", "verdict"]),
     (
@@ -39,6 +39,11 @@ pub(crate) const SERIES: [(&str, &[&str]); 26] = [
     ("ringwall_events_total", &["kind"]),
     ("ringwall_events_lost_total", &["stage"]),
     ("ringwall_events_skipped_total", &["kind"]),
+    ("ringwall_limit_table_entries", &["table"]),
+    ("ringwall_limit_table_capacity", &["table"]),
+    ("ringwall_limit_shared_total", &[]),
+    ("ringwall_syn_cookies_active", &[]),
+    ("ringwall_syn_cookies_total", &["result"]),
     ("ringwall_interface_info", &["interface", "hook", "mode"]),
     ("ringwall_build_info", &["version", "revision"]),
 ];

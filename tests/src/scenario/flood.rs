@@ -1,15 +1,15 @@
 //! Floods: openings from sources that never were, as fast as asked.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
-use super::{Random, Worker};
+use super::{PATIENCE, Random, Scene, Worker};
 use crate::case::packet::{Packet, syn, udp};
-use crate::net::End;
 use crate::net::packet::{Tap, Wire};
+use crate::net::{End, wait_until};
 
 /// Who the packets claim to be from.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,30 @@ pub enum From {
     /// One address, with a port of its own for each packet.
     One(IpAddr),
 }
+
+/// Answers to whoever they claim to be go back by the interface that they come by. Returns when the agent knows.
+///
+/// # Errors
+/// It does not come to know.
+pub fn way_back_to_anybody(scene: &Scene) -> Result<()> {
+    let routes = "route add default via 203.0.113.9\nroute add ::/0 via 2001:db8::9\n";
+    scene.lab.host().ip(routes)?;
+    for packet in [
+        "tcp 198.18.0.1:4000 -> 203.0.113.1:443 in wan0",
+        "tcp [2001:db8:bad::1]:4000 -> [2001:db8::1]:443 in wan0",
+    ] {
+        let judged = || scene.host.json(&["policy", "explain", packet]).ok();
+        let known = || (!judged()?.to_string().contains("martian")).then_some(());
+        ensure!(
+            wait_until(2 * PATIENCE, known).is_some(),
+            "{packet}: {:#?}",
+            judged()
+        );
+    }
+    Ok(())
+}
+
+static SEED: AtomicU64 = AtomicU64::new(7);
 
 /// A flood that goes on until it is finished; then how many packets were sent.
 pub struct Flood {
@@ -66,9 +90,11 @@ impl Flood {
     pub fn start(self, near: &End, far: &End) -> Result<Worker<u64>> {
         let wire = Wire::open(near, Tap::Wire)?;
         let macs = (far.mac, near.mac);
+        // Two floods at once are of other sources.
+        let seed = SEED.fetch_add(2, Ordering::Relaxed);
         Ok(Worker::start(move |stop| {
             let (begin, mut sent) = (Instant::now(), 0);
-            let mut random = Random::from_seed(7);
+            let mut random = Random::from_seed(seed);
             while sent < self.most && !stop.load(Ordering::Relaxed) {
                 if !self.is_due(begin, sent) {
                     std::thread::sleep(Duration::from_micros(500));

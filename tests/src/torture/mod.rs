@@ -6,7 +6,10 @@
 
 mod differential;
 mod figure;
+mod full_table;
 mod reloads;
+mod siege;
+mod syn_flood;
 mod withdrawn;
 
 use anyhow::Result;
@@ -60,6 +63,16 @@ pub const ROWS: &[Row] = &[
         name: "reloads",
         what: "policy reloads during a transfer and a stream of denied packets",
         run: reloads::run,
+    },
+    Row {
+        name: "syn-flood",
+        what: "spoofed SYNs at a port that is open to everybody",
+        run: syn_flood::run,
+    },
+    Row {
+        name: "full-table",
+        what: "flows without end, thrown at a full session table",
+        run: full_table::run,
     },
     Row {
         name: "withdrawn",

@@ -22,10 +22,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TcAttachType, Xdp};
-use firewall_common::config::{AT_TC, AT_XDP, AT_XDP_GENERIC};
+use firewall_common::config::{AT_TC, AT_XDP, AT_XDP_GENERIC, AT_XDP_SENDS};
 use rustix::net::netdevice::{index_to_name, name_to_index};
 use rustix::net::{AddressFamily, SocketType, socket};
 
+use super::device;
 use super::error::{Error, Result};
 use super::maps::Maps;
 use super::pin::Paths;
@@ -156,7 +157,9 @@ pub(super) fn attach(
     };
     let value = match hook {
         Place::Tcx | Place::Clsact => AT_TC,
-        Place::Xdp => AT_XDP,
+        // A veth loses what its peer has no program for (see the answers at XDP).
+        Place::Xdp if device::driver(interface).as_deref() == Some("veth") => AT_XDP,
+        Place::Xdp => AT_XDP_SENDS,
         Place::XdpGeneric => AT_XDP_GENERIC,
     };
     site.maps.guarded.set(&index, &value)?;
@@ -241,7 +244,7 @@ impl Site<'_> {
     /// What arrives is judged at XDP from now on: TC has nothing more to do with it.
     fn remove_tc_ingress(&self, interface: &str, index: u32) -> Result<()> {
         match self.maps.guarded.get(&index)? {
-            Some(AT_XDP | AT_XDP_GENERIC) => return Ok(()),
+            Some(AT_XDP | AT_XDP_SENDS | AT_XDP_GENERIC) => return Ok(()),
             Some(_) => std::thread::sleep(IN_FLIGHT),
             None => {}
         }

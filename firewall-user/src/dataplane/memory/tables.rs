@@ -3,12 +3,16 @@
 use firewall_common::addr::Addr;
 use firewall_common::config::{Generation, InterfaceEntry, Room, RuleCount, ServiceKey, Strays};
 use firewall_common::flow::{FRAGMENT_LIFE, FlowKey, FragmentKey, Tuple};
+use firewall_common::limit::pay;
+use firewall_common::packet::Packet;
+use firewall_common::pipeline::At;
 use firewall_common::policy::dynamic::MemberKey;
+use firewall_common::policy::limits::LimitKey;
 use firewall_common::policy::line::Line;
 use firewall_common::policy::rule::Rule;
 use firewall_common::session::room::{self, CAPPED, MANAGED};
 use firewall_common::session::{Entry, Moved, Track};
-use firewall_common::tables::{Put, Route, Sought, Table, Tables, Work};
+use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables, Work};
 use firewall_common::way_back::WayBack;
 
 use super::{MemoryTables, Moving, bits};
@@ -38,6 +42,13 @@ impl MemoryTables {
 }
 
 impl Moving {
+    /// Open sessions that count at the same place for their rule.
+    fn held(&self, at: Option<LimitKey>) -> usize {
+        let all = self.half_open.iter().chain(&self.sessions);
+        all.filter(|(key, entry)| room::held_at(key, entry) == at)
+            .count()
+    }
+
     /// Is there a place among the half-open ones? Where all are taken, the oldest gives way if it must.
     fn admits(&mut self, key: &FlowKey, entry: &Entry, limits: &Room) -> bool {
         let capped = |entry: &Entry| entry.counted & CAPPED != 0;
@@ -217,7 +228,7 @@ impl<'t> Tables for &'t MemoryTables {
         });
     }
 
-    fn open(self, key: &FlowKey, entry: &Entry, reserves: bool) -> Put {
+    fn open(self, key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         let mut moving = self.moving.borrow_mut();
         if moving.half_open.contains_key(key) {
             return Put::Already;
@@ -226,14 +237,43 @@ impl<'t> Tables for &'t MemoryTables {
         let managed = |entry: &&Entry| entry.counted & MANAGED != 0;
         let of_management = moving.sessions.values().filter(managed).count() as u64;
         let others = moving.sessions.len() as u64 - of_management;
-        if !room::is_there(limits, of_management, others, entry, reserves) {
+        if !room::is_there(limits, of_management, others, entry, bounds.reserves) {
             return Put::Full;
+        }
+        let most = bounds.most as usize;
+        if most != 0 && moving.held(room::held_at(key, entry)) >= most {
+            return Put::Held;
+        }
+        if bounds.verified {
+            moving.sessions.insert(*key, *entry);
+            return Put::There;
         }
         if !moving.admits(key, entry, limits) {
             return Put::Crowded;
         }
         moving.half_open.insert(*key, *entry);
         Put::There
+    }
+
+    /// Without a kernel nobody makes cookies.
+    fn cookies_wanted(self, _at: &At) -> bool {
+        false
+    }
+
+    fn cookies_out(self, _now: u64) -> bool {
+        false
+    }
+
+    fn cookie(self, _packet: &Packet, _now: u64) -> Cookie {
+        Cookie::None
+    }
+
+    fn take(self, key: &LimitKey, _whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
+        let mut moving = self.moving.borrow_mut();
+        let bucket = moving.buckets.entry(*key).or_default();
+        let next = pay(*bucket, now, price, tolerance);
+        *bucket = next.unwrap_or(*bucket);
+        next.is_some()
     }
 
     fn promote(self, key: &FlowKey, entry: &Entry) -> Put {

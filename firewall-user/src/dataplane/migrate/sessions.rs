@@ -14,7 +14,7 @@ use std::collections::HashMap;
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions};
 use firewall_common::config::Count;
 use firewall_common::flow::FlowKey;
-use firewall_common::session::{Carry, Entry};
+use firewall_common::session::{CARRY_ONTO, CARRY_RELEASE, Carry, Entry};
 use firewall_common::tables::Table as Which;
 
 use crate::dataplane::error::{Error, Result};
@@ -178,8 +178,17 @@ pub(in crate::dataplane) struct Carrier {
 impl Carrier {
     /// Adds what came to a session; nothing, if it has ended meanwhile.
     pub(in crate::dataplane) fn carry(&self, key: &FlowKey, entry: &Entry) -> Result<()> {
+        self.run(CARRY_ONTO, key, entry)
+    }
+
+    /// A session that was taken out of its table counts for its rule no more.
+    pub(in crate::dataplane) fn release(&self, key: &FlowKey, entry: &Entry) -> Result<()> {
+        self.run(CARRY_RELEASE, key, entry)
+    }
+
+    fn run(&self, what: u64, key: &FlowKey, entry: &Entry) -> Result<()> {
         let (key, entry) = (*key, *entry);
-        self.table.set(&ONLY, &Carry { key, entry })?;
+        self.table.set(&ONLY, &Carry { what, key, entry })?;
         // The program does not look at the frame, but a test run must have one.
         let options = TestRunOptions {
             data_in: Some(&[0; 64]),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Finding, Look};
+use super::{Finding, Look, State};
 use crate::policy::model::{Action, Block, Ends, Policy};
 
 pub(super) fn check(look: &Look) -> Vec<Finding> {
@@ -23,6 +23,13 @@ fn judge(read: impl Fn(&str) -> Option<String>, policy: Option<&Policy>) -> Vec<
             "sysctl -w net.ipv4.tcp_syncookies=1",
         ));
     }
+    if read("ipv4/tcp_syncookies").as_deref() == Some("1") {
+        all.push(Finding::ok(
+            "sysctls",
+            "tcp_syncookies is 1: in a flood of SYNs half-open sessions give way in turn, and what a source may have is bounded; \
+             with 2, Ringwall answers openings to listeners with SYN cookies then (sysctl -w net.ipv4.tcp_syncookies=2)",
+        ));
+    }
     let routes = policy.and_then(|policy| policy.blocks.iter().find(|block| routed(block)));
     for (key, family) in [
         ("ipv4/ip_forward", "IPv4"),
@@ -39,7 +46,7 @@ fn judge(read: impl Fn(&str) -> Option<String>, policy: Option<&Policy>) -> Vec<
             ));
         }
     }
-    if all.is_empty() {
+    if all.iter().all(|found| found.state == State::Ok) {
         let rp_filter = read("ipv4/conf/all/rp_filter").unwrap_or_else(|| "unknown".to_owned());
         let found = format!("nothing works against the policy (rp_filter of all is {rp_filter})");
         all.push(Finding::ok("sysctls", found));
@@ -59,7 +66,6 @@ fn routed(block: &Block) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
     use super::*;
 
     #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::Place;
 use crate::policy::compiled::Listed;
-use crate::policy::model::{Action, Addresses, Ends, Log, OnChange, Policy, Rule};
+use crate::policy::model::{
+    Action, Addresses, Ends, Limit, Log, OnChange, Per, Policy, Rule, Unit,
+};
 
 /// The whole list, those places included that take no part.
 pub(super) fn list(policy: &Policy, places: &[Place<'_>]) -> Vec<Listed> {
@@ -120,6 +122,7 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
     if !rule.stateful {
         all.add(format_args!("stateful: false"));
     }
+    bounds(rule, &mut all);
     if rule.replies {
         all.add(format_args!("replies: any"));
     }
@@ -134,6 +137,45 @@ fn conditions(policy: &Policy, rule: &Rule) -> String {
     // It is kept for as long as the policy.
     all.0.shrink_to_fit();
     all.0
+}
+
+fn bounds(rule: &Rule, all: &mut Words) {
+    if let Some(limit) = &rule.limit {
+        all.add(format_args!("limit: {{{}}}", limit_words(limit)));
+    }
+    if let Some(most) = &rule.max_sessions {
+        let per = if most.per_source { "source" } else { "rule" };
+        all.add(format_args!(
+            "max_sessions: {{count: {}, per: {per}}}",
+            most.count
+        ));
+    }
+}
+
+fn limit_words(limit: &Limit) -> String {
+    let bit = |count: u64| {
+        let units = [(1_000_000_000, "Gbit"), (1_000_000, "Mbit"), (1000, "kbit")];
+        let mut units = units.into_iter();
+        let fits = units.find(|(size, _)| count.is_multiple_of(*size));
+        let (size, word) = fits.unwrap_or((1, "bit"));
+        format!("{}{word}", count / size)
+    };
+    let amount = |count: u64| match limit.unit {
+        Unit::Each => count.to_string(),
+        Unit::Bits => bit(count),
+    };
+    let period = match limit.period {
+        60 => "min",
+        3600 => "h",
+        _ => "s",
+    };
+    let per = match limit.per {
+        Per::Rule => "rule".to_owned(),
+        Per::SOURCE => "source".to_owned(),
+        Per::Prefix { v4, v6 } => format!("{{v4: {v4}, v6: {v6}}}"),
+    };
+    let (rate, burst) = (amount(limit.count), amount(limit.burst));
+    format!("rate: {rate}/{period}, burst: {burst}, per: {per}")
 }
 
 fn range((low, high): &(u16, u16)) -> String {

@@ -7,6 +7,7 @@ mod conditions;
 mod dynamic;
 mod fields;
 mod interfaces;
+mod limits;
 mod listing;
 mod mutation;
 mod numbers;
@@ -96,7 +97,7 @@ pub fn compile(
     let one = |error| vec![error];
     let plan = interfaces::plan(policy, &active).map_err(one)?;
     let tuning = mutation::tuning();
-    let (classifier, conditions) =
+    let (mut classifier, conditions) =
         classifier::plant(policy, &active, &plan, numbers, &tuning).map_err(one)?;
     let classes = addresses::classes(policy, &conditions.bits, &plan, numbers);
     let addresses = classes.lines().map_err(one)?;
@@ -112,8 +113,9 @@ pub fn compile(
         management: zones::management(policy, numbers),
         ..Generation::default()
     };
+    let mut rules: Vec<Rule> = active.iter().map(|p| rule(p, clock)).collect();
+    limits::write(&active, &mut rules, &mut classifier.lines).map_err(one)?;
     zones::checks(policy, numbers, &mut head);
-    let rules: Vec<Rule> = active.iter().map(|p| rule(p, clock)).collect();
     Ok(Compiled {
         head,
         cost: cost(classifier.cost, &rules, &classifier.lines, &addresses),

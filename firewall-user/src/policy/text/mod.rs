@@ -7,6 +7,7 @@ mod connected;
 pub mod cx;
 pub mod dates;
 pub mod dynamic;
+pub mod limits;
 pub mod log;
 pub mod rules;
 pub mod services;

@@ -5,7 +5,7 @@ use crate::policy::services::port_range;
 use crate::policy::text::cx::Cx;
 use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::Node;
-use crate::policy::text::{dates, log, services, zones};
+use crate::policy::text::{dates, limits, log, services, zones};
 
 const BLOCK_KEYS: [&str; 7] = ["name", "from", "to", "rules", "default", "mode", "hosts"];
 const RULE_KEYS: [&str; 27] = [
@@ -37,14 +37,7 @@ const RULE_KEYS: [&str; 27] = [
     "on_change",
     "log",
 ];
-const RULE_NOT_YET: [&str; 6] = [
-    "limit",
-    "max_sessions",
-    "not_before",
-    "users",
-    "units",
-    "cgroups",
-];
+const RULE_NOT_YET: [&str; 4] = ["not_before", "users", "units", "cgroups"];
 
 /// Reads the `policies` of one file.
 pub fn read(node: &Node, blocks: &mut Vec<Block>, cx: &mut Cx<'_>) {
@@ -144,6 +137,7 @@ fn rule(
         .require("action", "a rule", &mut cx.report)
         .and_then(|node| action(node, "action", cx));
     limit_without_allow(fields, action, cx);
+    let stateful = fields.flag("stateful", true, &mut cx.report);
     let enabled = fields.flag("enabled", true, &mut cx.report);
     let for_this_host = cx.selected(fields);
     let matters = cx.applies && selected && for_this_host;
@@ -167,7 +161,13 @@ fn rule(
         interfaces: fields
             .get("interfaces")
             .map(|node| zones::interfaces(node, cx, matters)),
-        stateful: fields.flag("stateful", true, &mut cx.report),
+        stateful,
+        limit: fields
+            .get("limit")
+            .and_then(|node| limits::limit(node, stateful, &mut cx.report)),
+        max_sessions: fields
+            .get("max_sessions")
+            .and_then(|node| limits::max_sessions(node, stateful, &mut cx.report)),
         replies: replies(fields, action, cx),
         log: fields
             .get("log")
@@ -231,17 +231,15 @@ fn on_change(fields: &Fields<'_>, cx: &mut Cx<'_>) -> OnChange {
 }
 
 fn limit_without_allow(fields: &Fields<'_>, action: Option<Action>, cx: &mut Cx<'_>) {
-    let (Some(span), Some(Action::Deny | Action::Reject)) = (fields.key_span("limit"), action)
-    else {
+    let Some(Action::Deny | Action::Reject) = action else {
         return;
     };
-    // Another column than `not supported yet`, which stands at the key.
-    let at = fields.get("limit").map_or(span, |node| node.span);
-    cx.report.error(
-        at,
-        "limit-without-allow",
-        "a `limit` belongs to an `allow`: it bounds what is let in",
-    );
+    for key in ["limit", "max_sessions"] {
+        if let Some(node) = fields.get(key) {
+            let message = format!("a `{key}` belongs to an `allow`: it bounds what is let in");
+            cx.report.error(node.span, "limit-without-allow", message);
+        }
+    }
 }
 
 /// `allow`, `deny` or `reject`.

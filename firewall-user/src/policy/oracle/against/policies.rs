@@ -293,6 +293,8 @@ fn rule(dice: &mut Dice, number: usize, sets: usize, (now, margin): Now) -> Rule
         stateful: dice.chance(88),
         replies: false,
         log: None,
+        limit: None,
+        max_sessions: None,
         on_change: OnChange::Recheck,
         mode: if dice.chance(5) {
             Mode::Monitor
