@@ -29,7 +29,7 @@ fn diagnose(world: &World, fault: &Fault) -> Value {
         fault.destination.ip()
     };
     let (peer, port) = (peer.to_string(), fault.destination.port().to_string());
-    let mut words = vec!["diagnose", &peer, &port, "-o", "json"];
+    let mut words = vec!["diagnose", &peer, &port, "-o", "json", "--wait", "12s"];
     if inbound {
         words.push("--inbound");
     }
@@ -67,14 +67,10 @@ fn the_layer_at_fault_is_named_with_what_says_so() {
     ];
     for v6 in [false, true] {
         // All at once: each waits for packets for a while.
-        let faults: Vec<Fault> = cases
-            .iter()
-            .map(|(kind, ..)| kind.make(&world, v6).unwrap())
-            .collect();
         std::thread::scope(|s| {
-            let asked = faults
+            let asked = cases
                 .iter()
-                .map(|fault| s.spawn(|| diagnose(&world, fault)));
+                .map(|(kind, ..)| s.spawn(|| diagnose(&world, &kind.make(&world, v6).unwrap())));
             let asked: Vec<_> = asked.collect();
             for ((kind, layer, word), asked) in cases.iter().zip(asked) {
                 let found = asked.join().unwrap();
