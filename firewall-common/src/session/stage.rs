@@ -82,9 +82,7 @@ pub(crate) fn sessions<T: Tables>(
         lookup(tables, at.slot, head, question, search);
         reason = anew(tables, head, handle, at.now, &search.answer, entry);
         if adopted {
-            entry.source_zone = search.answer.source_zone.0;
-            entry.destination_zone = search.answer.destination_zone.0;
-            tables.place(handle, entry);
+            placed(tables, handle, &search.answer, entry);
             if matches!(reason, Reason::Session) {
                 reason = Reason::Adopted;
             } else {
@@ -97,19 +95,21 @@ pub(crate) fn sessions<T: Tables>(
             return Some(in_session(reason, entry));
         }
     }
-    if !written(
-        tables,
-        at,
-        key,
-        (handle, table),
-        (from_opener, *step),
-        entry,
-    ) {
+    let stepped = (from_opener, *step);
+    if !written(tables, at, key, (handle, table), stepped, entry) {
         reason = Reason::SessionTableFull;
     }
     let decision = in_session(reason, entry);
     happened.asks = u8::from(entry.welcomes() && from_opener && decision.passes());
     Some(decision)
+}
+
+/// The zones of an adopted session, by what the policy said of it.
+#[inline(always)]
+fn placed<T: Tables>(tables: T, handle: T::Handle, answer: &Answer, entry: &mut Entry) {
+    entry.source_zone = answer.source_zone.0;
+    entry.destination_zone = answer.destination_zone.0;
+    tables.place(handle, entry);
 }
 
 /// Moves a session on, and says in `step` what came of it.
