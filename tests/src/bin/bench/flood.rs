@@ -64,8 +64,11 @@ pub(crate) fn row(plan: &Plan) -> Result<Vec<Line>> {
     for _ in plan.rounds(1) {
         for target in &mut targets {
             for kind in 0..2 {
-                let cost = measure(plan, target, kind)?;
-                target.costs[kind].push(cost);
+                match measure(plan, target, kind) {
+                    Ok(cost) => target.costs[kind].push(cost),
+                    // A sample that could not be taken keeps the others.
+                    Err(error) => eprintln!("  {error:#}"),
+                }
             }
         }
     }
@@ -251,7 +254,7 @@ fn measure(plan: &Plan, target: &Target, kind: usize) -> Result<f64> {
         bind(0, 0);
         sender.send(frame, times)
     })?;
-    settle();
+    settle(|| Ok(now()?.1 - before.1))?;
     let after = now()?;
     let handled = after.1 - before.1;
     ensure!(
