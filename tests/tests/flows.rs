@@ -370,7 +370,7 @@ fn outbound_routed_and_icmp_flows_validate_and_filters_pick() {
         "{}",
         table.out
     );
-    for wrong in ["verdict gone", "reason nonsense", "process x", "port"] {
+    for wrong in ["verdict gone", "reason nonsense", "colour x", "port"] {
         assert_eq!(
             scene.host.cli(&["flows", wrong]).unwrap().status,
             2,
