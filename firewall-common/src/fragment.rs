@@ -1,9 +1,10 @@
 //! Fragments: a later one goes the way of its first.
 
+use crate::config::Generation;
 use crate::flow::FragmentKey;
 use crate::judge;
-use crate::packet::Packet;
-use crate::pipeline::{At, Scratch};
+use crate::packet::{Packet, WHOLE};
+use crate::pipeline::{At, Scratch, monitors};
 use crate::reason::Reason;
 use crate::tables::Tables;
 use crate::verdict::Decision;
@@ -31,4 +32,15 @@ pub(crate) fn later_fragment<T: Tables>(tables: T, at: &At, scratch: &mut Scratc
         return Decision::plain(Reason::Session);
     }
     Decision::plain(Reason::FragmentWithoutFirst)
+}
+
+/// Where a fragment is refused, the rest of its packet is, too. A receiver that had it all would put nothing together,
+/// if this overlaps another (RFC 5722), or lacks a part; without it, what is left might be whole.
+#[inline(always)]
+pub(crate) fn spoil<T: Tables>(tables: T, head: &Generation, scratch: &mut Scratch) {
+    let refused = !scratch.decision.passes() && !monitors(head);
+    if refused && scratch.packet.fragment != WHOLE {
+        fragment_key(&scratch.packet, &mut scratch.fragment);
+        tables.forget_fragment(&scratch.fragment);
+    }
 }

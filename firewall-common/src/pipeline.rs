@@ -9,7 +9,7 @@ use crate::essential::essentials;
 use crate::event::Happened;
 use crate::failsafe::failsafe;
 use crate::flow::{FlowKey, FragmentKey, Hook, Tuple};
-use crate::fragment::{fragment_key, later_fragment};
+use crate::fragment::{fragment_key, later_fragment, spoil};
 use crate::framing::framing;
 use crate::list::list;
 use crate::onward::onward;
@@ -147,6 +147,7 @@ pub fn decide<S: PacketSource, T: Tables>(
                         reason
                     };
                     scratch.decision = Decision::plain(reason);
+                    spoil(tables, &head, scratch);
                     !scratch.decision.passes()
                 }
                 Ok(()) => {
@@ -199,6 +200,7 @@ fn run<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratch) 
     if scratch.happened.asks != 0 {
         asked(tables, at.now, scratch);
     }
+    spoil(tables, head, scratch);
     !scratch.decision.passes()
 }
 

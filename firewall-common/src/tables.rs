@@ -174,6 +174,9 @@ pub trait Tables: Copy {
 
     /// Remembers that the first fragment of a packet was let through.
     fn remember_fragment(self, key: &FragmentKey, now: u64);
+
+    /// No more fragments of this packet pass.
+    fn forget_fragment(self, key: &FragmentKey);
     /// Was the first fragment let through, not too long ago?
     fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool;
 

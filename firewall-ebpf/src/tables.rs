@@ -418,6 +418,14 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     }
 
     #[inline(always)]
+    fn forget_fragment(self, key: &FragmentKey) {
+        if DRY {
+            return;
+        }
+        let _gone_or_never_there = FRAGMENTS.remove(key);
+    }
+
+    #[inline(always)]
     fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool {
         // SAFETY: one aligned word, read at once; of an entry reused meanwhile, another time.
         let seen = unsafe { FRAGMENTS.get(key) };

@@ -6,6 +6,7 @@
 
 pub mod agent;
 pub mod api;
+mod attribute;
 pub mod cli;
 pub mod dataplane;
 pub mod detect;

@@ -11,6 +11,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use ringwall_tests::need_root;
+use ringwall_tests::net::wait_until;
 use ringwall_tests::scenario::{
     PATIENCE, Pair, SHORT, Scene, allow, at_wan, metric, pairs, policy,
 };
@@ -322,17 +323,22 @@ fn counted(scene: &Scene, labels: &[&str]) -> f64 {
 fn strays_are_dropped_reset_or_taken_up() {
     need_root!();
     let (scene, mut pair) = stray("");
-    std::thread::sleep(2 * SHORT);
+    let dropped = || (counted(&scene, &["no-session"]) > 0.0).then_some(());
+    assert!(
+        wait_until(4 * PATIENCE, dropped).is_some(),
+        "it is sent again"
+    );
     assert!(pair.heard_nothing());
-    assert!(counted(&scene, &["no-session"]) > 0.0);
 
     let (scene, mut pair) = stray("sessions: {stray: reset}\n");
+    pair.client.set_read_timeout(Some(4 * PATIENCE)).unwrap();
     let error = pair.client.read(&mut [0; 4]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionReset);
     assert!(counted(&scene, &["no-session"]) > 0.0);
 
     let (scene, mut pair) = stray("sessions: {stray: pass}\n");
     let mut word = [0; 4];
+    pair.server.set_read_timeout(Some(4 * PATIENCE)).unwrap();
     pair.server.read_exact(&mut word).unwrap();
     assert!(pair.talks());
     let row = sessions(&scene, ALLOWED).remove(0);

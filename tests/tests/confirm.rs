@@ -71,7 +71,7 @@ impl Waiting {
         let text = self.text();
         let lines = text.lines().filter(|line| line.starts_with('{'));
         lines
-            .map(|line| serde_json::from_str(line).unwrap())
+            .filter_map(|line| serde_json::from_str(line).ok())
             .collect()
     }
 
@@ -94,7 +94,7 @@ fn confirmed_in_time_it_stays() {
     need_root!();
     let scene = Scene::guarded(&[web()]).unwrap();
     let _servers = [serve(&scene, 443), serve(&scene, 8443)];
-    let waiting = Waiting::start(&scene, &policy(2, &[web(), api()]), "4s");
+    let waiting = Waiting::start(&scene, &policy(2, &[web(), api()]), "12s");
     assert_eq!(scene.knock(8443), OPEN);
     let status = scene.status().unwrap();
     assert_eq!(status["policy"]["outcome"], "pending-confirm", "{status:#}");
@@ -108,7 +108,7 @@ fn confirmed_in_time_it_stays() {
     );
     let begun = waiting.begun;
     assert_eq!(waiting.end(), (0, "applied".to_owned()));
-    std::thread::sleep(Duration::from_secs(5).saturating_sub(begun.elapsed()));
+    std::thread::sleep(Duration::from_secs(13).saturating_sub(begun.elapsed()));
     assert_eq!(scene.knock(8443), OPEN);
     let now = newest(&scene);
     assert_eq!(
@@ -127,7 +127,7 @@ fn with_a_killed_agent_it_goes_back_and_sessions_are_judged_anew() {
     let _servers = [serve(&scene, 443), serve(&scene, 8443)];
     let open = |v6, port| connect(scene.stranger(), at_wan(v6, port), PATIENCE).unwrap();
     let mut old = [false, true].map(|v6| open(v6, 443));
-    let waiting = Waiting::start(&scene, &policy(2, &[web(), api()]), "4s");
+    let waiting = Waiting::start(&scene, &policy(2, &[web(), api()]), "12s");
     let mut new = [false, true].map(|v6| open(v6, 8443));
     for stream in old.iter_mut().chain(&mut new) {
         assert_eq!(exchange(stream, PATIENCE), Seen::Answered);
@@ -173,7 +173,7 @@ fn before_the_first_policy_there_is_nothing_to_go_back_to() {
     need_root!();
     let scene = Scene::new().unwrap();
     let _servers = [serve(&scene, 443), serve(&scene, 22)];
-    let waiting = Waiting::start(&scene, &policy(1, &[web()]), "2s");
+    let waiting = Waiting::start(&scene, &policy(1, &[web()]), "10s");
     assert_eq!(scene.knock(22), CLOSED);
     assert_eq!(waiting.end(), (5, "reverted".to_owned()));
     assert_eq!(scene.knock(22), OPEN);
@@ -197,7 +197,7 @@ fn a_restart_keeps_the_deadline_and_confirm_needs_no_agent() {
     need_root!();
     let mut scene = Scene::guarded(&[web()]).unwrap();
     let _servers = [serve(&scene, 443), serve(&scene, 8443)];
-    let waiting = Waiting::start(&scene, &policy(2, &[web(), api()]), "20s");
+    let waiting = Waiting::start(&scene, &policy(2, &[web(), api()]), "90s");
     scene.host.kill9();
     scene.host.restart().unwrap();
     let status = scene.status().unwrap();

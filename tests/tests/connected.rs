@@ -132,7 +132,10 @@ fn link_local_neighbours_are_on_the_link() {
         (2, "interfaces: [role/inside], cidrs: [10.77.0.0/25]"),
     ] {
         scene.put(&policy(revision, zone)).unwrap();
-        assert_eq!(knock(lan, &scene.lab.trusted), Seen::Answered, "{zone}");
+        let open = wait_until(PATIENCE, || {
+            (knock(lan, &scene.lab.trusted) == Seen::Answered).then_some(())
+        });
+        assert!(open.is_some(), "{zone}");
         assert_eq!(
             knock(&scene.lab.wan, &scene.lab.stranger),
             Seen::Silence,

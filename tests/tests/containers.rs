@@ -109,34 +109,38 @@ fn a_container_reaches_a_published_port_by_the_hosts_address() {
 #[test]
 fn connections_to_published_ports_live_through_the_first_policy() {
     need_root!();
-    let world = Crossing::unjudged(&["wan0"]);
-    let open = |port: u16, inside: u16| -> Vec<Pair> {
-        let to = HOST.into_iter();
-        to.flat_map(|ip| pairs_behind(world.outside(), &world.site.one, inside, at(ip, port), 2))
+    for interfaces in [&["wan0"][..], &["wan0", "docker0"]] {
+        let world = Crossing::unjudged(interfaces);
+        let open = |port: u16, inside: u16| -> Vec<Pair> {
+            let to = HOST.into_iter();
+            to.flat_map(|ip| {
+                pairs_behind(world.outside(), &world.site.one, inside, at(ip, port), 2)
+            })
             .collect()
-    };
-    let (mut good, mut bad) = (open(8080, 80), open(8081, 81));
-    assert!(good.iter_mut().chain(&mut bad).all(Pair::talks));
-    let ran = world
-        .host
-        .apply_with(&policy(1, "deny", ""), &["-o", "json"]);
-    let answer = ran.unwrap().json().unwrap();
-    assert_eq!(answer["sessions_cut"], bad.len(), "{answer:#}");
-    let listed = answer["not_allowed"].as_array().unwrap();
-    assert!(
-        listed.iter().all(|line| line["destination_port"] == 8081),
-        "{answer:#}"
-    );
-    let (first, second) = good.split_at_mut(2);
-    for pair in first {
-        // The container speaks first.
-        let mut word = [0; 4];
-        pair.server.write_all(b"pong").unwrap();
-        pair.client.read_exact(&mut word).unwrap();
-        assert!(pair.talks());
+        };
+        let (mut good, mut bad) = (open(8080, 80), open(8081, 81));
+        assert!(good.iter_mut().chain(&mut bad).all(Pair::talks));
+        let ran = world
+            .host
+            .apply_with(&policy(1, "deny", ""), &["-o", "json"]);
+        let answer = ran.unwrap().json().unwrap();
+        assert_eq!(answer["sessions_cut"], bad.len(), "{answer:#}");
+        let listed = answer["not_allowed"].as_array().unwrap();
+        assert!(
+            listed.iter().all(|line| line["destination_port"] == 8081),
+            "{answer:#}"
+        );
+        let (first, second) = good.split_at_mut(2);
+        for pair in first {
+            // The container speaks first.
+            let mut word = [0; 4];
+            pair.server.write_all(b"pong").unwrap();
+            pair.client.read_exact(&mut word).unwrap();
+            assert!(pair.talks());
+        }
+        assert!(second.iter_mut().all(Pair::talks), "{interfaces:?}");
+        bad.iter_mut().for_each(Pair::says);
+        std::thread::sleep(SHORT);
+        assert!(bad.iter_mut().all(Pair::heard_nothing), "{interfaces:?}");
     }
-    assert!(second.iter_mut().all(Pair::talks));
-    bad.iter_mut().for_each(Pair::says);
-    std::thread::sleep(SHORT);
-    assert!(bad.iter_mut().all(Pair::heard_nothing));
 }

@@ -30,7 +30,7 @@ const EACH: usize = 8_000;
 /// Places in the session tables: soon full.
 const VERIFIED: u32 = 16;
 const HALF_OPEN: u32 = 1024;
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A guarded host and its peer; both stacks are mute.
 struct Guarded {

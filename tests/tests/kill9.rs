@@ -25,10 +25,10 @@ const FEW: usize = 3;
 /// Every third kill comes in the middle of an apply.
 const MIDDLE: usize = 3;
 /// How wide the middle of an apply is made: from its first write to its flip.
-const PAUSE_MS: u64 = 500;
+const PAUSE_MS: u64 = 1500;
 const PAUSE: &str = "RINGWALL_TEST_APPLY_PAUSE_MS";
 /// The figure is a second; this has room for a machine that does other things too.
-const BACK: Duration = Duration::from_secs(5);
+const BACK: Duration = Duration::from_secs(10);
 
 #[test]
 fn twenty_kills_change_no_verdict_and_lose_no_session() {
@@ -164,7 +164,7 @@ impl State {
             let apply = s.spawn(|| here.host.apply(&policy(next, &rules(next))).unwrap());
             let begun = wait_until(PATIENCE, || is_applying(here).then_some(()));
             assert!(begun.is_some(), "the apply does not begin");
-            std::thread::sleep(Duration::from_millis(30) + random.wait(PAUSE_MS - 150));
+            std::thread::sleep(Duration::from_millis(30) + random.wait(350));
             kill_process(pid, Signal::KILL).unwrap();
             apply.join().unwrap()
         });

@@ -93,8 +93,9 @@ fn the_watched_policy_is_held_to_it_and_a_rollback_is_not() {
         "{refused:#}"
     );
     assert!(ssh[0].talks());
-    let warnings = scene.status().unwrap()["warnings"].to_string();
-    assert!(warnings.contains("lock out"), "{warnings}");
+    let warnings = || scene.status().unwrap()["warnings"].to_string();
+    let told = wait_until(PATIENCE, || warnings().contains("lock out").then_some(()));
+    assert!(told.is_some(), "{}", warnings());
 
     let back = scene.host.cli(&["rollback"]).unwrap();
     assert!(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use ringwall_tests::net::sock::{Echo, Seen, tcp};
 use ringwall_tests::net::{Netns, wait_until};
 use ringwall_tests::scenario::records::wait_for;
-use ringwall_tests::scenario::{PATIENCE, SHORT, Scene, allow, at_wan, metric, policy};
+use ringwall_tests::scenario::{PATIENCE, Resent, SHORT, Scene, allow, at_wan, metric, policy};
 use ringwall_tests::{need_root, skip};
 use serde_json::Value;
 
@@ -181,10 +181,13 @@ fn a_retransmitted_syn_that_then_completes_is_no_fault() {
     };
     let _server = Echo::tcp(scene.stranger(), ([0_u16; 8], 1040).into()).unwrap();
     let host = scene.lab.host();
+    let resent = || Resent::read(host).unwrap().syns;
+    let before = resent();
     std::thread::scope(|s| {
         let attempts =
             [false, true].map(|v6| s.spawn(move || tcp(host, at_stranger(1040)(v6), FOUND)));
-        std::thread::sleep(Duration::from_millis(1500));
+        let again = wait_until(FOUND, || (resent() >= before + 2).then_some(()));
+        assert!(again.is_some(), "no SYN was sent again");
         let gone = scene
             .stranger()
             .command("nft")

@@ -133,7 +133,7 @@ fn send(scene: &Scene, v6: bool, port: u16, count: u64) {
 fn beside(scene: &Scene) -> Prometheus {
     let base = scene.host.dir.path().join("prometheus");
     let agent: SocketAddr = METRICS.parse().unwrap();
-    let every = Duration::from_millis(500);
+    let every = Duration::from_secs(1);
     Prometheus::start(scene.lab.host(), &base, every, &[("here", agent)]).unwrap()
 }
 

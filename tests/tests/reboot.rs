@@ -112,7 +112,7 @@ fn what_has_expired_stays_expired() {
             allow(name, &format!("tcp/{port}"))
         )
     };
-    let (soon, late) = (until(6), until(3600));
+    let (soon, late) = (until(12), until(3600));
     scene
         .put(&policy(1, &[rule("a", 80, soon), rule("b", 443, late)]))
         .unwrap();

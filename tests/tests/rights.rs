@@ -97,7 +97,7 @@ fn with_group(lab: &Lab) -> (Host, ringwall_tests::net::Daemon) {
         .envs(host.dir.env());
     let daemon = command.daemon(&host.dir.log()).unwrap();
     let ready = || host.cli(&["status"]).is_ok_and(|r| r.ok()).then_some(());
-    assert!(wait_until(3 * PATIENCE, ready).is_some(), "{}", host.log());
+    assert!(wait_until(6 * PATIENCE, ready).is_some(), "{}", host.log());
     (host, daemon)
 }
 
@@ -132,7 +132,7 @@ fn members_of_the_group_may_read_and_not_write() {
 
 /// Runs `ringwall run ARGS`, which is expected to end by itself.
 fn run(ns: &Netns, dir: &RunDir, more: &[(&'static str, PathBuf)], args: &[&str]) -> Ran {
-    let command = ns.command("timeout").args(["10"]).args([binary().unwrap()]);
+    let command = ns.command("timeout").args(["60"]).args([binary().unwrap()]);
     let command = command.args(["run"]).args(args);
     command.envs(dir.env()).envs(more.to_vec()).run().unwrap()
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, connect};
+use ringwall_tests::net::wait_until;
 use ringwall_tests::net::{Command, binary};
 use ringwall_tests::scenario::{PATIENCE, Scene, allow, at_wan, rule, talk};
 use ringwall_tests::terminal::Terminal;
@@ -53,12 +54,12 @@ fn it_shows_what_happens_and_keys_work() {
     };
     line(&["ringwall", "enforce", "lab r1", "sessions 1/"]);
     // The talker has a rate in both directions: what it sends comes back.
-    let talker = line(&["203.0.113.9", "internet", "k"]);
-    let words: Vec<&str> = talker.split_whitespace().collect();
-    assert!(
-        words[3].ends_with('k') && words[4].ends_with('k'),
-        "{talker}"
-    );
+    let both = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let rates = |words: &[&str]| words.iter().all(|word| word.ends_with('k'));
+        line.contains("203.0.113.9") && words.get(3..5).is_some_and(rates)
+    };
+    screen.wait_for_line(PATIENCE, both).unwrap();
     line(&["tcp", "established", "1"]);
     // Four doors were knocked at and more will be.
     for _ in 0..2 {
@@ -77,7 +78,8 @@ fn it_shows_what_happens_and_keys_work() {
     screen.press("/DEFAULT\r").unwrap();
     line(&["only \"DEFAULT\""]);
     line(&["in/default"]);
-    assert!(!screen.text().contains("in/telnet"), "{}", screen.text());
+    let alone = || (!screen.text().contains("in/telnet")).then_some(());
+    assert!(wait_until(PATIENCE, alone).is_some(), "{}", screen.text());
     screen.press("\u{1b}").unwrap();
     line(&["in/telnet"]);
     screen.press("p").unwrap();

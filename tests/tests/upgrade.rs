@@ -252,7 +252,7 @@ fn what_cannot_be_taken_over_goes_on_enforcing() {
 }
 
 /// Long enough to kill an agent between the switch of the hooks and the end of the takeover.
-const PAUSE: (&str, &str) = ("RINGWALL_TEST_APPLY_PAUSE_MS", "400");
+const PAUSE: (&str, &str) = ("RINGWALL_TEST_APPLY_PAUSE_MS", "3000");
 
 /// Whoever comes after an agent that was killed while it took over finishes, and nothing is lost.
 fn killed(wait: impl Fn(&Scene)) {
@@ -287,7 +287,7 @@ fn an_agent_killed_before_the_switch_is_followed_by_one_that_takes_over() {
     need_root!();
     killed(|scene| {
         let made = || ours(scene).join("maps/ACTIVE").exists().then_some(());
-        wait_until(PATIENCE, made).unwrap();
+        wait_until(6 * PATIENCE, made).unwrap();
     });
 }
 
@@ -297,7 +297,7 @@ fn an_agent_killed_after_the_switch_is_followed_by_one_that_finishes() {
     killed(|scene| {
         let links =
             || std::fs::read_dir(ours(scene).join("links")).is_ok_and(|all| all.count() == 4);
-        wait_until(PATIENCE, || links().then_some(())).unwrap();
+        wait_until(6 * PATIENCE, || links().then_some(())).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(100));
     });
 }

@@ -61,8 +61,11 @@ fn an_edited_policy_is_applied_and_a_bad_edit_is_not() {
         log.contains("policy.yaml:") && log.contains("alow"),
         "{log}"
     );
-    let warnings = scene.status().unwrap()["warnings"].to_string();
-    assert!(warnings.contains("policy.yaml"), "status tells: {warnings}");
+    let warnings = || scene.status().unwrap()["warnings"].to_string();
+    let told = wait_until(PATIENCE, || {
+        warnings().contains("policy.yaml").then_some(())
+    });
+    assert!(told.is_some(), "status tells: {}", warnings());
 }
 
 #[test]
@@ -100,8 +103,11 @@ fn a_changed_list_judges_live_sessions_anew() {
     scene.put(&text).unwrap();
     let open = |v6| sock::connect(scene.stranger(), at_wan(v6, 443), PATIENCE).unwrap();
     let mut sessions = [open(false), open(true)];
-    let mut talk = || [0, 1].map(|i| sock::exchange(&mut sessions[i], SHORT));
-    assert_eq!(talk(), [Seen::Answered, Seen::Answered]);
+    let mut talk = |first| {
+        let patience = [first, PATIENCE];
+        [0, 1].map(|i| sock::exchange(&mut sessions[i], patience[i]))
+    };
+    assert_eq!(talk(PATIENCE), [Seen::Answered, Seen::Answered]);
     let before = scene.status().unwrap()["policy"].clone();
 
     std::fs::write(&list, "192.0.2.7\n203.0.113.0/28\n").unwrap();
@@ -112,7 +118,7 @@ fn a_changed_list_judges_live_sessions_anew() {
         scene.host.log()
     );
     assert_eq!(
-        talk(),
+        talk(SHORT),
         [Seen::Silence, Seen::Answered],
         "a ban cuts what it bans"
     );

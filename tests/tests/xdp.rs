@@ -189,7 +189,7 @@ fn switch(scene: &mut Scene, hook: &str, wanted: (&str, &str)) {
         let line = line(&scene.host, "wan0");
         (line["hook"] == wanted.0 && line["mode"] == wanted.1).then_some(())
     };
-    let came = wait_until(PATIENCE, there);
+    let came = wait_until(6 * PATIENCE, there);
     assert!(came.is_some(), "{hook}: {}", scene.host.log());
 }
 
@@ -251,7 +251,7 @@ fn a_killed_agent_leaves_xdp_judging_and_its_successor_takes_it_over() {
             (&after.ingress, after.xdp.unwrap().1),
             (&before.ingress, "native")
         );
-        assert_ne!(after.xdp, before.xdp, "the programs of the new load");
+        assert_eq!(after.xdp, before.xdp, "its programs are taken up");
         assert_eq!(exchange(&mut live, PATIENCE), Seen::Answered);
     }
     let knocked = knocks.finish();

@@ -1,9 +1,11 @@
 //! Running other programs, said before it is done.
 
+use std::ffi::OsString;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 
 /// Runs a command with its output shown; an error if it fails.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
@@ -40,6 +42,28 @@ pub(crate) fn target_dir() -> PathBuf {
 pub(crate) fn is_root() -> bool {
     // SAFETY: takes nothing and cannot fail.
     unsafe { libc::geteuid() == 0 }
+}
+
+/// Becomes one of the workspace's programs as built, which is told where the agent is: so a signal to us reaches it.
+/// It makes namespaces, for which it gets root where we are not. Returns only where that cannot be.
+pub(crate) fn hand_over_as_root(program: &str, args: &[OsString]) -> Result<bool> {
+    let debug = target_dir().join("debug");
+    let mut command = Command::new(if is_root() { "env" } else { "sudo" });
+    if !is_root() {
+        command.arg("env");
+    }
+    command.arg(format!("RINGWALL_BIN={}", debug.join("ringwall").display()));
+    command.arg(debug.join(program)).args(args);
+    if !is_root() {
+        println!(
+            "Making namespaces needs root. The command for it, as root:\n\n    {}\n",
+            text(&command)
+        );
+        if find("sudo").is_none() {
+            return Ok(false);
+        }
+    }
+    bail!("starting {program}: {}", command.exec())
 }
 
 /// Where a program is: in PATH, or where Debian keeps those of the administrator.

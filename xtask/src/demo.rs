@@ -1,12 +1,9 @@
 //! `cargo xtask demo`: sets up, builds, and hands over to the demo's own program, which needs the agent
 //! and the eBPF tool chain where this crate may not.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::command::{cargo, find, is_root, run as run_command, target_dir, text};
+use crate::command::{cargo, hand_over_as_root, run as run_command};
 use crate::setup::{self, Group};
 
 /// What `demo` takes.
@@ -23,28 +20,5 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         return Ok(false);
     }
     run_command(cargo().arg("build"))?;
-    let debug = target_dir().join("debug");
-    let demo = [
-        debug.join("demo").into_os_string(),
-        "--policy".into(),
-        args.policy.clone().into(),
-    ];
-    let binary = format!("RINGWALL_BIN={}", debug.join("ringwall").display());
-    let mut command = Command::new("env");
-    if !is_root() {
-        command = Command::new("sudo");
-        command.arg("env");
-    }
-    command.arg(binary).args(demo);
-    if !is_root() && find("sudo").is_none() {
-        println!(
-            "Making namespaces needs root. Type this as root:\n\n    {}\n",
-            text(&command)
-        );
-        return Ok(false);
-    }
-    if !is_root() {
-        println!("Making namespaces needs root:\n    {}", text(&command));
-    }
-    bail!("starting the demo: {}", command.exec())
+    hand_over_as_root("demo", &["--policy".into(), args.policy.clone().into()])
 }

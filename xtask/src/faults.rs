@@ -1,11 +1,8 @@
 //! `cargo xtask faults`: builds, and hands over to the program that does it.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::command::{cargo, is_root, run as run_command, target_dir};
+use crate::command::{cargo, hand_over_as_root, run as run_command};
 use crate::setup::{self, Group};
 
 /// What `faults` takes.
@@ -28,13 +25,6 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         return Ok(false);
     }
     run_command(cargo().arg("build"))?;
-    let debug = target_dir().join("debug");
-    let mut command = Command::new(if is_root() { "env" } else { "sudo" });
-    if !is_root() {
-        command.arg("env");
-    }
-    command.arg(format!("RINGWALL_BIN={}", debug.join("ringwall").display()));
-    command.arg(debug.join("faults"));
-    command.args([args.rounds, args.healthy, args.seed].map(|number| number.to_string()));
-    bail!("starting it: {}", command.exec())
+    let numbers = [args.rounds, args.healthy, args.seed];
+    hand_over_as_root("faults", &numbers.map(|number| number.to_string().into()))
 }

@@ -1,11 +1,8 @@
 //! `cargo xtask torture`: builds, and hands over to the program that does it.
 
-use std::os::unix::process::CommandExt as _;
-use std::process::Command;
+use anyhow::Result;
 
-use anyhow::{Result, bail};
-
-use crate::command::{cargo, is_root, run as run_command, target_dir};
+use crate::command::{cargo, hand_over_as_root, run as run_command};
 use crate::setup::{self, Group};
 
 /// What `torture` takes.
@@ -34,17 +31,12 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
         return Ok(false);
     }
     run_command(cargo().arg("build"))?;
-    let debug = target_dir().join("debug");
-    let mut command = Command::new(if is_root() { "env" } else { "sudo" });
-    if !is_root() {
-        command.arg("env");
-    }
-    command.arg(format!("RINGWALL_BIN={}", debug.join("ringwall").display()));
-    command.arg(debug.join("torture"));
-    command.args(["--seed", &args.seed.to_string()]);
-    command.args(["--seeds", &args.seeds.to_string()]);
-    command.args(args.only.iter().flat_map(|row| ["--only", row]));
-    command.args(args.short.then_some("--short"));
-    command.args(args.json.then_some("--json"));
-    bail!("starting it: {}", command.exec())
+    let mut words = vec!["--seed".to_owned(), args.seed.to_string()];
+    words.extend(["--seeds".to_owned(), args.seeds.to_string()]);
+    let rows = args.only.iter();
+    words.extend(rows.flat_map(|row| ["--only".to_owned(), row.clone()]));
+    words.extend(args.short.then(|| "--short".to_owned()));
+    words.extend(args.json.then(|| "--json".to_owned()));
+    let words: Vec<_> = words.into_iter().map(Into::into).collect();
+    hand_over_as_root("torture", &words)
 }

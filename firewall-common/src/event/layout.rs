@@ -96,4 +96,4 @@ pub struct OfSession {
 
 const _: () = assert!(size_of::<Header>() == 24 && align_of::<Header>() == 8);
 const _: () = assert!(size_of::<Refused>() == 104 && align_of::<Refused>() == 8);
-const _: () = assert!(size_of::<OfSession>() == 200 && align_of::<OfSession>() == 8);
+const _: () = assert!(size_of::<OfSession>() == 208 && align_of::<OfSession>() == 8);

@@ -1,6 +1,7 @@
 //! Sessions: what is kept of a conversation, and how its packets move it on.
 
 pub mod end;
+pub mod fresh;
 pub mod room;
 pub(crate) mod stage;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use crate::flow::{FlowKey, Side, Tuple};
 use crate::packet::{Packet, Role, protocol};
 use crate::zone::{Course, ZoneId};
 
+pub use fresh::Fresh;
 pub use window::{UNKNOWN, Window};
 
 /// Where a session stands. The number is kept in tables and is the index of its timeout.
@@ -109,6 +111,8 @@ pub enum Moved {
     Responder = 1,
     /// None: it was only looked after.
     Neither = 2,
+    /// The responder's, and the two have begun anew ([`Fresh`]): nothing holds that was known.
+    Anew = 3,
 }
 
 impl Moved {
@@ -141,6 +145,8 @@ pub struct Track {
     pub seen: [u8; 2],
     /// The last ICMP error about it: [`ERROR_SEEN`], type, code; 0: none.
     pub error: u32,
+    /// The opener's last SYN inside the session, if nothing came of it yet.
+    pub fresh: Fresh,
 }
 
 /// By which policy a session was let in.
@@ -250,7 +256,7 @@ pub const QUIET: u8 = 64;
 /// Set in [`Entry::opening`]: its rule says `replies: any`, and it was opened to a group.
 pub const WELCOMES: u8 = 128;
 
-const _: () = assert!(size_of::<Entry>() == 128 && size_of::<Track>() == 40);
+const _: () = assert!(size_of::<Entry>() == 136 && size_of::<Track>() == 48);
 
 /// [`Permit::epoch`] of a session that was adopted, and that no policy has judged yet: no generation has it.
 pub const ADOPTED_EPOCH: u32 = 0;
@@ -406,9 +412,23 @@ impl Track {
     #[inline(always)]
     pub fn take(&mut self, stepped: &Self, moved: Moved) {
         match moved {
-            Moved::Opener => turn(&mut self.windows[0], &stepped.windows[0], stepped.state),
-            Moved::Responder => turn(&mut self.windows[1], &stepped.windows[1], stepped.state),
+            Moved::Opener => {
+                turn(&mut self.windows[0], &stepped.windows[0], stepped.state);
+                self.fresh = stepped.fresh;
+            }
+            Moved::Responder => {
+                turn(&mut self.windows[1], &stepped.windows[1], stepped.state);
+                if stepped.state == State::SynSent as u8 {
+                    self.fresh = stepped.fresh;
+                }
+            }
             Moved::Neither => {}
+            // Another CPU that steps a segment of the old life in this instant mixes it in: then the opener's next
+            // try begins anew once more.
+            Moved::Anew => {
+                *self = *stepped;
+                return;
+            }
         }
         self.state = if self.state > stepped.state {
             self.state
@@ -481,6 +501,8 @@ pub enum Step {
     Reopens = 3,
     /// It is outside the window, and changes nothing.
     Outside = 4,
+    /// The two have begun anew, which both know; what was known of their numbers holds no more.
+    Anew = 5,
 }
 
 impl Step {
@@ -493,6 +515,7 @@ impl Step {
             1 => Self::Idle,
             2 => Self::Foreign,
             3 => Self::Reopens,
+            5 => Self::Anew,
             _ => Self::Outside,
         }
     }

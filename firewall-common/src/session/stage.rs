@@ -69,7 +69,7 @@ pub(crate) fn sessions<T: Tables>(
         Step::Outside if *onward && entry.stands_in() => (),
         Step::Outside => return Some(in_session(Reason::OutOfWindow, entry)),
         Step::Idle => (),
-        Step::Live => entry.last_seen = at.now,
+        Step::Live | Step::Anew => entry.last_seen = at.now,
     }
     let mut reason = Reason::Session;
     if stale(head, entry, at.now) {
@@ -82,9 +82,7 @@ pub(crate) fn sessions<T: Tables>(
         lookup(tables, at.slot, head, question, search);
         reason = anew(tables, head, handle, at.now, &search.answer, entry);
         if adopted {
-            entry.source_zone = search.answer.source_zone.0;
-            entry.destination_zone = search.answer.destination_zone.0;
-            tables.place(handle, entry);
+            placed(tables, handle, &search.answer, entry);
             if matches!(reason, Reason::Session) {
                 reason = Reason::Adopted;
             } else {
@@ -97,12 +95,21 @@ pub(crate) fn sessions<T: Tables>(
             return Some(in_session(reason, entry));
         }
     }
-    if !written(tables, at, key, (handle, table), from_opener, entry) {
+    let stepped = (from_opener, *step);
+    if !written(tables, at, key, (handle, table), stepped, entry) {
         reason = Reason::SessionTableFull;
     }
     let decision = in_session(reason, entry);
     happened.asks = u8::from(entry.welcomes() && from_opener && decision.passes());
     Some(decision)
+}
+
+/// The zones of an adopted session, by what the policy said of it.
+#[inline(always)]
+fn placed<T: Tables>(tables: T, handle: T::Handle, answer: &Answer, entry: &mut Entry) {
+    entry.source_zone = answer.source_zone.0;
+    entry.destination_zone = answer.destination_zone.0;
+    tables.place(handle, entry);
 }
 
 /// Moves a session on, and says in `step` what came of it.
@@ -121,13 +128,17 @@ fn written<T: Tables>(
     at: &At,
     key: &FlowKey,
     (handle, table): (T::Handle, Table),
-    from_opener: bool,
+    (from_opener, step): (bool, u8),
     entry: &mut Entry,
 ) -> bool {
     if matches!(table, Table::HalfOpen) && entry.track.is_verified() {
         return !matches!(verified(tables, at, key, from_opener, entry), Put::Full);
     }
-    let moved = Moved::by(from_opener);
+    // Read from memory only here, so that the verifier does not go through all before once for each.
+    let moved = match step == Step::Anew as u8 {
+        true => Moved::Anew,
+        false => Moved::by(from_opener),
+    };
     tables.write(handle, &entry.track, moved, entry.last_seen);
     tables.account(handle, !from_opener, at.packets, at.bytes);
     true

@@ -3,13 +3,15 @@
 //! - A handshake counts as complete only when the opener has acknowledged the responder's sequence number, which a
 //!   spoofed source cannot know.
 //! - Nothing outside the window changes anything, or passes; but what a host must see to put a connection right
-//!   does: a SYN inside a session, which it challenges, a stale answer, which it resets.
+//!   does: a SYN of the opener inside a session, which it challenges, or answers ([`Fresh`]); a stale answer, which it
+//!   resets.
 //! - A reset closes only with the very number expected (RFC 5961 section 3.2). Any other within the window passes and
 //!   changes nothing: the receiver challenges it, and a true sender resets again, with that number.
 //!
 //! Each packet changes the window of its own sender only, so that two CPUs that step the two directions at once
 //! do not touch each other's part ([`Track::take`]).
 
+use super::fresh::Fresh;
 use super::window::{INITIAL, Window, after, in_window};
 use super::{FIN_OPENER, FIN_RESPONDER, REPLIED, State, Step, Track};
 use crate::packet::Packet;
@@ -77,7 +79,7 @@ pub(super) fn step(track: &mut Track, from_opener: bool, packet: &Packet) -> Ste
         State::SynReceived => in_syn_received(track, from_opener, packet),
         _ => established(track, from_opener, packet),
     };
-    if matches!(outcome, Step::Live | Step::Idle) {
+    if matches!(outcome, Step::Live | Step::Idle | Step::Anew) {
         track.seen[side] |= packet.tcp_flags;
         if !from_opener {
             track.flags |= REPLIED;
@@ -92,9 +94,11 @@ fn opener_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
     let flags = packet.tcp_flags;
     let window = &mut track.windows[0];
     if flags & RST != 0 {
-        // In answer to a stale SYN-ACK the sequence number is not ours (RFC 9293 section 3.5.1).
+        // In answer to a stale segment the sequence number is the one that it acknowledged (RFC 9293 section 3.5.1).
         return if window.is_next(packet.sequence) {
             closes(track)
+        } else if after(packet.sequence, window.end) && !track.fresh.is(packet.sequence) {
+            Step::Outside
         } else {
             Step::Idle
         };
@@ -113,17 +117,20 @@ fn opener_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
 #[inline(always)]
 fn responder_in_syn_sent(track: &mut Track, packet: &Packet) -> Step {
     let flags = packet.tcp_flags;
-    let acknowledges = flags & ACK != 0 && acknowledges_syn(&track.windows[0], packet);
+    let opener = &track.windows[0];
+    let acknowledges = flags & ACK != 0 && acknowledges_syn(opener, packet);
     if flags & RST != 0 {
-        return if acknowledges {
-            closes(track)
-        } else {
-            Step::Idle
+        let ahead = flags & ACK != 0 && after(packet.acknowledgement, opener.end);
+        return match (acknowledges, ahead) {
+            (true, _) => closes(track),
+            (_, true) => Step::Outside,
+            _ => Step::Idle,
         };
     }
     if flags & ACK != 0 && !acknowledges {
         // Of an older connection: the opener answers it with a reset, so it must arrive (RFC 9293
         // section 3.5.1).
+        track.fresh = Fresh::challenged(packet);
         return Step::Idle;
     }
     if flags & SYN == 0 {
@@ -189,10 +196,17 @@ fn syn_in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) ->
     let window = &mut track.windows[side];
     let same = window.flags & INITIAL == 0 || window.acknowledged == packet.sequence;
     if packet.tcp_flags & ACK == 0 {
-        return Some(if same { Step::Live } else { Step::Idle });
+        return Some(match (same, from_opener) {
+            (true, _) => Step::Live,
+            (_, true) => inside(track, packet),
+            _ => Step::Outside,
+        });
     }
     if same || from_opener {
         return None;
+    }
+    if track.fresh.is_answered(packet) {
+        return Some(begins_anew(track, packet));
     }
     // Of the opener that has sent no more than its SYN: its first number is still known.
     let opener = &track.windows[0];
@@ -203,33 +217,61 @@ fn syn_in_syn_received(track: &mut Track, from_opener: bool, packet: &Packet) ->
     Some(Step::Live)
 }
 
+/// A SYN of the opener inside the session: it passes, and is kept.
+#[inline(always)]
+fn inside(track: &mut Track, packet: &Packet) -> Step {
+    track.fresh = Fresh::of(packet);
+    Step::Idle
+}
+
+/// The responder has answered a SYN inside the session as if it had been the first.
+#[inline(always)]
+fn begins_anew(track: &mut Track, packet: &Packet) -> Step {
+    track.windows[0] = track.fresh.begins();
+    track.windows[1].begin(packet);
+    track.fresh = Fresh::default();
+    track.state = State::SynReceived as u8;
+    track.flags &= !(FIN_OPENER | FIN_RESPONDER);
+    track.seen = [SYN, 0];
+    Step::Anew
+}
+
 #[inline(always)]
 fn established(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     let flags = packet.tcp_flags;
-    let over = matches!(track.state(), State::TimeWait | State::Close);
     if flags & (SYN | ACK) == SYN {
-        // On a closing session a SYN opens anew; on a live one the host sends a challenge ACK
-        // (RFC 5961 section 4.2).
-        return if over { Step::Reopens } else { Step::Idle };
+        return syn_in_established(track, from_opener, packet);
     }
     if flags & RST != 0 {
         return reset(track, from_opener, packet);
     }
-    let (sender, receiver) = sides(track, from_opener);
-    let within = in_window(sender, receiver, packet);
     if flags & SYN != 0 {
         // The answer again: it is challenged like a SYN, and moves nothing. An opener has no reason to send one
         // but that of a simultaneous open.
-        return if within || !from_opener {
-            Step::Idle
-        } else {
-            Step::Outside
+        return match from_opener {
+            true => Step::Outside,
+            false if track.fresh.is_answered(packet) => begins_anew(track, packet),
+            false => Step::Idle,
         };
     }
-    if !within {
+    let (sender, receiver) = sides(track, from_opener);
+    if !in_window(sender, receiver, packet) {
         return Step::Outside;
     }
     moves(track, from_opener, packet)
+}
+
+/// On a closing session a SYN opens anew. On a live one the host challenges that of the opener (RFC 5961 section 4.2),
+/// and the responder has no reason to send one.
+#[inline(always)]
+fn syn_in_established(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
+    if matches!(track.state(), State::TimeWait | State::Close) {
+        Step::Reopens
+    } else if from_opener {
+        inside(track, packet)
+    } else {
+        Step::Outside
+    }
 }
 
 /// A segment in window.
@@ -238,6 +280,7 @@ fn moves(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     let [opener, responder] = &mut track.windows;
     let finished = if from_opener {
         opener.advance(packet, responder);
+        track.fresh = Fresh::default();
         FIN_OPENER
     } else {
         responder.advance(packet, opener);
@@ -258,14 +301,16 @@ fn moves(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
 }
 
 /// A reset is believed at the next sequence number its sender would use, or the next one the receiver has asked
-/// for. Else, in window, it passes and the receiver judges for itself; before the handshake is complete always.
+/// for; so is the answer to a SYN inside the session. Else, in window, it passes and the receiver judges for itself.
+/// What was acknowledged before is outside the window of a reset (RFC 5961 section 3.2).
 #[inline(always)]
 fn reset(track: &mut Track, from_opener: bool, packet: &Packet) -> Step {
     let (sender, receiver) = sides(track, from_opener);
-    if sender.is_next(packet.sequence) || receiver.expects(packet.sequence) {
+    let refuses = !from_opener && track.fresh.is_answered(packet);
+    if sender.is_next(packet.sequence) || receiver.expects(packet.sequence) || refuses {
         return closes(track);
     }
-    if matches!(track.state(), State::SynReceived) || in_window(sender, receiver, packet) {
+    if in_window(sender, receiver, packet) && !receiver.has(packet.sequence) {
         Step::Idle
     } else {
         Step::Outside

@@ -48,7 +48,7 @@ fn a_guessed_acknowledgement_completes_nothing() {
         (0, Step::Idle),
         (4999, Step::Idle),
         (5000, Step::Idle),
-        (5002, Step::Idle),
+        (5002, Step::Outside),
         (u32::MAX, Step::Idle),
         (80_000, Step::Outside),
         (0x8000_0000, Step::Outside),

@@ -4,7 +4,7 @@
 //! `tcp_in_window` of net/netfilter/nf_conntrack_proto_tcp.c), told by what a side itself has shown:
 //!
 //! ```text
-//!   sequence          end - reach(other)  <=  last byte, first byte  <=  end + reach(other)
+//!   sequence          end - reach(other)  <=  one past the last byte  <=  end + reach(other)
 //!   acknowledgement   other.end - max(reach, 66000)  <=  it  <=  other.end
 //! ```
 //!
@@ -213,6 +213,12 @@ impl Window {
         self.flags & (UNKNOWN | INITIAL) == 0 && sequence == self.acknowledged
     }
 
+    /// Has this side acknowledged that number already?
+    #[inline(always)]
+    pub(super) const fn has(&self, sequence: u32) -> bool {
+        self.flags & (UNKNOWN | INITIAL) == 0 && after(self.acknowledged, sequence)
+    }
+
     /// May an ICMP error quote a packet of this side with that number (RFC 5927 section 4.1)? It must be in flight;
     /// as late as the last one sent, which may be an empty segment.
     #[inline(always)]
@@ -254,15 +260,11 @@ fn sends_within(sender: &Window, receiver: &Window, packet: &Packet) -> bool {
         return true;
     }
     let reach = receiver.reach();
-    !after(packet.sequence, sender.end.wrapping_add(reach))
+    !after(end_of(packet), sender.end.wrapping_add(reach))
         && !after(sender.end.wrapping_sub(reach), end_of(packet))
 }
 
-/// Is what it acknowledges what the other side can have sent?
-///
-/// A little more than was seen is believed of a segment that is exactly the next of its sender, which nobody guesses:
-/// where the other side's segments go another way, or where one of them was lost to [`Window::join`]. So a session is
-/// never stuck by it.
+/// Is what it acknowledges what the other side has sent, or can have sent?
 #[inline(always)]
 fn acknowledges(sender: &Window, receiver: &Window, packet: &Packet) -> bool {
     if receiver.is_unknown() {
@@ -270,8 +272,7 @@ fn acknowledges(sender: &Window, receiver: &Window, packet: &Packet) -> bool {
     }
     let ahead = packet.acknowledgement.wrapping_sub(receiver.end);
     if (ahead as i32) > 0 {
-        let may = receiver.flags & VAGUE != 0 || sender.is_next(packet.sequence);
-        return may && ahead <= sender.reach();
+        return receiver.flags & VAGUE != 0 && ahead <= sender.reach();
     }
     ahead.wrapping_neg() <= greater(sender.reach(), OLD_ACKNOWLEDGEMENT)
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 use firewall_common::flow::{FlowKey, Tuple};
 use firewall_common::packet::protocol;
 use firewall_common::session::{
-    ADOPTED_EPOCH, Entry, FIN_OPENER, FIN_RESPONDER, LEAVING, Permit, REPLIED, State, Window,
+    ADOPTED_EPOCH, Entry, FIN_OPENER, FIN_RESPONDER, LEAVING, Permit, REPLIED, STANDS_IN, State,
+    Window,
 };
 use firewall_common::tables::Table;
 use firewall_common::zone::Course;
@@ -37,6 +38,8 @@ pub(crate) struct Living {
     pub(crate) interface: Option<u32>,
     /// Inode of the socket that listens for its like.
     pub(crate) listener: Option<u32>,
+    /// Of a connection to a published port: where it really ends, and the interface that leads there.
+    pub(crate) behind: Option<(SocketAddr, Option<u32>)>,
 }
 
 impl Agent {
@@ -95,7 +98,11 @@ impl Agent {
         }
         let adopted = self.living(interfaces).and_then(|living| {
             let now = boot_now();
-            let sessions: Vec<Live> = living.iter().map(|one| one.session(now)).collect();
+            let mut sessions: Vec<Live> = living.iter().map(|one| one.session(now)).collect();
+            let behind = living
+                .iter()
+                .filter_map(|one| one.stand_in(now, interfaces));
+            sessions.extend(behind);
             let placed = self.plane()?.adopt(&sessions, replace)?;
             self.adopted += placed as u64;
             let left = sessions.len().saturating_sub(placed);
@@ -154,13 +161,32 @@ impl Agent {
 
 impl Living {
     fn of_published(one: &Published) -> Self {
-        let [interface, _] = one.interfaces;
+        let [interface, inside] = one.interfaces;
         Self {
             socket: one.socket,
             inbound: true,
             interface,
             listener: None,
+            behind: Some((one.behind, inside)),
         }
+    }
+
+    /// Of a connection to a published port, what stands in for it at the interface behind the translation, where
+    /// that is guarded, too (see [`firewall_common::onward`]).
+    fn stand_in(&self, now: u64, guarded: &[u32]) -> Option<Live> {
+        let (behind, inside) = self.behind?;
+        inside.filter(|index| guarded.contains(index))?;
+        let opener = Tuple {
+            destination: mapped(behind.ip()),
+            destination_port: behind.port(),
+            ..self.opener()
+        };
+        let mut live = self.session(now);
+        live.entry.opener = opener.key(&mut live.key) as u8;
+        live.entry.course = Course::Routed as u8;
+        live.entry.interface_in = 0;
+        live.entry.opening = STANDS_IN;
+        Some(live)
     }
 
     /// The session that it is to be.
@@ -280,6 +306,7 @@ fn directed(found: &[(Socket, Option<u32>)], ephemeral: (u16, u16)) -> Vec<Livin
             inbound,
             interface: *interface,
             listener,
+            behind: None,
         }
     };
     connections.map(direct).collect()
@@ -346,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_to_a_published_port_is_one_of_the_host() {
+    fn a_connection_to_a_published_port_is_one_of_the_host_and_stands_in_behind() {
         let (socket, _) = socket(
             "203.0.113.1:40000",
             "203.0.113.9:50000",
@@ -359,6 +386,12 @@ mod tests {
         });
         let live = one.session(5);
         assert_eq!(live.entry.course(), Course::Inbound);
+        assert_eq!(one.stand_in(5, &[2]).map(|live| live.key), None);
+        let behind = one.stand_in(5, &[2, 3]).unwrap();
+        assert!(behind.entry.stands_in() && behind.key != live.key);
+        let mut tuple = Tuple::default();
+        behind.key.tuple(behind.entry.opener_side(), &mut tuple);
+        assert_eq!((tuple.source_port, tuple.destination_port), (50_000, 80));
     }
 
     #[test]

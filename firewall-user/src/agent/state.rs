@@ -371,7 +371,7 @@ impl Agent {
         self.note("sweep", swept.err().map(failed));
         self.sweep_sets();
         self.follow_clock();
-        self.let_text_go();
+        self.let_text_go(Instant::now());
     }
 
     /// The command line or the agent file were read again.

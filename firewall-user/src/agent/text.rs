@@ -92,13 +92,45 @@ impl Agent {
     }
 
     /// Lets it go where nobody has asked for a while.
-    pub(super) fn let_text_go(&mut self) {
-        let old = |text: &Text| text.asked.elapsed() > KEPT;
+    pub(super) fn let_text_go(&mut self, now: Instant) {
+        let old = |text: &Text| now.duration_since(text.asked) > KEPT;
         if let Some(current) = self.current.as_mut()
             && current.text.as_ref().is_some_and(old)
         {
             current.text = None;
             crate::heap::used();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::tests::{Host, apply, text};
+
+    #[test]
+    fn the_text_is_let_go_after_a_while_and_read_again() {
+        let host = Host::new();
+        let mut agent = host.agent();
+        let set = "sets: {office: [198.51.100.0/24, 203.0.113.0/24]}\nzones:";
+        apply(&host, &mut agent, &text(7, 443).replace("zones:", set)).unwrap();
+        let known = |agent: &Agent| agent.in_force().unwrap().policy().map(|p| p.revision);
+        assert_eq!(known(&agent), None);
+        assert!(agent.zone_of(&asked("198.51.100.1")).is_ok());
+        assert_eq!(known(&agent), Some(7));
+        agent.let_text_go(Instant::now());
+        assert_eq!(known(&agent), Some(7), "somebody asked just now");
+        agent.let_text_go(Instant::now() + KEPT * 2);
+        assert_eq!(known(&agent), None);
+        // What scrapes ask for is always there.
+        assert_eq!(agent.in_force().unwrap().sets[0].entries, 2);
+        assert!(agent.zone_of(&asked("198.51.100.1")).is_ok());
+    }
+
+    fn asked(address: &str) -> crate::api::types::ZoneRequest {
+        crate::api::types::ZoneRequest {
+            address: address.to_owned(),
+            interface: None,
         }
     }
 }

@@ -5,6 +5,8 @@ use std::io;
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, recv, send, socket};
 
+use crate::attribute::attribute;
+
 /// `GENL_ID_CTRL`, and its command and attributes that find a family (linux/genetlink.h).
 const CONTROL: u16 = 0x10;
 const GET_FAMILY: u8 = 3;
@@ -60,32 +62,9 @@ fn ask(family: u16, command: u8, kind: u16, value: &[u8]) -> io::Result<Vec<u8>>
 /// Bytes of `struct nlmsghdr`; behind it are four of the generic one.
 const HEADER: usize = 16;
 
-/// The value of an attribute.
-fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(attributes.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?) & 0x3fff;
-        let value = attributes.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn attributes_are_found_behind_others_and_lies_about_lengths_are_none() {
-        let bytes = [5, 0, 9, 0, 7, 0, 0, 0, 8, 0, 3, 0, 1, 2, 3, 4];
-        assert_eq!(attribute(&bytes, 3), Some(&[1, 2, 3, 4][..]));
-        assert_eq!(attribute(&bytes, 9), Some(&[7][..]));
-        assert_eq!(attribute(&bytes, 4), None);
-        assert_eq!(attribute(&[0; 8], 3), None);
-        assert_eq!(attribute(&[200, 0, 3, 0], 3), None);
-    }
 
     #[test]
     fn what_is_no_device_has_no_features() {

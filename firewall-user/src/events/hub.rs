@@ -26,6 +26,10 @@ use crate::detect::{Around, Detector, OneSided, Sight};
 use crate::policy::compiled::Clock;
 
 /// What a record tells of.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "nearly all are what a program has told; a box would be an allocation for each"
+)]
 #[derive(Debug, Clone)]
 pub enum What {
     /// What a program, or the sweep, has told.

@@ -3,13 +3,15 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use firewall_user::dataplane::{Dataplane, Options, Place, features};
 
 use crate::lab::{HERE4, HERE6, INTERFACE, Lab, PEER4, PEER6, index};
 
 const SOON: Duration = Duration::from_millis(400);
+/// For what must come.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 fn to(address: &str, port: u16) -> SocketAddr {
     SocketAddr::new(address.parse().unwrap(), port)
@@ -36,7 +38,7 @@ fn echo(address: &str, port: u16) {
 }
 
 fn says(stream: &mut TcpStream, text: &str) -> bool {
-    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut bytes = [0; 64];
     stream.write_all(text.as_bytes()).is_ok()
         && matches!(stream.read(&mut bytes), Ok(n) if &bytes[..n] == text.as_bytes())
@@ -48,14 +50,10 @@ fn judged(lab: &Lab) {
         lab.at_peer(|| {
             assert!(says(&mut connect(here, 443).unwrap(), "hello"), "{here}");
             assert_eq!(connect(here, 80).unwrap_err(), ErrorKind::TimedOut);
-            let start = Instant::now();
             assert_eq!(connect(here, 22).unwrap_err(), ErrorKind::ConnectionRefused);
-            assert!(start.elapsed() < SOON / 2);
             unreachable_by_icmp(here, peer);
         });
-        let start = Instant::now();
         assert_eq!(connect(peer, 25).unwrap_err(), ErrorKind::ConnectionRefused);
-        assert!(start.elapsed() < SOON / 2);
         assert!(says(&mut connect(peer, 9000).unwrap(), "out"));
     }
 }
@@ -63,7 +61,7 @@ fn judged(lab: &Lab) {
 fn unreachable_by_icmp(here: &str, peer: &str) {
     let socket = UdpSocket::bind(to(peer, 0)).unwrap();
     socket.connect(to(here, 53)).unwrap();
-    socket.set_read_timeout(Some(SOON)).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket.send(b"who is there?").unwrap();
     let error = socket.recv(&mut [0; 8]).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ConnectionRefused);

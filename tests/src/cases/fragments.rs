@@ -76,8 +76,8 @@ pub(super) const CASES: &[Case] = &[
         vec![
             arrives(first(443).frame(), RuleAllow).by("inbound/web"),
             arrives(first(9).frame(), NoPolicy),
-            // What follows joins the first that was let by: the other never came.
-            arrives(later(f, 9, 32, 89).frame(), Session),
+            // Whichever of the two it belongs to: they overlap, and nobody sends such a packet.
+            arrives(later(f, 9, 32, 89).frame(), FragmentWithoutFirst),
             arrives(first(23).frame(), NoPolicy),
         ]
     }),
@@ -103,7 +103,7 @@ pub(super) const CASES: &[Case] = &[
             arrives(first.frame(), RuleAllow).by("inbound/web"),
             arrives(over(8), FragmentOverlap),
             arrives(over(16), FragmentOverlap),
-            arrives(over(24), Session),
+            arrives(over(24), FragmentWithoutFirst),
         ]
     }),
     Case::new("a-first-fragment-without-the-whole-chain", WEB, |f| {

@@ -74,7 +74,7 @@ pub(super) fn cause(steps: &[&Step]) -> Option<Cause> {
         (Some(Reason::Malformed | Reason::Truncated), "tags") => Some(Cause::Link),
         (Some(Reason::Malformed | Reason::Truncated), _) => Some(Cause::Transport),
         (None, "icmp errors") => Some(Cause::ErrorDirection),
-        (None, "blind injection") => Some(Cause::Window),
+        (None, class) if class.starts_with("blind") => Some(Cause::Window),
         _ => None,
     }
 }

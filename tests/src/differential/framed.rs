@@ -21,7 +21,8 @@ pub(super) fn any(maker: &mut Maker, v6: bool) -> Packet {
 }
 
 fn other(maker: &mut Maker, peer: IpAddr, v6: bool) -> Packet {
-    let ports = |to: u16| [[0x30, 0x39], to.to_be_bytes()].concat();
+    let from = maker.high_port();
+    let ports = |to: u16| [from.to_be_bytes(), to.to_be_bytes()].concat();
     let to = maker.port();
     match maker.below(4) {
         // SCTP: INIT or not (RFC 9260 section 3).

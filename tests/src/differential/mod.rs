@@ -7,8 +7,10 @@
 mod causes;
 mod fragments;
 mod framed;
+mod moments;
 mod nflog;
 mod step;
+mod story;
 mod talks;
 mod world;
 
@@ -20,6 +22,7 @@ use anyhow::{Context as _, Result};
 pub use causes::Cause;
 use causes::cause;
 use step::{Maker, Step};
+use story::{Both, story};
 use world::{Guarded, Key, Seen};
 
 /// The policy that both enforce.
@@ -29,9 +32,6 @@ const CONFIG: &str =
     "sessions: {max: 262144, half_open_max: 262144, half_open_per_source: 262144}\n";
 /// Steps between two looks: few enough that no number comes twice.
 const CHUNK: usize = 2000;
-
-/// Kinds of packets whose fate hangs on the windows of a session.
-const WINDOWS: [&str; 3] = ["conversations", "blind injection", "simultaneous open"];
 
 /// How much is sent.
 #[derive(Debug, Clone, Copy)]
@@ -57,6 +57,8 @@ pub struct Difference {
     pub key: (bool, u32),
     /// What was sent, in hexadecimal.
     pub packets: Vec<String>,
+    /// Of a TCP segment: its conversation so far.
+    pub story: Vec<String>,
 }
 
 /// What came of it.
@@ -68,9 +70,6 @@ pub struct Report {
     pub through: BTreeMap<&'static str, u64>,
     /// Differences by cause.
     pub causes: BTreeMap<Cause, u64>,
-    /// Segments of TCP conversations, and of blind injection into them, about whose windows the two disagree: let by
-    /// more, and dropped more. Told, and not judged yet.
-    pub windows: [u64; 2],
     /// Differences that must not be.
     pub wrong: Vec<Difference>,
 }
@@ -105,8 +104,6 @@ impl Report {
             .causes
             .into_iter()
             .for_each(|(cause, n)| *self.causes.entry(cause).or_default() += n);
-        self.windows[0] += other.windows[0];
-        self.windows[1] += other.windows[1];
         self.wrong.extend(other.wrong);
     }
 
@@ -143,12 +140,16 @@ impl Report {
                 wrong.came,
                 wrong.packets.join("\n  ")
             );
+            let _ = wrong
+                .story
+                .iter()
+                .try_for_each(|line| write!(text, "\n    {line}"));
         }
         text
     }
 }
 
-/// The hosts; they may serve several seeds.
+/// The hosts.
 pub struct Hosts {
     guarded: Vec<Guarded>,
     nftables: Guarded,
@@ -193,16 +194,9 @@ impl Hosts {
         for host in &mut self.guarded {
             let seen = deliver(host, steps)?;
             note(report, host.name, &seen);
-            for leaves in [false, true] {
-                let at = usize::from(leaves);
-                let sent: Vec<&Step> = steps.iter().filter(|step| step.leaves == leaves).collect();
-                let mut seen = seen[at].clone();
-                if leaves {
-                    // What else leaves are the firewall's own answers.
-                    seen.retain(|key, _| sent.iter().any(|step| step.key == *key));
-                }
-                compare(report, host.name, &sent, &seen, &reference[at]);
-            }
+            let both = [&seen, &reference];
+            compare(report, host.name, steps, both, false);
+            compare(report, host.name, steps, both, true);
         }
         Ok(())
     }
@@ -229,46 +223,46 @@ fn note(report: &mut Report, host: &'static str, seen: &[Seen; 2]) {
     *report.through.entry(host).or_default() += through as u64;
 }
 
-fn compare(
-    report: &mut Report,
-    host: &'static str,
-    steps: &[&Step],
-    seen: &Seen,
-    reference: &Seen,
-) {
+fn compare(report: &mut Report, host: &'static str, steps: &[Step], both: Both<'_>, leaves: bool) {
+    let mut sent: BTreeMap<Key, Vec<&Step>> = BTreeMap::new();
+    for step in steps.iter().filter(|step| step.leaves == leaves) {
+        sent.entry(step.key).or_default().push(step);
+    }
+    let [seen, reference] = both.map(|seen| &seen[usize::from(leaves)]);
     let keys: BTreeSet<&Key> = seen.keys().chain(reference.keys()).collect();
     // Number 0 is nobody's: so a firewall's own answers to the host are marked.
     for key in keys.into_iter().filter(|(_, number)| *number != 0) {
-        let (own, other) = (seen.get(key), reference.get(key));
+        let sent = sent.get(key).map_or(&[][..], Vec::as_slice);
+        if leaves && sent.is_empty() {
+            // A firewall's own answer.
+            continue;
+        }
+        let (own, other) = (of(seen, key), of(reference, key));
         if own == other {
             continue;
         }
-        let sent: Vec<&Step> = steps
-            .iter()
-            .copied()
-            .filter(|step| step.key == *key)
-            .collect();
-        let count = |packets: Option<&Vec<u64>>| packets.map_or(0, Vec::len);
-        let more = own
-            .into_iter()
-            .flatten()
-            .any(|packet| !other.is_some_and(|all| all.contains(packet)))
-            || count(own) > count(other);
-        match cause(&sent).filter(|_| !more) {
-            Some(cause) => *report.causes.entry(cause).or_default() += 1,
-            None if sent.iter().any(|step| WINDOWS.contains(&step.class)) => {
-                report.windows[usize::from(!more)] += 1;
-            }
-            None => report.wrong.push(Difference {
-                host,
-                class: sent.first().map_or("?", |step| step.class),
-                more,
-                came: [count(own), count(other)],
-                key: *key,
-                packets: sent.iter().map(|step| hex(&step.bytes)).collect(),
-            }),
+        let more = own.iter().any(|packet| !other.contains(packet)) || own.len() > other.len();
+        if let Some(cause) = cause(sent).filter(|_| !more) {
+            *report.causes.entry(cause).or_default() += 1;
+            continue;
         }
+        report.wrong.push(Difference {
+            host,
+            class: sent.first().map_or("?", |step| step.class),
+            more,
+            came: [own.len(), other.len()],
+            key: *key,
+            packets: sent.iter().map(|step| hex(&step.bytes)).collect(),
+            story: sent
+                .first()
+                .map_or_else(Vec::new, |step| story(steps, step, both)),
+        });
     }
+}
+
+/// What came under this number.
+fn of<'a>(seen: &'a Seen, key: &Key) -> &'a [u64] {
+    seen.get(key).map_or(&[], Vec::as_slice)
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -290,7 +284,7 @@ fn one_processor() -> Result<()> {
 /// A kind of packets, and how often it is drawn.
 type Kind = (u64, fn(&mut Maker));
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 18] = [
     (8, framed::plain),
     (4, framed::flags),
     (5, framed::options),
@@ -303,6 +297,7 @@ const KINDS: [Kind; 17] = [
     (5, framed::outbound),
     (6, fragments::group),
     (4, talks::tcp),
+    (4, moments::rare),
     (3, talks::strays),
     (1, talks::simultaneous),
     (3, talks::datagrams),

@@ -6,18 +6,18 @@ use std::net::IpAddr;
 use super::step::{Maker, host};
 use crate::case::packet::{self, Packet, flag};
 
-const WINDOW: u32 = 64_000;
+pub(super) const WINDOW: u32 = 64_000;
 
 /// One TCP conversation as both ends see it: who opened it, and the next sequence number of each end.
-struct Talk {
-    ends: [(IpAddr, u16); 2],
-    next: [u32; 2],
+pub(super) struct Talk {
+    pub(super) ends: [(IpAddr, u16); 2],
+    pub(super) next: [u32; 2],
     /// The host opened it.
-    host_opens: bool,
+    pub(super) host_opens: bool,
 }
 
 impl Talk {
-    fn new(maker: &mut Maker) -> Self {
+    pub(super) fn new(maker: &mut Maker) -> Self {
         let v6 = maker.v6();
         let (peer, high) = (maker.peer(v6), maker.high_port());
         let host_opens = maker.chance(3);
@@ -40,7 +40,7 @@ impl Talk {
     }
 
     /// A segment of one end, as its neighbour expects it, so many bytes from where that end is.
-    fn segment(&self, end: usize, flags: u8, ahead: i64) -> Packet {
+    pub(super) fn segment(&self, end: usize, flags: u8, ahead: i64) -> Packet {
         let sequence = self.next[end].wrapping_add(ahead as u32);
         let acknowledgement = if flags & flag::ACK == 0 {
             0
@@ -57,7 +57,7 @@ impl Talk {
     }
 
     /// Sends it in the direction in which it goes.
-    fn send(&self, maker: &mut Maker, end: usize, packet: &Packet) {
+    pub(super) fn send(&self, maker: &mut Maker, end: usize, packet: &Packet) {
         if (end == 0) == self.host_opens {
             maker.leave(packet);
         } else {
@@ -65,14 +65,14 @@ impl Talk {
         }
     }
 
-    fn say(&mut self, maker: &mut Maker, end: usize, flags: u8, data: usize) {
+    pub(super) fn say(&mut self, maker: &mut Maker, end: usize, flags: u8, data: usize) {
         let packet = self.segment(end, flags, 0).data(&vec![0x61; data]);
         self.send(maker, end, &packet);
         let counts = u32::from(flags & (flag::SYN | flag::FIN) != 0);
         self.next[end] = self.next[end].wrapping_add(data as u32 + counts);
     }
 
-    fn open(&mut self, maker: &mut Maker) {
+    pub(super) fn open(&mut self, maker: &mut Maker) {
         self.say(maker, 0, flag::SYN, 0);
         if maker.chance(4) {
             // The SYN again.
@@ -83,7 +83,7 @@ impl Talk {
         self.say(maker, 0, flag::ACK, 0);
     }
 
-    fn exchange(&mut self, maker: &mut Maker) {
+    pub(super) fn exchange(&mut self, maker: &mut Maker) {
         for _ in 0..1 + maker.below(4) {
             let end = maker.below(2) as usize;
             let size = maker.below(900) as usize;
@@ -124,7 +124,7 @@ impl Talk {
         maker.arrive(&packet);
     }
 
-    fn close(&mut self, maker: &mut Maker) {
+    pub(super) fn close(&mut self, maker: &mut Maker) {
         let first = maker.below(2) as usize;
         if maker.chance(4) {
             let reset = self.segment(first, flag::RST | flag::ACK, 0);

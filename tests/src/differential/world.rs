@@ -92,6 +92,14 @@ impl Guarded {
             ns.sysctl(&format!("{family}/conf/all/accept_redirects"), "0")?;
             ns.sysctl(&format!("{family}/conf/eth0/accept_redirects"), "0")?;
         }
+        // The rest of a packet of which a fragment is missing waits for half a minute: thousands of them must fit.
+        for limit in [
+            "ipv4/ipfrag",
+            "ipv6/ip6frag",
+            "netfilter/nf_conntrack_frag6",
+        ] {
+            ns.sysctl(&format!("{limit}_high_thresh"), "1000000000")?;
+        }
         nft(&ns, &observer())?;
         routes(&ns)?;
         let raw = [ns.run(|| raw_socket(false))?, ns.run(|| raw_socket(true))?];

@@ -14,7 +14,7 @@ use super::{Netns, RunDir, clean, sock};
 pub const METRICS: &str = "127.0.0.1:10933";
 
 /// How long an agent may take until it answers: on an emulated machine the verifier alone takes long.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A namespace with an agent, or with what a killed agent left in force.
 pub struct Host {
@@ -159,15 +159,12 @@ impl Host {
     pub fn metrics(&self) -> Result<String> {
         let at: SocketAddr = METRICS.parse().context("a socket address")?;
         let mut last = None;
-        let text = wait_until(PATIENCE, || {
-            let got = sock::http_get(&self.ns, at, "/metrics");
-            got.map_err(|error| last = Some(error)).ok()
+        let text = wait_until(Duration::from_secs(30), || {
+            sock::http_get(&self.ns, at, "/metrics")
+                .map_err(|error| last = Some(error))
+                .ok()
         });
-        match (text, last) {
-            (Some(text), _) => Ok(text),
-            (None, Some(error)) => Err(error),
-            (None, None) => bail!("nobody was asked"),
-        }
+        text.with_context(|| format!("no metrics: {last:?}; {}", self.log()))
     }
 
     /// What the agent wrote so far.

@@ -79,7 +79,7 @@ mod tests {
         let lab = Lab::quiet().unwrap();
         println!("a lab in {:?}", begin.elapsed());
         let ping =
-            |from: &End, to: &str| ping(&from.ns, to.parse().unwrap(), Duration::from_millis(300));
+            |from: &End, to: &str| ping(&from.ns, to.parse().unwrap(), Duration::from_secs(2));
         for (from, to) in [
             (&lab.trusted, ["10.77.0.1", "fd77::1"]),
             (&lab.stranger, ["203.0.113.1", "2001:db8::1"]),

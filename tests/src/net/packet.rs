@@ -243,7 +243,7 @@ mod tests {
         );
         for sent in [&plain, &tagged] {
             out.send(sent).unwrap();
-            let seen = |w: &Wire| w.find(Duration::from_secs(1), |f| f.data == **sent);
+            let seen = |w: &Wire| w.find(Duration::from_secs(10), |f| f.data == **sent);
             let arrived = seen(&on_wire).unwrap();
             assert_eq!(
                 (arrived.outgoing, arrived.tag_was_offloaded),
@@ -252,7 +252,7 @@ mod tests {
             assert!(seen(&leaving).unwrap().outgoing);
             assert!(
                 passed
-                    .find(Duration::from_secs(1), |f| f.data == plain)
+                    .find(Duration::from_secs(10), |f| f.data == plain)
                     .is_some()
             );
         }
@@ -267,7 +267,7 @@ mod tests {
         out.send(&plain).unwrap();
         assert!(
             on_wire
-                .find(Duration::from_secs(1), |f| f.data == plain)
+                .find(Duration::from_secs(10), |f| f.data == plain)
                 .is_some()
         );
         assert_eq!(passed.receive(Duration::from_millis(50)), None);

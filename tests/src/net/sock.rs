@@ -144,7 +144,8 @@ pub fn tcp(ns: &Netns, to: SocketAddr, patience: Duration) -> Seen {
 /// The same from one of the client's addresses.
 pub fn tcp_from(ns: &Netns, from: Option<IpAddr>, to: SocketAddr, patience: Duration) -> Seen {
     match connect_from(ns, from, to, patience) {
-        Ok(mut stream) => exchange(&mut stream, patience),
+        // The verdict is in the handshake; the echo waits for threads to have their turn.
+        Ok(mut stream) => exchange(&mut stream, patience.max(Duration::from_secs(5))),
         Err(seen) => seen,
     }
 }
@@ -235,6 +236,7 @@ mod tests {
     use crate::net::Veth;
 
     const PATIENCE: Duration = Duration::from_millis(500);
+    const LONG: Duration = Duration::from_secs(10);
 
     #[test]
     fn clients_tell_answer_refusal_and_silence_apart() {
@@ -250,11 +252,11 @@ mod tests {
             let to = |port: u16| format!("{host}:{port}").parse::<SocketAddr>().unwrap();
             let _tcp = Echo::tcp(&b, to(80)).unwrap();
             let _udp = Echo::udp(&b, to(53)).unwrap();
-            assert_eq!(tcp(&a, to(80), PATIENCE), Seen::Answered);
-            assert_eq!(tcp(&a, to(81), PATIENCE), Seen::Refused);
-            assert_eq!(udp(&a, to(53), PATIENCE), Seen::Answered);
-            assert_eq!(udp(&a, to(54), PATIENCE), Seen::Refused);
-            assert_eq!(ping(&a, to(0).ip(), PATIENCE), Seen::Answered);
+            assert_eq!(tcp(&a, to(80), LONG), Seen::Answered);
+            assert_eq!(tcp(&a, to(81), LONG), Seen::Refused);
+            assert_eq!(udp(&a, to(53), LONG), Seen::Answered);
+            assert_eq!(udp(&a, to(54), LONG), Seen::Refused);
+            assert_eq!(ping(&a, to(0).ip(), LONG), Seen::Answered);
         }
         let nobody = "10.77.0.77:80".parse().unwrap();
         assert_eq!(tcp(&a, nobody, PATIENCE), Seen::Silence);

@@ -40,6 +40,8 @@ pub struct Seen {
 pub trait Bench {
     /// Puts a policy in force.
     fn apply(&mut self, compiled: &Compiled) -> Result<()>;
+    /// Tells whether the next packet is to come through or be answered: who sends real ones waits for that.
+    fn awaits(&mut self, _something: bool) {}
     /// Sends one packet.
     fn send(&mut self, hook: Hook, frame: &[u8], tag: Option<Tag>) -> Result<Seen>;
     /// Lets time pass.
@@ -137,6 +139,8 @@ impl Ledger<'_> {
             } => {
                 let packets = self.bench.packets(&self.zones)?;
                 let rules = self.bench.rules(&self.numbers)?;
+                let passes = matches!(expect.verdict, Verdict::Forwarded | Verdict::Audit);
+                self.bench.awaits(passes || expect.answered);
                 let seen = self.bench.send(*hook, frame, *tag)?;
                 self.packets_moved(&packets, *hook, expect)?;
                 self.rules_moved(rules, expect)?;

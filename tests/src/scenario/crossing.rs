@@ -132,8 +132,13 @@ impl Crossing {
 
     /// All packets that were judged, but for what keeps links alive.
     fn judged(&self) -> f64 {
-        let all = self.metric("ringwall_packets_total", &[]);
-        all - self.metric("ringwall_rule_packets_total", &["policy=\"essentials\""])
+        let text = self.host.metrics().expect("the agent shows its metrics");
+        let all = metric(&text, "ringwall_packets_total", &[]);
+        all - metric(
+            &text,
+            "ringwall_rule_packets_total",
+            &["policy=\"essentials\""],
+        )
     }
 
     /// While `work` goes on each packet on the wire to the outside must be judged once, and no other.
@@ -144,7 +149,7 @@ impl Crossing {
         // What closes a connection may come late.
         let settled = || {
             let now = self.judged();
-            std::thread::sleep(Duration::from_millis(100));
+            std::thread::sleep(Duration::from_millis(500));
             (now.to_bits() == self.judged().to_bits()).then_some(())
         };
         wait_until(PATIENCE, settled).expect("the traffic ends");

@@ -12,7 +12,7 @@ use crate::net::sock::{self, Seen};
 use crate::net::{Host, Lab, Netns, Ran, wait_until};
 
 /// Long enough for whatever is to come, on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(5);
+pub const PATIENCE: Duration = Duration::from_secs(15);
 /// Long enough to call it silence.
 pub const SHORT: Duration = Duration::from_millis(400);
 

@@ -151,7 +151,7 @@ impl Transfer {
 
     /// Lets it reach its size and end in order; bytes sent and received.
     fn conclude(self) -> Result<(u64, u64)> {
-        let end = Instant::now() + 4 * PATIENCE;
+        let end = Instant::now() + 8 * PATIENCE;
         while self.received.load(Ordering::Relaxed) < AT_LEAST && Instant::now() < end {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{Effort, Figure};
 use crate::net::sock::{Echo, Seen, connect, exchange};
+use crate::net::wait_until;
 use crate::scenario::{PATIENCE, Scene, Traced, allow, at_wan, policy};
 
 /// The promise.
@@ -40,9 +41,9 @@ fn once(v6: bool) -> Result<(Duration, bool)> {
     let _web = Echo::tcp(scene.lab.host(), at_wan(v6, 443))?;
     let mut other = keep(&scene, v6)?;
     let traced = Traced::start(both_ends(&scene, v6, 8443)?)?;
-    std::thread::sleep(Duration::from_millis(200));
-    let quiet = traced.last_arrival().elapsed();
-    ensure!(quiet < Duration::from_millis(100), "no traffic to cut");
+    let begin = Instant::now();
+    let flows = wait_until(PATIENCE, || (traced.last_arrival() > begin).then_some(()));
+    flows.context("no traffic to cut")?;
 
     let applied = scene.host.apply_with(&policy(2, &[web]), &["-o", "json"])?;
     let returned = Instant::now();

@@ -93,7 +93,11 @@ impl Fleet {
         let hosts = [
             Self::host(&watch, 0, "")?,
             // Its tables are small, so that they can be filled.
-            Self::host(&watch, 1, "sessions: {max: 1000, half_open_max: 100}\n")?,
+            Self::host(
+                &watch,
+                1,
+                "sessions: {max: 1000, half_open_max: 100, timeouts: {udp: 600s}}\n",
+            )?,
         ];
         hosts[0].put(&policy(1, "enforce"))?;
         let mut services = Vec::new();

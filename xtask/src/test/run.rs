@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use super::END_TO_END;
 use super::collect::Job;
 use super::libtest;
 use super::tally::Outcome;
@@ -15,8 +16,37 @@ use super::tally::Outcome;
 const PATIENCE: Duration = Duration::from_secs(20 * 60);
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 
-/// Runs it to its end, or to the end of our patience.
+/// With more failures than that in one binary it is no bad luck.
+const UNLUCKY: usize = 2;
+
+/// Runs it to its end, or to the end of our patience. Tests of real packets keep deadlines, which a machine that is busy
+/// with something else can break: one or two that fail are tried once more, alone, and told apart where they pass then.
 pub(super) fn run(job: &Job) -> Result<Outcome> {
+    let outcome = once(job)?;
+    let names = outcome.failed_tests();
+    if !job.name.starts_with(END_TO_END) || !(1..=UNLUCKY).contains(&names.len()) {
+        return Ok(outcome);
+    }
+    let again = names.iter().map(|name| once(&job.alone(name)));
+    let again: Vec<_> = again.collect::<Result<_>>()?;
+    Ok(outcome.after(&again))
+}
+
+impl Job {
+    /// One of its tests.
+    fn alone(&self, name: &str) -> Self {
+        Self {
+            name: format!("{} (once more, alone)", self.name),
+            args: ["--exact", "--test-threads=1", name]
+                .map(str::to_owned)
+                .to_vec(),
+            log: self.log.with_extension("alone.log"),
+            ..self.clone()
+        }
+    }
+}
+
+fn once(job: &Job) -> Result<Outcome> {
     eprint!("  {} … ", job.name);
     let begin = Instant::now();
     let skips = job.log.with_extension("skips");

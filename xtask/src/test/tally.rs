@@ -11,6 +11,10 @@ pub(super) struct Outcome {
     passed: usize,
     /// Names, with what there is to say.
     failed: Vec<String>,
+    /// Of those that failed, their names in the binary.
+    names: Vec<String>,
+    /// Names of tests that failed beside others and passed alone.
+    unsteady: Vec<String>,
     /// Names and reasons.
     skipped: Vec<(String, String)>,
 }
@@ -21,6 +25,7 @@ impl Outcome {
         let full = |name: &str| format!("{job}::{name}");
         let mut this = Self {
             passed: report.passed,
+            names: report.names_failed.clone(),
             ..Self::default()
         };
         this.failed = report.names_failed.iter().map(|n| full(n)).collect();
@@ -54,6 +59,24 @@ impl Outcome {
         self.skipped.push(skip);
     }
 
+    /// The tests that failed, if they are known by name.
+    pub(super) fn failed_tests(&self) -> &[String] {
+        if self.names.len() == self.failed.len() {
+            &self.names
+        } else {
+            &[]
+        }
+    }
+
+    /// What it comes to once those that failed were tried again.
+    pub(super) fn after(mut self, again: &[Self]) -> Self {
+        if again.iter().all(|one| !one.has_failed() && one.passed == 1) {
+            self.passed += self.failed.len();
+            self.unsteady = std::mem::take(&mut self.failed);
+        }
+        self
+    }
+
     /// Something that is no test went wrong.
     pub(super) fn trouble(what: &str, why: &str) -> Self {
         Self {
@@ -80,6 +103,7 @@ impl Tally {
     pub(super) fn add(&mut self, outcome: Outcome) {
         self.0.passed += outcome.passed;
         self.0.failed.extend(outcome.failed);
+        self.0.unsteady.extend(outcome.unsteady);
         self.0.skipped.extend(outcome.skipped);
     }
 
@@ -94,6 +118,9 @@ impl Tally {
         let unlisted: Vec<_> = self.0.skipped.iter().filter(unlisted).collect();
         for (name, _) in &unlisted {
             println!("UNLISTED {name}: no line of tests/skips.txt allows this skip");
+        }
+        for name in &self.0.unsteady {
+            println!("UNSTEADY {name}: failed at first, and passed alone");
         }
         for name in &self.0.failed {
             println!("FAILED {name}");
@@ -133,6 +160,28 @@ mod tests {
         assert_eq!(outcome.counts(), "0 passed, 1 failed, 0 skipped");
         let silent = Outcome::of("t", &read(""), "", true, "exit status: 0");
         assert!(silent.has_failed());
+    }
+
+    #[test]
+    fn who_passes_alone_is_told_and_who_does_not_has_failed() {
+        let failed =
+            "test a ... ok\ntest b ... FAILED\ntest result: FAILED. 1 passed; 1 failed; 0 ignored";
+        let first = || Outcome::of("t", &read(failed), "", false, "exit status: 101");
+        assert_eq!(first().failed_tests(), ["b"]);
+        let alone = "test b ... ok\ntest result: ok. 1 passed; 0 failed; 0 ignored";
+        let better = first().after(&[Outcome::of("t", &read(alone), "", true, "")]);
+        assert_eq!(better.counts(), "2 passed, 0 failed, 0 skipped");
+        assert_eq!(better.unsteady, ["t::b"]);
+        // A name that is not found passes nothing.
+        let none = Outcome::of(
+            "t",
+            &read("test result: ok. 0 passed; 0 failed"),
+            "",
+            true,
+            "",
+        );
+        assert!(first().after(&[none]).has_failed());
+        assert!(first().after(&[first()]).has_failed());
     }
 
     #[test]

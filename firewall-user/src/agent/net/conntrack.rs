@@ -10,6 +10,7 @@ use firewall_common::packet::protocol;
 use rtnetlink::sys::{Socket as Netlink, SocketAddr as Port};
 
 use super::{Socket, Standing, Ways};
+use crate::attribute::attribute;
 
 /// `NETLINK_NETFILTER`.
 const NETFILTER: isize = 12;
@@ -106,19 +107,6 @@ fn message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let body = bytes.get(16..length)?;
     let rest = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
     Some((kind, body, rest))
-}
-
-/// The value of an attribute among those in a row.
-fn attribute(mut attributes: &[u8], wanted: u16) -> Option<&[u8]> {
-    loop {
-        let length = usize::from(u16::from_ne_bytes(attributes.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(attributes.get(2..4)?.try_into().ok()?) & 0x3fff;
-        let value = attributes.get(4..length)?;
-        if kind == wanted {
-            return Some(value);
-        }
-        attributes = attributes.get(length.next_multiple_of(4)..)?;
-    }
 }
 
 /// An entry whose destination was translated, and that was answered.

@@ -293,6 +293,10 @@ impl<'t> Tables for &'t MemoryTables {
         self.moving.borrow_mut().fragments.insert(*key, now);
     }
 
+    fn forget_fragment(self, key: &FragmentKey) {
+        self.moving.borrow_mut().fragments.remove(key);
+    }
+
     fn knows_fragment(self, key: &FragmentKey, now: u64) -> bool {
         let moving = self.moving.borrow();
         let seen = moving.fragments.get(key);

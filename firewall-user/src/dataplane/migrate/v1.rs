@@ -240,6 +240,7 @@ fn entry(old: &Entry) -> session::Entry {
             flags: old.flags,
             seen: old.seen,
             error: 0,
+            fresh: session::Fresh::default(),
         },
         counts: old.counts.map(count),
         interface_in: old.interface_in,

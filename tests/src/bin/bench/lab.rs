@@ -220,9 +220,19 @@ pub(crate) fn bind(thread: u32, processor: usize) {
     }
 }
 
-/// Waits until what was sent has been handled.
-pub(crate) fn settle() {
-    std::thread::sleep(Duration::from_millis(150));
+/// Waits until what was sent has been handled: a number that rises meanwhile stays the same.
+pub(crate) fn settle(mut handled: impl FnMut() -> Result<u64>) -> Result<()> {
+    let mut last = handled()?;
+    // On a busy machine the receiver may wait for a processor, and a slow peer takes 0.5 s for what it gets.
+    for _ in 0..40 {
+        std::thread::sleep(Duration::from_millis(150));
+        let now = handled()?;
+        if now == last && now > 0 {
+            break;
+        }
+        last = now;
+    }
+    Ok(())
 }
 
 fn address(n: usize) -> String {
