@@ -33,7 +33,7 @@ fn policy() -> Policy {
         machine_id: String::new(),
         roles: BTreeMap::new(),
         connected: BTreeMap::new(),
-        has_failsafe: false,
+        failsafe: Vec::new(),
     };
     match read_bytes("t.yaml", POLICY.into(), &host) {
         Ok(checked) => checked.policy,
