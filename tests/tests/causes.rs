@@ -53,6 +53,42 @@ fn every_fault_is_named_by_its_evidence_and_none_wrongly() {
     );
 }
 
+/// Two uplinks, and answers that take the other one: both are named, with what can be done.
+#[test]
+fn asymmetric_routing_is_told_with_both_interfaces_and_the_remedies() {
+    need_root!();
+    if std::process::Command::new("nft")
+        .arg("--version")
+        .output()
+        .is_err()
+    {
+        skip!("nft is not installed");
+    }
+    let world = World::new().unwrap();
+    let kinds = [
+        (Kind::AnswerOtherUplink, "up1"),
+        (Kind::OtherWayBack, "up1"),
+        (Kind::AnswerUnguarded, "up2"),
+        (Kind::AskedUnguarded, "up2"),
+        (Kind::UnguardedWayBack, "up2"),
+    ];
+    let asked: Vec<Kind> = kinds.iter().map(|(kind, _)| *kind).collect();
+    let faults = inject(&world, &asked, &mut Random::seeded()).unwrap();
+    for (fault, named) in faults.iter().zip(watch(&world, &faults, FOUND).unwrap()) {
+        let (_, other) = kinds.iter().find(|(kind, _)| *kind == fault.kind).unwrap();
+        let (row, kind) = (named.row, fault.kind);
+        let text = row["evidence"].to_string();
+        assert!(
+            text.contains("up0") && text.contains(other),
+            "{kind:?}: {row:#}"
+        );
+        let advice = row["advice"].as_str().unwrap();
+        for remedy in ["symmetric", "route by source address", "stateful: false"] {
+            assert!(advice.contains(remedy), "{kind:?}: {row:#}");
+        }
+    }
+}
+
 #[test]
 fn what_loses_packets_and_completes_is_never_reported() {
     need_root!();

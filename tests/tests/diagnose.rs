@@ -108,8 +108,20 @@ fn what_answers_is_held_against_the_policy() {
     let _shut = Echo::udp(&world.ns, at(500)).unwrap();
     let _own = Echo::tcp(&world.ns, "127.0.0.1:10600".parse().unwrap()).unwrap();
     let nat = "table ip nat { chain pre { type nat hook prerouting priority -100; tcp dport 10700 dnat to 10.91.0.9:80; } }";
-    let made = world.ns.command("nft").args(["-f", "-"]).run_with(nat);
+    let nat = nat.replace("ip nat", "ip own").replace(
+        "; } }",
+        "; udp dport { 10701, 10710-10720 } redirect to :53; } }",
+    );
+    let made = world.ns.command("nft").args(["-f", "-"]).run_with(&nat);
     let published = made.is_ok_and(|ran| ran.ok());
+    // As container engines do.
+    let engine = "-t nat -A PREROUTING -p tcp -m tcp --dport 10730:10735 -j DNAT --to-destination 10.91.0.9:80";
+    let made = world
+        .ns
+        .command("iptables-nft")
+        .args(engine.split(' '))
+        .run();
+    let by_engine = made.is_ok_and(|ran| ran.ok());
     let found = world.host.json(&["exposure"]).unwrap();
     let open = found["open"].as_array().unwrap();
     let of = |port: u16| open.iter().find(|one| one["port"] == port);
@@ -122,6 +134,14 @@ fn what_answers_is_held_against_the_policy() {
     if published {
         assert_eq!(of(10_700).unwrap()["published_to"], "10.91.0.9:80");
         assert_eq!(reach(10_700)[0]["rule"], "in/open");
+        assert_eq!(of(10_701).unwrap()["published_to"], "this host:53");
+        assert_eq!(of(10_710).unwrap()["last_port"], 10_720);
+        assert_eq!(reach(10_710).as_array().unwrap().len(), 0, "{found:#}");
+    }
+    if by_engine {
+        assert_eq!(of(10_730).unwrap()["published_to"], "10.91.0.9:80");
+        assert_eq!(of(10_730).unwrap()["last_port"], 10_735);
+        assert_eq!(reach(10_730)[0]["who"], "all", "{found:#}");
     }
     let table = world.host.cli(&["exposure"]).unwrap();
     assert!(

@@ -14,6 +14,7 @@ use crate::sessions::address;
 pub(super) struct Here {
     names: BTreeMap<u32, String>,
     guarded: BTreeSet<u32>,
+    beside: Vec<String>,
     locals: BTreeSet<IpAddr>,
     sees_drops: bool,
     listeners: Option<Listeners>,
@@ -26,6 +27,10 @@ impl Agent {
     pub(super) fn here(&self) -> Here {
         let guarded = self.interfaces.iter();
         let guarded = guarded.filter(|line| line.state == "guarded");
+        let guarded: BTreeSet<u32> = guarded.map(|line| line.index).collect();
+        let links = self.links.iter();
+        let beside =
+            links.filter(|link| link.up && !link.loopback && !guarded.contains(&link.index));
         let own = self.locals().iter();
         let own = own.filter(|local| {
             local.kind == LocalKind::Unicast && local.net.prefix_len() == local.net.max_prefix_len()
@@ -36,7 +41,8 @@ impl Agent {
                 .iter()
                 .map(|link| (link.index, link.name.clone()))
                 .collect(),
-            guarded: guarded.map(|line| line.index).collect(),
+            beside: beside.map(|link| link.name.clone()).collect(),
+            guarded,
             locals: own.map(|local| local.net.addr()).collect(),
             sees_drops: self.eyes.hub.blind().is_none(),
             listeners: None,
@@ -110,6 +116,10 @@ impl Around for Here {
 
     fn guards(&self, interface: u32) -> bool {
         self.guarded.contains(&interface)
+    }
+
+    fn beside(&self) -> Vec<String> {
+        self.beside.clone()
     }
 
     fn is_local(&self, address: IpAddr) -> bool {

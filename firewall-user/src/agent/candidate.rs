@@ -78,7 +78,7 @@ pub fn read(path: &Path, host: &HostContext) -> Result<Checked, Problem> {
 /// # Errors
 /// What failed (exit status 1), or that it does not fit the tables (2).
 pub fn prove(checked: &Checked) -> Result<(), Problem> {
-    let report = policy::prove::run(&checked.policy, &clock::now())
+    let report = policy::prove::run(&checked.policy, &checked.host.failsafe, &clock::now())
         .map_err(|errors| Problem::from(&unfit(&errors, checked)))?;
     if report.holds() {
         return Ok(());

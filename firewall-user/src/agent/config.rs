@@ -234,6 +234,23 @@ pub struct FailsafeRule {
     pub services: Vec<Service>,
 }
 
+impl FailsafeRule {
+    /// Its services as keys with their lengths in bits. A rule that names none means all.
+    #[must_use]
+    pub fn keys(&self) -> Vec<(u32, [u8; 4])> {
+        if self.services.is_empty() {
+            return vec![(0, [0; 4])];
+        }
+        let prefixes = self
+            .services
+            .iter()
+            .flat_map(crate::policy::compile::service_prefixes);
+        prefixes
+            .map(|(key, length)| (length, key.to_be_bytes()))
+            .collect()
+    }
+}
+
 impl AgentConfig {
     /// Reads an agent file that must exist.
     pub fn read(path: &Path) -> Result<Self, Refusal> {

@@ -13,6 +13,7 @@ use super::state::Agent;
 use crate::api::types::{Explained, InterfaceLine, Problem, exit};
 use crate::policy::compiled::InterfacePlan;
 use crate::policy::explain::{self, Chosen};
+use crate::policy::frame::on_link;
 use crate::policy::packet;
 use crate::policy::space::Space;
 
@@ -66,18 +67,19 @@ impl Agent {
                 let text = format!("the packet cannot be judged: {error:#}");
                 Problem::new(exit::NO, text)
             })?;
-        Ok(self.explained(shown, &judged))
+        Ok(self.explained(shown, chosen.course, &judged))
     }
 
     /// `host` stands for one of this machine's own addresses.
     fn as_here(&self, chosen: &mut Chosen) -> Result<(), Problem> {
         let packet = &mut chosen.packet;
+        let near = chosen.course == Course::Outbound && on_link(packet);
         let host = match chosen.course {
             Course::Inbound => &mut packet.destination,
             Course::Outbound => &mut packet.source,
             Course::Routed => return Ok(()),
         };
-        let own = own(self.locals(), host.is_ipv6());
+        let own = own(self.locals(), host.is_ipv6(), near);
         *host = own.ok_or_else(|| {
             let family = if host.is_ipv6() { "IPv6" } else { "IPv4" };
             let text =
@@ -112,27 +114,24 @@ impl Agent {
         })
     }
 
-    fn explained(&self, packet: String, judged: &Decision) -> Explained {
+    fn explained(&self, packet: String, course: Course, judged: &Decision) -> Explained {
         let names = self.names();
-        let action = match judged.verdict {
-            Verdict::Forwarded | Verdict::Audit => "allow",
-            Verdict::Rejected => "reject",
-            Verdict::Dropped => "deny",
-        };
+        let rule = names.rules.get(&judged.rule).cloned();
         Explained {
-            action: action.to_owned(),
+            action: explain::action(judged).to_owned(),
             verdict: judged.verdict.word().to_owned(),
             reason: judged.reason.word().to_owned(),
-            rule: names.rules.get(&judged.rule).cloned(),
+            rule: rule.or_else(|| explain::unmatched_id(judged, course)),
             source_zone: names.zone(judged.source_zone.0),
             destination_zone: names.zone(judged.destination_zone.0),
             packet,
+            host_address: None,
         }
     }
 }
 
-/// One of this machine's own addresses, a global one before a link's.
-fn own(locals: &[Local], v6: bool) -> Option<IpAddr> {
+/// One of this machine's own addresses, a global one before a link's, or `near` the other way round.
+fn own(locals: &[Local], v6: bool, near: bool) -> Option<IpAddr> {
     let own = |local: &&Local| {
         let address = local.net.addr();
         local.kind == LocalKind::Unicast
@@ -145,7 +144,7 @@ fn own(locals: &[Local], v6: bool) -> Option<IpAddr> {
         IpAddr::V6(v6) => v6.is_unicast_link_local(),
     };
     let all = locals.iter().filter(own).map(|local| local.net.addr());
-    all.min_by_key(link_local)
+    all.min_by_key(|address| link_local(address) != near)
 }
 
 /// Without a policy everything passes.
@@ -159,5 +158,6 @@ fn unjudged(packet: &str) -> Explained {
         source_zone: "-".to_owned(),
         destination_zone: "-".to_owned(),
         packet: packet.to_owned(),
+        host_address: None,
     }
 }

@@ -13,11 +13,9 @@ use firewall_common::verdict::Decision;
 
 use super::adopt::Living;
 use super::clock::boot_now;
-use super::config::FailsafeRule;
 use super::net::{LocalKind, Standing};
 use super::state::Agent;
 use crate::dataplane::memory::MemoryTables;
-use crate::policy::compile::service_prefixes;
 use crate::policy::compiled::Compiled;
 use crate::policy::frame::{Concrete, SEQUENCE};
 
@@ -109,7 +107,7 @@ impl Agent {
             ways.hold_in(&mut tables, far);
         }
         for rule in &self.settings.config.failsafe {
-            tables.add_failsafe(&rule.sources, &failsafe_services(rule));
+            tables.add_failsafe(&rule.sources, &rule.keys());
         }
         Trial { tables, compiled }
     }
@@ -224,17 +222,6 @@ fn ssh_inodes() -> HashSet<u32> {
 fn socket_inode(link: &std::path::Path) -> Option<u32> {
     let text = link.to_str()?.strip_prefix("socket:[")?;
     text.strip_suffix(']')?.parse().ok()
-}
-
-/// A rule's services as keys with their lengths in bits. A rule that names none means all.
-fn failsafe_services(rule: &FailsafeRule) -> Vec<(u32, [u8; 4])> {
-    if rule.services.is_empty() {
-        return vec![(0, [0; 4])];
-    }
-    let prefixes = rule.services.iter().flat_map(service_prefixes);
-    prefixes
-        .map(|(key, length)| (length, key.to_be_bytes()))
-        .collect()
 }
 
 #[cfg(test)]

@@ -12,11 +12,10 @@ use super::history::Record;
 use super::interfaces::{UNGUARDED, UNGUARDED_TEXT};
 use super::plane::{InForce, Live};
 use super::pressure;
+use super::services::service_word;
 use super::state::Agent;
 use crate::api::types::{AgentLine, HistoryRow, PolicyLine, RuleRow, SessionLine, Status};
 use crate::policy::compiled::{Clock, Compiled};
-use crate::policy::model::Service;
-use crate::policy::services::protocol_word;
 use crate::policy::show::{self, State};
 use crate::sessions::{self, Names, Row};
 
@@ -89,6 +88,7 @@ impl Agent {
             enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),
             sessions,
+            lost: self.losses(),
             warnings,
             agent: Some(AgentLine {
                 pid: std::process::id(),
@@ -238,29 +238,6 @@ pub fn failsafe_words(rule: &FailsafeRule) -> String {
         services.join(", "),
         sources.join(", ")
     )
-}
-
-/// A service as the language writes it.
-#[must_use]
-pub fn service_word(service: &Service) -> String {
-    let dotted = |value: Option<u8>| value.map_or_else(String::new, |v| format!("/{v}"));
-    match service {
-        Service::Ports {
-            protocol,
-            low,
-            high,
-        } if low == high => format!("{}/{low}", protocol_word(*protocol)),
-        Service::Ports {
-            protocol,
-            low,
-            high,
-        } => format!("{}/{low}-{high}", protocol_word(*protocol)),
-        Service::Icmp { v6, kind, code } => {
-            let word = if *v6 { "icmpv6" } else { "icmp" };
-            format!("{word}{}{}", dotted(*kind), dotted(*code))
-        }
-        Service::Protocol(number) => protocol_word(*number),
-    }
 }
 
 fn history_row(record: &Record) -> HistoryRow {

@@ -433,7 +433,7 @@ fn the_shapes_that_scripts_depend_on() {
     );
     assert_eq!(
         keys(&agent.status()),
-        "agent enforcing interfaces mode policy sessions warnings"
+        "agent enforcing interfaces lost mode policy sessions warnings"
     );
     assert_eq!(
         keys(&agent.session_rows().unwrap()[0]),
@@ -446,7 +446,7 @@ fn the_shapes_that_scripts_depend_on() {
     let said = agent.explain("tcp 203.0.113.9:40000 -> host:443").unwrap();
     assert_eq!(
         keys(&said),
-        "action destination_zone packet reason rule source_zone verdict"
+        "action destination_zone host_address packet reason rule source_zone verdict"
     );
 }
 

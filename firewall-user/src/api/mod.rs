@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod flows;
+mod own_services;
 pub mod peer;
 mod routes;
 mod server;

@@ -53,6 +53,7 @@ pub(super) fn router(app: App) -> Router {
         .route("/v1/detach", post(detach))
         .merge(super::flows::routes())
         .merge(super::sets::routes())
+        .merge(super::own_services::routes())
         .fallback(unknown)
         .layer(middleware::from_fn(admit))
         .layer(DefaultBodyLimit::max(MAX_BODY))

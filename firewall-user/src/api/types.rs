@@ -27,10 +27,28 @@ pub struct Status {
     pub interfaces: Vec<InterfaceLine>,
     /// The session tables.
     pub sessions: SessionLine,
+    /// Records of events that were lost.
+    #[serde(default)]
+    pub lost: LossLine,
     /// What somebody should look at.
     pub warnings: Vec<String>,
     /// The agent; `null` where the tables were read without one.
     pub agent: Option<AgentLine>,
+}
+
+/// Records of events that were lost, by where: the stages of `ringwall_events_lost_total`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LossLine {
+    /// Left out in the kernel, since there were too many of a kind.
+    pub limit: u64,
+    /// The agent was away or behind.
+    pub ring: u64,
+    /// Of a version that is not known.
+    pub decode: u64,
+    /// A follower was behind.
+    pub follower: u64,
+    /// The file's queue was full, or the disk.
+    pub file: u64,
 }
 
 /// The policy in force.
@@ -555,6 +573,17 @@ pub struct ZoneRow {
     pub why: String,
 }
 
+/// A service name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceRow {
+    /// Its name.
+    pub name: String,
+    /// What it means, in words that rules may use.
+    pub services: Vec<String>,
+    /// It is no policy's own.
+    pub built_in: bool,
+}
+
 /// Which rule decides about a packet.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Explained {
@@ -572,6 +601,9 @@ pub struct Explained {
     pub destination_zone: String,
     /// The packet that was judged.
     pub packet: String,
+    /// This host's address that a file's rule was judged with, where it asks for one; `null` where any would do.
+    #[serde(default)]
+    pub host_address: Option<String>,
 }
 
 /// Why a request was not granted.

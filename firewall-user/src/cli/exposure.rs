@@ -63,11 +63,13 @@ fn open() -> anyhow::Result<(Vec<Open>, usize)> {
         protocol: socket.protocol,
         address: socket.local.ip(),
         port: socket.local.port(),
+        last_port: None,
         published_to: None,
         process: holders.get(&socket.inode).map(ToString::to_string),
     }));
-    let (sent_on, strange) = listed_rules().map_or((Vec::new(), 0), |rules| published(&rules));
-    open.extend(sent_on);
+    let sent_on = published(listed_rules().as_deref());
+    let strange = sent_on.strange;
+    open.extend(sent_on.open);
     open.sort_by_key(|one| (one.protocol, one.port, one.address));
     open.dedup();
     Ok((open, strange))
@@ -110,7 +112,7 @@ fn line(exposed: &Exposed) -> Vec<String> {
     vec![
         exposed.protocol.clone(),
         exposed.open.address.to_string(),
-        exposed.open.port.to_string(),
+        ports(&exposed.open),
         cell(exposed.open.published_to.as_ref()),
         cell(exposed.open.process.as_ref()),
         if reach.is_empty() {
@@ -120,6 +122,13 @@ fn line(exposed: &Exposed) -> Vec<String> {
         },
         note.to_owned(),
     ]
+}
+
+fn ports(open: &Open) -> String {
+    match open.last_port {
+        Some(last) => format!("{}-{last}", open.port),
+        None => open.port.to_string(),
+    }
 }
 
 /// What the table does not say by itself.
@@ -147,7 +156,7 @@ fn notes(context: &Context, look: &Look, strange: usize) -> Result<(), Problem> 
     }
     if strange > 0 {
         lines.push(format!(
-            "{strange} rules of nftables that publish ports are not understood"
+            "{strange} rules that publish ports are not understood (nftables, iptables)"
         ));
     }
     context.screen.lines(&lines)

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::output::{Format, OutputArgs, cell};
 use super::{Context, Done, pinned};
-use crate::api::types::{self, InterfaceLine, OtherProgram, Problem, SessionLine, exit};
+use crate::api::types::{self, InterfaceLine, LossLine, OtherProgram, Problem, SessionLine, exit};
 
 const LONG: &str = "\
 Shows what is enforced: the policy, every interface with its state and why, the session tables, and what \
@@ -68,6 +68,7 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         sessions.open, sessions.capacity, sessions.half_open, sessions.half_open_capacity
     ));
     lines.extend(pressure(sessions));
+    lines.extend(losses(&status.lost));
     lines.push(match &status.agent {
         Some(agent) => format!(
             "agent     {} (process {}), up {} s",
@@ -110,6 +111,22 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         .rows(interfaces, Format::Table, &header, cells)
 }
 
+/// Where records of events were lost; nothing where none were.
+fn losses(lost: &LossLine) -> Option<String> {
+    let all = [
+        ("limit", lost.limit),
+        ("ring", lost.ring),
+        ("decode", lost.decode),
+        ("follower", lost.follower),
+        ("file", lost.file),
+    ];
+    let some = all.iter().filter(|(_, count)| *count != 0);
+    let told: Vec<String> = some
+        .map(|(stage, count)| format!("{stage} {count}"))
+        .collect();
+    (!told.is_empty()).then(|| format!("lost      records: {}", told.join(", ")))
+}
+
 /// Who fills the tables, and what was refused; nothing while they are nearly empty and never were full.
 fn pressure(sessions: &SessionLine) -> Vec<String> {
     let mut lines = Vec::new();
@@ -140,4 +157,21 @@ fn pressure(sessions: &SessionLine) -> Vec<String> {
         }));
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_told_where_there_are_any() {
+        assert_eq!(losses(&LossLine::default()), None);
+        let some = LossLine {
+            ring: 7,
+            file: 2,
+            ..LossLine::default()
+        };
+        let told = losses(&some);
+        assert_eq!(told.as_deref(), Some("lost      records: ring 7, file 2"));
+    }
 }

@@ -42,6 +42,8 @@ pub trait Around {
     fn name(&self, interface: u32) -> String;
     /// Is it guarded?
     fn guards(&self, interface: u32) -> bool;
+    /// Names of those that are up and not guarded.
+    fn beside(&self) -> Vec<String>;
     /// Is it an address of this host?
     fn is_local(&self, address: IpAddr) -> bool;
     /// Does the kernel tell what it drops?
@@ -128,6 +130,19 @@ pub(super) enum Back {
     Unknown,
 }
 
+/// An interface that is not guarded, by its name where there is one only.
+pub(super) fn unguarded(beside: &[String]) -> String {
+    const SOME: usize = 4;
+    match beside {
+        [] => "an interface that is not guarded".to_owned(),
+        [one] => format!("{one}, which is not guarded"),
+        several => {
+            let some: Vec<&str> = several.iter().take(SOME).map(String::as_str).collect();
+            format!("an interface that is not guarded ({})", some.join(", "))
+        }
+    }
+}
+
 /// What was looked up about one handshake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Evidence {
@@ -147,6 +162,8 @@ pub(super) struct Evidence {
     pub(super) dropped_at: String,
     /// Name of the interface that the opener's packets cross.
     pub(super) crosses: String,
+    /// What may have crossed this host unseen: see [`unguarded`].
+    pub(super) beside: String,
     /// The kernel tells what it drops, so that its silence means something.
     pub(super) sees_drops: bool,
 }

@@ -181,9 +181,7 @@ fn heard_and_silent(passed: &str, here: &str, seen: &Evidence) -> Finding {
     }
     match &seen.back {
         Back::Other { guarded: false, .. } if answered => Finding::new(Cause::ReplyPath, text)
-            .and(Some(
-                "the socket has answered, by an interface that is not guarded".to_owned(),
-            ))
+            .and(Some(format!("the socket has answered, by {}", seen.beside)))
             .and(crossing(&seen.back))
             .asymmetric(true),
         back => Finding::unknown(text).and(crossing(back)),
@@ -278,9 +276,9 @@ fn unanswered_outbound(one: &OneSided, entry: &Entry, seen: &Evidence) -> Findin
 /// The socket is connected, and we have not seen the answer.
 fn another_way(one: &OneSided, seen: &Evidence) -> Finding {
     let text = format!(
-        "our SYN left by {} and no answer passed us, but the socket is connected: the answer came in by an \
-         interface that is not guarded, {}",
+        "our SYN left by {} and no answer passed us, but the socket is connected: the answer came in by {}, {}",
         seen.crosses,
+        seen.beside,
         counts(one)
     );
     Finding::new(Cause::AsymmetricReply, vec![text]).asymmetric(true)

@@ -25,6 +25,7 @@ fn nothing() -> Evidence {
         socket: None,
         dropped_at: "eth1".to_owned(),
         crosses: "eth0".to_owned(),
+        beside: "eth2, which is not guarded".to_owned(),
         sees_drops: true,
     }
 }

@@ -266,6 +266,7 @@ impl Detector {
             socket: half.then(|| around.socket(&own)).flatten(),
             dropped_at: around.name(dropped_at),
             crosses: around.name(one.interface),
+            beside: evidence::unguarded(&around.beside()),
             asked,
             answered,
             sees_drops: around.sees_drops(),

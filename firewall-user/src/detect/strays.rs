@@ -11,7 +11,7 @@ use firewall_common::reason::Reason;
 use firewall_common::zone::ZoneId;
 
 use super::cause::{ASYMMETRIC, Cause, Way};
-use super::evidence::{Around, Dropped, Route, Standing};
+use super::evidence::{Around, Dropped, Route, Standing, unguarded};
 use super::judge::{Finding, said};
 use super::one::{BLANK, OneSided};
 use crate::sessions::address;
@@ -170,7 +170,7 @@ fn judge(stray: &Stray, back: bool, around: &mut dyn Around) -> Option<Finding> 
     let here = around.name(stray.one.interface);
     let way = match around.route(local, far) {
         Route::By(index) if index != stray.one.interface => around.name(index),
-        _ => "an interface that is not guarded".to_owned(),
+        _ => unguarded(&around.beside()),
     };
     let (cause, text) = match (stray.kind, standing) {
         (Kind::AnswerCame, Standing::SynSent) => (
@@ -182,7 +182,8 @@ fn judge(stray: &Stray, back: bool, around: &mut dyn Around) -> Option<Finding> 
         (Kind::AnswerLeft, Standing::SynReceived) => (
             Cause::ReplyPath,
             format!(
-                "the SYN came in by an interface that is not guarded, and our answer was to leave by {here}: refused, no session"
+                "the SYN came in by {}, and our answer was to leave by {here}: refused, no session",
+                unguarded(&around.beside())
             ),
         ),
         (Kind::Middle, Standing::Connected) if !back => {

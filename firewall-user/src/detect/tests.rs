@@ -94,6 +94,10 @@ impl Around for Still {
         interface == 0
     }
 
+    fn beside(&self) -> Vec<String> {
+        vec!["eth2".to_owned()]
+    }
+
     fn is_local(&self, address: IpAddr) -> bool {
         ["10.0.0.1", "2001:db8::1"]
             .iter()

@@ -19,6 +19,9 @@ pub struct Open {
     pub address: IpAddr,
     /// Its port, as packets arrive for it.
     pub port: u16,
+    /// The last of several ports that are published by one rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_port: Option<u16>,
     /// Where it is sent to, where the port is published for a container: `172.17.0.2:80`.
     pub published_to: Option<String>,
     /// Who holds the socket, where that can be seen.
@@ -81,7 +84,11 @@ pub fn expose(policy: Option<&Policy>, failsafe: &[FailsafeRule], open: &[Open])
 fn of(policy: Option<&Policy>, failsafe: &[FailsafeRule], open: &Open) -> Exposed {
     let mut reachable: Vec<Reach> = Vec::new();
     let covered = |rule: &&FailsafeRule| {
-        rule.services.is_empty() || rule.services.iter().any(|service| covers(*service, open))
+        rule.services.is_empty()
+            || rule
+                .services
+                .iter()
+                .any(|service| covers(*service, open).is_some())
     };
     reachable.extend(failsafe.iter().filter(covered).map(|rule| Reach {
         zone: "failsafe".to_owned(),
@@ -179,10 +186,13 @@ fn decides(rule: &Rule) -> bool {
 
 /// Does a rule speak of this port? And of all that may come to it, or does it ask for more?
 fn matches(rule: &Rule, open: &Open) -> Option<bool> {
-    let named = rule.services.as_ref();
-    if named.is_some_and(|all| !all.iter().any(|service| covers(*service, open))) {
-        return None;
-    }
+    let whole = match &rule.services {
+        None => true,
+        Some(all) => {
+            let covered = all.iter().filter_map(|service| covers(*service, open));
+            covered.reduce(|one, other| one || other)?
+        }
+    };
     let more = [
         &rule.sources,
         &rule.destinations,
@@ -190,19 +200,22 @@ fn matches(rule: &Rule, open: &Open) -> Option<bool> {
         &rule.except_destinations,
     ];
     let narrow = more.iter().any(|one| one.is_some());
-    Some(!narrow && rule.interfaces.is_none() && rule.source_ports.is_none())
+    Some(whole && !narrow && rule.interfaces.is_none() && rule.source_ports.is_none())
 }
 
-fn covers(service: Service, open: &Open) -> bool {
-    match service {
+/// Does a service speak of these ports: of all of them, or of some?
+fn covers(service: Service, open: &Open) -> Option<bool> {
+    let (first, last) = (open.port, open.last_port.unwrap_or(open.port));
+    let (protocol, whole) = match service {
         Service::Ports {
             protocol,
             low,
             high,
-        } => protocol == open.protocol && (low..=high).contains(&open.port),
-        Service::Protocol(protocol) => protocol == open.protocol,
-        Service::Icmp { .. } => false,
-    }
+        } if low <= last && first <= high => (protocol, low <= first && last <= high),
+        Service::Protocol(protocol) => (protocol, true),
+        Service::Ports { .. } | Service::Icmp { .. } => return None,
+    };
+    (protocol == open.protocol).then_some(whole)
 }
 
 fn is_mentioned(policy: &Policy, open: &Open) -> bool {
@@ -211,7 +224,7 @@ fn is_mentioned(policy: &Policy, open: &Open) -> bool {
     rules.any(|rule| {
         let services = rule.services.iter().flatten();
         let mut ports = services.filter(|service| matches!(service, Service::Ports { .. }));
-        ports.any(|service| covers(*service, open))
+        ports.any(|service| covers(*service, open).is_some())
     })
 }
 
@@ -251,6 +264,6 @@ fn silent(service: Service, open: &[Open]) -> Option<String> {
     } else {
         format!("{low}-{high}")
     };
-    let answered = open.iter().any(|one| covers(service, one));
+    let answered = open.iter().any(|one| covers(service, one).is_some());
     (known && !answered).then(|| format!("{}/{range}", protocol_word(protocol)))
 }

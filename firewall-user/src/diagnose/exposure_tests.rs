@@ -33,7 +33,7 @@ fn policy() -> Policy {
         machine_id: String::new(),
         roles: BTreeMap::new(),
         connected: BTreeMap::new(),
-        has_failsafe: false,
+        failsafe: Vec::new(),
     };
     match read_bytes("t.yaml", POLICY.into(), &host) {
         Ok(checked) => checked.policy,
@@ -46,6 +46,7 @@ fn open(protocol: u8, port: u16) -> Open {
         protocol,
         address: [0, 0, 0, 0].into(),
         port,
+        last_port: None,
         published_to: None,
         process: None,
     }
@@ -92,6 +93,18 @@ fn a_rule_whose_ports_nobody_answers_is_named() {
         .map(|idle| format!("{} {}", idle.rule, idle.service))
         .collect();
     assert_eq!(idle, ["in/web tcp/443"]);
+}
+
+#[test]
+fn of_a_range_a_rule_may_open_some() {
+    let range = |first, last| Open {
+        last_port: Some(last),
+        ..open(6, first)
+    };
+    let found = expose(Some(&policy()), &[], &[range(440, 450), range(443, 443)]);
+    assert!(ways(&found, 440).contains(&"some world in/web".to_owned()));
+    assert!(!ways(&found, 440).contains(&"all world in/web".to_owned()));
+    assert!(ways(&found, 443).contains(&"all world in/web".to_owned()));
 }
 
 #[test]

@@ -4,7 +4,7 @@
 mod shown;
 
 use std::cell::OnceCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -14,8 +14,10 @@ use serde::Serialize;
 use super::model::Span;
 use shown::Shown;
 
-/// Past this many faults of one policy the rest is only counted.
+/// Past this many faults people are only told how many more there are.
 const SHOWN: usize = 200;
+/// Past this many errors of one policy the rest is only counted, for programs too.
+const KEPT: usize = 10_000;
 /// Warnings of one code that are shown.
 const ALIKE: usize = 1000;
 /// A longer source line is shown in part, so that a file of one line cannot flood a terminal.
@@ -165,7 +167,20 @@ impl Refusal {
     /// The text for people, with colours or plain.
     #[must_use]
     pub fn render(&self, colour: bool) -> String {
-        self.diagnostics.iter().map(|d| d.render(colour)).collect()
+        let is_error = |d: &&Diagnostic| d.severity == Severity::Error;
+        let errors = self.diagnostics.iter().filter(is_error).count();
+        let mut told = 0;
+        let mut shown = |d: &&Diagnostic| {
+            told += usize::from(is_error(d));
+            !is_error(d) || told <= SHOWN
+        };
+        let all = self.diagnostics.iter().filter(|d| shown(d));
+        let mut text: String = all.map(|d| d.render(colour)).collect();
+        if let Some(more) = errors.checked_sub(SHOWN).filter(|more| *more > 0) {
+            let message = format!("{more} more errors are not shown: see them all with `-o json`");
+            text.push_str(&Diagnostic::error("more", message).render(colour));
+        }
+        text
     }
 }
 
@@ -202,6 +217,8 @@ pub struct Report<'a> {
     lines: Vec<OnceCell<Vec<&'a str>>>,
     diagnostics: Vec<Diagnostic>,
     errors: usize,
+    /// Where errors are: file, line, column.
+    places: HashSet<(Option<String>, Option<usize>, Option<usize>)>,
     /// Warnings by code.
     warnings: BTreeMap<&'static str, usize>,
 }
@@ -215,6 +232,7 @@ impl<'a> Report<'a> {
             lines: texts.iter().map(|_| OnceCell::new()).collect(),
             diagnostics: Vec::new(),
             errors: 0,
+            places: HashSet::new(),
             warnings: BTreeMap::new(),
         }
     }
@@ -253,8 +271,8 @@ impl<'a> Report<'a> {
     /// Adds one; a second error at the same place is a consequence of the first and left out.
     pub fn push(&mut self, diagnostic: Diagnostic) {
         if diagnostic.severity == Severity::Error {
-            let full = self.errors >= SHOWN;
-            if !full && diagnostic.line.is_some() && self.has_error_at(&diagnostic) {
+            let full = self.errors >= KEPT;
+            if !full && diagnostic.line.is_some() && !self.is_first_at(&diagnostic) {
                 return;
             }
             self.errors += 1;
@@ -284,7 +302,7 @@ impl<'a> Report<'a> {
         if self.errors == 0 {
             return Ok(self.diagnostics);
         }
-        if let Some(more) = self.errors.checked_sub(SHOWN).filter(|more| *more > 0) {
+        if let Some(more) = self.errors.checked_sub(KEPT).filter(|more| *more > 0) {
             let message = format!("{more} more errors are not shown");
             self.diagnostics.push(Diagnostic::error("more", message));
         }
@@ -293,15 +311,13 @@ impl<'a> Report<'a> {
         })
     }
 
-    fn has_error_at(&self, new: &Diagnostic) -> bool {
-        self.diagnostics.iter().any(|old| {
-            old.severity == Severity::Error
-                && (&old.file, old.line, old.column) == (&new.file, new.line, new.column)
-        })
+    fn is_first_at(&mut self, new: &Diagnostic) -> bool {
+        let place = (new.file.clone(), new.line, new.column);
+        self.places.insert(place)
     }
 
     fn locate(&self, span: Span, mut diagnostic: Diagnostic) -> Diagnostic {
-        let Some(source) = self.texts.get(span.file).filter(|_| self.errors < SHOWN) else {
+        let Some(source) = self.texts.get(span.file).filter(|_| self.errors < KEPT) else {
             return diagnostic;
         };
         diagnostic.file = Some(source.name.to_string_lossy().into_owned());
@@ -408,8 +424,11 @@ mod tests {
             report.push(Diagnostic::error("x", format!("error {index}")));
         }
         let refusal = report.finish().unwrap_err();
-        assert_eq!(refusal.diagnostics.len(), 201);
-        assert!(refusal.to_string().contains("50 more errors"));
+        // Programs get them all.
+        assert_eq!(refusal.diagnostics.len(), 250);
+        let text = refusal.to_string();
+        assert!(text.contains("50 more errors") && text.contains("error 199"));
+        assert!(!text.contains("error 200"), "{text}");
     }
 
     #[test]

@@ -1,22 +1,28 @@
 //! Which rule decides about a packet, and why, by a policy's file alone.
 
+mod choose;
+
 use std::net::IpAddr;
 
+use firewall_common::config::{FIRST_FAILSAFE_COUNTER, FIRST_RULE_COUNTER};
 use firewall_common::essential::Essential;
 use firewall_common::flow::Hook;
-use firewall_common::reason::Outcome;
+use firewall_common::reason::{Outcome, Reason};
 use firewall_common::tables::Route;
 use firewall_common::verdict::{Decision, Verdict};
-use firewall_common::zone::{Course, INTERFACE_CLASSES, ZoneId};
+use firewall_common::zone::{Course, ZoneId};
 use serde::Serialize;
 
 use super::compile::{CompileError, compile};
 use super::compiled::{Clock, Compiled, Numbers};
 use super::frame::Concrete;
-use super::model::{Endpoint, PacketSpec, Policy, Zone};
+use super::model::{Endpoint, PacketSpec, Policy};
 use super::packet;
-use super::space::{Class, Space};
+use super::space::Space;
+use crate::agent::config::FailsafeRule;
 use crate::dataplane::memory::MemoryTables;
+pub use choose::choose;
+pub(super) use choose::of_family;
 
 /// Numbers of the two interfaces that packets cross in these tables.
 const IN: u32 = 1;
@@ -41,19 +47,33 @@ pub struct Explanation {
     pub destination_zone: String,
     /// The interface that it was judged at, where one was named.
     pub interface: Option<String>,
+    /// This host's address that it was judged with, where the rule that decided asks for one.
+    pub host_address: Option<String>,
 }
 
-/// Judges a packet by a policy, without any session, with full buckets.
+impl Explanation {
+    /// Did a rule of the list decide, rather than a default or what comes before the list?
+    fn by_a_rule(&self) -> bool {
+        let before = ["essentials/", "failsafe/", "unmatched/"];
+        let named = |rule: &String| {
+            !rule.ends_with("/default") && !before.iter().any(|word| rule.starts_with(word))
+        };
+        self.rule.as_ref().is_some_and(named)
+    }
+}
+
+/// Judges a packet by a policy and a host's failsafe rules, without any session, with full buckets.
 ///
 /// # Errors
 /// The policy does not compile, or there is no such packet.
 pub fn from_file(
     policy: &Policy,
     spec: &PacketSpec,
+    failsafe: &[FailsafeRule],
     clock: &Clock,
 ) -> Result<Explanation, Vec<CompileError>> {
     let compiled = compile(policy, &mut Numbers::default(), clock)?;
-    let mut judge = Judge::new(policy, &compiled);
+    let mut judge = Judge::new(policy, &compiled).with_failsafe(failsafe);
     judge.judge(spec, clock.boot).map_err(|message| {
         let (span, help) = (None, None);
         vec![CompileError {
@@ -108,13 +128,53 @@ impl<'p> Judge<'p> {
         }
     }
 
-    /// Judges a packet at a time, nanoseconds since boot by the clock of the compilation.
+    /// With the rules of a host's agent file, which come before the list.
+    #[must_use]
+    pub fn with_failsafe(mut self, rules: &[FailsafeRule]) -> Self {
+        for rule in rules {
+            self.tables.add_failsafe(&rule.sources, &rule.keys());
+        }
+        self
+    }
+
+    /// Judges a packet at a time, nanoseconds since boot by the clock of the compilation. Where no rule decides
+    /// about an address of this host that has no other meaning, those that rules name are tried.
     ///
     /// # Errors
     /// Why there is no such packet.
     pub fn judge(&mut self, spec: &PacketSpec, now: u64) -> Result<Explanation, String> {
+        let mut found = self.judge_all(spec, now)?.into_iter();
+        let first = found.next().ok_or("there is no such packet")?;
+        if first.by_a_rule() || first.reason == Reason::Essential.word() {
+            return Ok(first);
+        }
+        Ok(found.find(Explanation::by_a_rule).unwrap_or(first))
+    }
+
+    /// What is decided with an address of this host that has no other meaning, then with each that rules name.
+    ///
+    /// # Errors
+    /// Why there is no such packet.
+    pub fn judge_all(&mut self, spec: &PacketSpec, now: u64) -> Result<Vec<Explanation>, String> {
         let chosen = choose(self.policy, &self.space, spec)?;
-        self.prepare(&chosen);
+        let others = choose::with_named_hosts(self.policy, &chosen);
+        let mut all = vec![self.decide(spec, &chosen, now)];
+        for other in others {
+            let own = match other.course {
+                Course::Outbound => other.packet.source,
+                _ => other.packet.destination,
+            };
+            all.push(Explanation {
+                host_address: Some(own.to_string()),
+                ..self.decide(spec, &other, now)
+            });
+        }
+        Ok(all)
+    }
+
+    /// Judges a packet with everything chosen.
+    pub(super) fn decide(&mut self, spec: &PacketSpec, chosen: &Chosen, now: u64) -> Explanation {
+        self.prepare(chosen);
         let (hook, interface, came_by) = match (chosen.course, chosen.leaving) {
             (Course::Outbound, _) => (Hook::Egress, OUT, 0),
             (Course::Routed, true) => (Hook::Egress, OUT, IN),
@@ -122,8 +182,7 @@ impl<'p> Judge<'p> {
         };
         let frame = chosen.packet.frame();
         let decision = self.tables.decide(&frame, hook, interface, came_by, now);
-        let compiled = self.space.compiled;
-        Ok(told(self.policy, compiled, spec, &chosen, &decision))
+        told(self.policy, self.space.compiled, spec, chosen, &decision)
     }
 
     fn prepare(&mut self, chosen: &Chosen) {
@@ -157,10 +216,11 @@ fn told(
         verdict: decision.verdict.word().to_owned(),
         action: action(decision).to_owned(),
         reason: decision.reason.word().to_owned(),
-        rule: rule_id(compiled, decision.rule),
+        rule: rule_id(compiled, decision.rule).or_else(|| unmatched_id(decision, chosen.course)),
         source_zone: zone(decision.source_zone),
         destination_zone: zone(decision.destination_zone),
         interface: spec.interface.clone(),
+        host_address: None,
     }
 }
 
@@ -171,13 +231,37 @@ pub fn rule_id(compiled: &Compiled, counter: u32) -> Option<String> {
     if let Some(found) = essentials.find(|essential| essential.counter() == counter) {
         return Some(format!("essentials/{}", found.word()));
     }
+    if (FIRST_FAILSAFE_COUNTER..FIRST_RULE_COUNTER).contains(&counter) {
+        return Some(format!("failsafe/{}", counter - FIRST_FAILSAFE_COUNTER + 1));
+    }
     let mut listing = compiled.listing.iter();
     let found = listing.find(|listed| listed.counter == counter && counter != 0);
     found.map(|listed| listed.id.clone())
 }
 
+/// What decides where no rule does, as listings name it.
+#[must_use]
+pub fn unmatched_id(decision: &Decision, course: Course) -> Option<String> {
+    let unmatched = matches!(
+        decision.reason,
+        Reason::NoPolicy | Reason::DefaultAllow | Reason::Routed
+    );
+    (unmatched && decision.rule == 0).then(|| format!("unmatched/{}", course_word(course)))
+}
+
+/// The key of `unmatched`.
+#[must_use]
+pub const fn course_word(course: Course) -> &'static str {
+    match course {
+        Course::Inbound => "inbound",
+        Course::Outbound => "outbound",
+        Course::Routed => "routed",
+    }
+}
+
 /// The action that a decision amounts to, also where nothing is enforced.
-fn action(decision: &Decision) -> &'static str {
+#[must_use]
+pub fn action(decision: &Decision) -> &'static str {
     match (decision.verdict, decision.reason.outcome()) {
         (Verdict::Rejected, _) | (_, Outcome::Reject) => "reject",
         (Verdict::Forwarded, _) | (_, Outcome::Pass) => "allow",
@@ -208,201 +292,5 @@ pub fn text(policy: &Policy, chosen: &Chosen, interface: Option<String>) -> Stri
     packet::display(&spec, &policy.zones).to_string()
 }
 
-/// Chooses addresses and interfaces for what a packet's text leaves open: a zone's packet really is in
-/// that zone, `host` is an address of no other meaning.
-///
-/// # Errors
-/// Why there is no such packet.
-pub fn choose(policy: &Policy, space: &Space<'_>, spec: &PacketSpec) -> Result<Chosen, String> {
-    let course = match (&spec.source, &spec.destination) {
-        (Endpoint::Host, Endpoint::Host) => {
-            return Err("packets from host to host cross no interface".to_owned());
-        }
-        (Endpoint::Host, _) => Course::Outbound,
-        (_, Endpoint::Host) => Course::Inbound,
-        _ => Course::Routed,
-    };
-    let named = |leaving: bool| match &spec.interface {
-        Some(name) if spec.leaving == leaving => vec![name.as_str()],
-        _ => space
-            .interfaces
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .collect(),
-    };
-    let finder = Finder {
-        zones: &policy.zones,
-        space,
-    };
-    for v6 in families(spec) {
-        let source = finder.first(&spec.source, &named(false), v6);
-        let destination = finder.first(&spec.destination, &named(true), v6);
-        if let (Some((name_in, source)), Some((name_out, destination))) = (source, destination) {
-            return Ok(Chosen {
-                packet: Concrete::new(spec, source, destination),
-                course,
-                name_in: name_in.to_owned(),
-                name_out: name_out.to_owned(),
-                leaving: spec.leaving || course == Course::Outbound,
-            });
-        }
-    }
-    Err("no address at this interface is in the zone".to_owned())
-}
-
-/// The families that a packet can be of, the likelier first.
-fn families(spec: &PacketSpec) -> Vec<bool> {
-    let of = |end: &Endpoint| match end {
-        Endpoint::Net(net) => Some(net.addr().is_ipv6()),
-        _ => None,
-    };
-    match (of(&spec.source).or(of(&spec.destination)), spec.protocol) {
-        (Some(v6), _) => vec![v6],
-        (_, 58) => vec![true],
-        (_, 1) => vec![false],
-        _ => vec![false, true],
-    }
-}
-
-struct Finder<'s, 'c> {
-    zones: &'s [Zone],
-    space: &'s Space<'c>,
-}
-
-impl Finder<'_, '_> {
-    /// The first interface at which an end can be, and an address of it.
-    fn first<'n>(&self, end: &Endpoint, names: &[&'n str], v6: bool) -> Option<(&'n str, IpAddr)> {
-        let at = |name: &&'n str| Some((*name, self.address(end, name, v6)?));
-        names.iter().find_map(at)
-    }
-
-    fn address(&self, end: &Endpoint, interface: &str, v6: bool) -> Option<IpAddr> {
-        match end {
-            Endpoint::Net(net) => Some(of_net(net)),
-            Endpoint::Host if v6 => "2001:db8::1".parse().ok(),
-            Endpoint::Host => "192.0.2.1".parse().ok(),
-            Endpoint::Multicast if v6 => "ff02::fb".parse().ok(),
-            Endpoint::Multicast => "224.0.0.251".parse().ok(),
-            Endpoint::Zone(index) => {
-                let name = &self.zones.get(*index)?.name;
-                self.in_zone(name, interface, v6)
-            }
-            Endpoint::Any => {
-                let default = self.zones.iter().find(|zone| zone.default)?;
-                let in_default = self.in_zone(&default.name, interface, v6);
-                in_default.or_else(|| self.space.unicast_example(v6))
-            }
-        }
-    }
-
-    fn in_zone(&self, name: &str, interface: &str, v6: bool) -> Option<IpAddr> {
-        let compiled = self.space.compiled;
-        let mut zones = compiled.zones.iter();
-        let (number, _) = zones.find(|(_, known)| known == name)?;
-        let class = compiled.interfaces.entry(interface).class as usize;
-        let is_in = |found: &&Class| {
-            let zone = found.entry.zones.get(class & (INTERFACE_CLASSES - 1));
-            found.v6 == v6 && zone == Some(&number.0)
-        };
-        self.space
-            .unicast()
-            .iter()
-            .find(is_in)
-            .map(|class| class.example)
-    }
-}
-
-/// The address, or the first of a network that a host can have.
-fn of_net(net: &ipnet::IpNet) -> IpAddr {
-    net.hosts().next().unwrap_or(net.addr())
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::policy::testing::{HEAD, clock, policy};
-
-    const RULES: &str = "
-policies:
-  - name: storage
-    from: backend
-    to: host
-    rules:
-      - {name: iscsi, action: allow, services: [tcp/3260]}
-  - name: mdns
-    from: host
-    to: [multicast, vpn]
-    rules:
-      - {name: dns, action: reject, services: [udp/5353]}
-";
-
-    fn explained(text: &str, mode: &str) -> Result<Explanation, Vec<CompileError>> {
-        let zones = "backend: {interfaces: ['bond0.*'], cidrs: [10.20.0.0/16]}, vpn: {interfaces: [wg0]}, internet:";
-        let head = HEAD.replace("internet:", zones);
-        let policy = policy(&format!("{head}{RULES}{mode}"));
-        let spec = packet::parse(text, &policy.zones).unwrap();
-        from_file(&policy, &spec, &clock())
-    }
-
-    fn told(text: &str) -> (String, Option<String>, String, String) {
-        let found = explained(text, "").unwrap();
-        (
-            found.reason,
-            found.rule,
-            found.source_zone,
-            found.destination_zone,
-        )
-    }
-
-    fn words(
-        reason: &str,
-        rule: &str,
-        from: &str,
-        to: &str,
-    ) -> (String, Option<String>, String, String) {
-        let rule = (!rule.is_empty()).then(|| rule.to_owned());
-        (reason.to_owned(), rule, from.to_owned(), to.to_owned())
-    }
-
-    #[test]
-    fn a_zone_stands_for_one_of_its_addresses_at_one_of_its_interfaces() {
-        let iscsi = words("rule-allow", "storage/iscsi", "backend", "host");
-        assert_eq!(told("tcp backend -> host:3260"), iscsi);
-        assert_eq!(told("tcp 10.20.0.7 -> host:3260 in bond0.20"), iscsi);
-        let elsewhere = words("no-policy", "", "lan", "host");
-        assert_eq!(told("tcp 10.20.0.7 -> host:3260 in eth0"), elsewhere);
-        assert_eq!(
-            told("udp host -> vpn:5353"),
-            words("rule-reject", "mdns/dns", "host", "vpn")
-        );
-        assert_eq!(told("udp host -> [fe80::7]:5353 out wg0").3, "vpn");
-    }
-
-    #[test]
-    fn groups_routed_traffic_and_framing_are_judged_too() {
-        assert_eq!(
-            told("udp host -> multicast:5353"),
-            words("rule-reject", "mdns/dns", "host", "multicast")
-        );
-        assert_eq!(
-            told("udp host -> [ff02::fb]:5353").1.as_deref(),
-            Some("mdns/dns")
-        );
-        assert_eq!(
-            told("tcp lan -> internet:443"),
-            words("routed", "", "lan", "internet")
-        );
-        assert_eq!(told("tcp 127.0.0.1 -> host:22").0, "spoofed-source");
-        assert!(packet::parse("tcp host -> host:22", &[]).is_err());
-    }
-
-    #[test]
-    fn what_is_monitored_says_what_would_be_done() {
-        let found = explained("tcp internet -> host:22", "mode: monitor\n").unwrap();
-        assert_eq!(
-            (found.verdict.as_str(), found.action.as_str()),
-            ("audit", "deny")
-        );
-        assert_eq!(found.packet, "tcp 203.0.113.9:50000 -> host:22");
-    }
-}
+mod tests;

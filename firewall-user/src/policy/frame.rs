@@ -41,16 +41,17 @@ impl Concrete {
     /// The opening packet between two addresses, its open ports chosen.
     #[must_use]
     pub fn new(spec: &PacketSpec, source: IpAddr, destination: IpAddr) -> Self {
+        let icmp = spec.icmp.unwrap_or_default();
         Self {
             source,
             destination,
             source_port: spec.source_port.unwrap_or(EPHEMERAL),
             destination_port: spec.destination_port.unwrap_or(0),
             protocol: spec.protocol,
-            icmp: spec.icmp.unwrap_or_default(),
+            icmp,
             tcp_flags: SYN,
             tcp_numbers: (SEQUENCE, 0),
-            hop_limit: 64,
+            hop_limit: hop_limit(spec.protocol, icmp.0),
             payload: Vec::new(),
         }
     }
@@ -159,6 +160,21 @@ impl Concrete {
         put(&mut segment, place, sum);
         segment
     }
+}
+
+/// Neighbour discovery is sent with 255 (RFC 4861 section 4), group management with 1 (RFC 3810 section 5).
+const fn hop_limit(number: u8, kind: u8) -> u8 {
+    match (number, kind) {
+        (protocol::ICMPV6, 133..=137) => 255,
+        (protocol::ICMPV6, 130..=132 | 143) => 1,
+        _ => 64,
+    }
+}
+
+/// Is it what neighbours on a link say to each other?
+#[must_use]
+pub const fn on_link(packet: &Concrete) -> bool {
+    packet.protocol == protocol::ICMPV6 && matches!(packet.icmp.0, 130..=137 | 143)
 }
 
 fn octets(address: IpAddr) -> Vec<u8> {

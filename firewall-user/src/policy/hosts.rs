@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::compiled::pattern_matches;
 use super::model::HostSelector;
-use crate::agent::config::AgentConfig;
+use crate::agent::config::{AgentConfig, FailsafeRule};
 
 const MACHINE_ID: &str = "/etc/machine-id";
 const HOSTNAME: &str = "/proc/sys/kernel/hostname";
@@ -29,8 +29,9 @@ pub struct HostContext {
     pub roles: BTreeMap<String, Vec<String>>,
     /// The networks on the links of each interface, without link-local ones; what `connected` stands for.
     pub connected: Connected,
-    /// Does the agent file hold failsafe rules? (A policy without a way in for SSH is then no worry.)
-    pub has_failsafe: bool,
+    /// The agent file's failsafe rules, which come before the list. (A policy without a way in for SSH is then no
+    /// worry.)
+    pub failsafe: Vec<FailsafeRule>,
 }
 
 impl HostContext {
@@ -43,7 +44,7 @@ impl HostContext {
             machine_id: trimmed(MACHINE_ID),
             roles: config.roles.clone(),
             connected: BTreeMap::new(),
-            has_failsafe: !config.failsafe.is_empty(),
+            failsafe: config.failsafe.clone(),
         }
     }
 

@@ -51,7 +51,7 @@ fn with(text: &str, found: &LetIn) -> String {
 fn said(text: &str, spec: &str) -> (Reason, Option<String>, String, String) {
     let policy = policy(text);
     let spec = packet::parse(spec, &policy.zones).unwrap();
-    let found = from_file(&policy, &spec, &clock()).unwrap();
+    let found = from_file(&policy, &spec, &[], &clock()).unwrap();
     let reason = Reason::ALL.iter().find(|r| r.word() == found.reason);
     (
         *reason.unwrap(),

@@ -161,3 +161,19 @@ fn every_alert_has_a_page() {
     let pages = std::fs::read_dir(root().join("docs/runbooks")).unwrap();
     assert_eq!(pages.count(), rules.len() + 1, "a page without its alert");
 }
+
+#[test]
+fn every_series_has_a_panel() {
+    let shown: Vec<Value> = DASHBOARDS.iter().map(|name| dashboard(name)).collect();
+    let asked: Vec<&str> = shown.iter().flat_map(targets).collect();
+    let asks = |series: &str| {
+        let whole = |text: &str| {
+            text.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .any(|word| word == series)
+        };
+        asked.iter().any(|text| whole(text))
+    };
+    let missing = SERIES.iter().filter(|(series, _)| !asks(series));
+    let missing: Vec<&str> = missing.map(|(series, _)| *series).collect();
+    assert!(missing.is_empty(), "no panel shows {missing:?}");
+}

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use firewall_user::agent::config::AgentConfig;
+use firewall_user::agent::config::{AgentConfig, FailsafeRule};
 use firewall_user::policy::compiled::Clock;
 use firewall_user::policy::diagnostic::Diagnostic;
 use firewall_user::policy::model::Policy;
@@ -31,7 +31,10 @@ fn host() -> HostContext {
         labels: [("role".into(), "web".into())].into(),
         hostname: "web-03".into(),
         roles: [("storage".into(), vec!["bond0.20".into()])].into(),
-        has_failsafe: true,
+        failsafe: vec![FailsafeRule {
+            sources: vec!["10.1.0.0/24".parse().unwrap()],
+            services: Vec::new(),
+        }],
         ..HostContext::default()
     }
 }
@@ -55,7 +58,7 @@ fn now() -> Clock {
 
 /// A policy's own tests pass and its assertions are proved.
 fn holds(place: &str, policy: &Policy) {
-    let report = prove::run(policy, &now()).unwrap_or_else(|e| panic!("{place}: {e:?}"));
+    let report = prove::run(policy, &[], &now()).unwrap_or_else(|e| panic!("{place}: {e:?}"));
     let failed: String = report
         .diagnostics(policy)
         .iter()
@@ -166,6 +169,10 @@ fn words_that_do_nothing_yet_are_refused_by_name() {
             .err(),
             "zone" => policy(&format!(
                 "zones: {{lan: {{cidrs: [10.0.0.0/8], {word}}}, internet: {{default: true}}}}\n"
+            ))
+            .err(),
+            "zone, by a dynamic set" => policy(&format!(
+                "sets: {{banned: {{dynamic: true}}}}\nzones: {{lan: {{{word}}}, internet: {{default: true}}}}\n"
             ))
             .err(),
             "set" => policy(&format!("sets: {{banned: {{{word}}}}}\n")).err(),

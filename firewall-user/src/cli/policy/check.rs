@@ -1,5 +1,6 @@
 //! `ringwall policy check`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
@@ -90,7 +91,8 @@ impl Check {
         let mut numbers = policy::compiled::Numbers::default();
         let compiled =
             policy::compile::compile(&checked.policy, &mut numbers, &now).map_err(unfit)?;
-        let proof = policy::prove::run(&checked.policy, &now).map_err(unfit)?;
+        let proof =
+            policy::prove::run(&checked.policy, &checked.host.failsafe, &now).map_err(unfit)?;
         let failed = self.failed(&checked, &proof);
         let policy = &checked.policy;
         let report = Report {
@@ -170,7 +172,12 @@ fn summary(report: &Report) -> Vec<String> {
         lines.push(format!("skipped: {}: {why}", test.packet));
     }
     let notes = report.proof.assertions.iter().flat_map(|a| &a.notes);
-    lines.extend(notes.map(|note| format!("note: {note}")));
+    let notes: BTreeSet<&String> = notes.collect();
+    lines.extend(
+        notes
+            .into_iter()
+            .map(|note| format!("note: assertions go by {note}")),
+    );
     if report.for_this_host == Some(false) {
         lines.push("note: `hosts` of this policy does not select this host".to_owned());
     }

@@ -18,7 +18,10 @@ sessions and counters; or by a file. The packet opens its conversation. Exit sta
   ringwall policy explain 'tcp 203.0.113.9:40000 -> host:443'
   ringwall policy explain 'udp [2001:db8::1]:53 -> host in eth0'
   ringwall policy explain 'icmp 198.51.100.7 -> host echo-request'
-  ringwall policy explain 'tcp trusted -> host:22' --policy policy.yaml";
+  ringwall policy explain 'tcp trusted -> host:22' --policy policy.yaml
+
+By a file, `host` is an address of no other meaning; where no rule decides about that one, those that rules name \
+are tried, and the answer says with which.";
 
 /// Ask which rule decides about a packet.
 #[derive(Debug, Args)]
@@ -55,8 +58,13 @@ fn by_file(context: &Context, path: &Path, text: &str) -> Result<Explained, Prob
     let checked = read(context, path)?;
     let spec = packet::parse(text, &checked.policy.zones)
         .map_err(|error| Problem::new(exit::INPUT, format!("{text}: {error}")))?;
-    let said = explain::from_file(&checked.policy, &spec, &clock::now())
-        .map_err(|errors| Problem::from(&candidate::unfit(&errors, &checked)))?;
+    let said = explain::from_file(
+        &checked.policy,
+        &spec,
+        &checked.host.failsafe,
+        &clock::now(),
+    )
+    .map_err(|errors| Problem::from(&candidate::unfit(&errors, &checked)))?;
     Ok(Explained {
         action: said.action,
         verdict: said.verdict,
@@ -65,17 +73,21 @@ fn by_file(context: &Context, path: &Path, text: &str) -> Result<Explained, Prob
         source_zone: said.source_zone,
         destination_zone: said.destination_zone,
         packet: said.packet,
+        host_address: said.host_address,
     })
 }
 
 fn lines(explained: &Explained) -> Vec<String> {
     let rule = explained.rule.as_deref().unwrap_or("no rule");
-    vec![
+    let mut lines = vec![
         explained.packet.clone(),
         format!("{} by {rule} ({})", explained.action, explained.reason),
         format!(
             "from zone {} to zone {}, {}",
             explained.source_zone, explained.destination_zone, explained.verdict
         ),
-    ]
+    ];
+    let host = explained.host_address.as_ref();
+    lines.extend(host.map(|host| format!("with {host} as this host's address")));
+    lines
 }

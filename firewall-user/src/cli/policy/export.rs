@@ -8,7 +8,6 @@ use super::super::output::{Format, OutputArgs};
 use super::super::{Context, Done};
 use super::read;
 use crate::agent::clock;
-use crate::agent::config::AgentConfig;
 use crate::api::types::{Problem, exit};
 use crate::policy::export::nft;
 
@@ -50,8 +49,7 @@ pub(in crate::cli) struct Nft {
 impl Nft {
     fn go(self, context: &Context) -> Done {
         let checked = read(context, &self.path)?;
-        let config = AgentConfig::read_if_present(&context.paths.config).unwrap_or_default();
-        let export = nft::export(&checked.policy, &config.failsafe, clock::now().wall);
+        let export = nft::export(&checked.policy, &checked.host.failsafe, clock::now().wall);
         match self.output.output {
             Format::Table => context.screen.print(&export.text())?,
             json => context.screen.json(&export.json(), json)?,

@@ -52,12 +52,20 @@ fn read(context: &Context, path: &Path) -> Result<Checked, Problem> {
         .map_err(|refusal| Problem::from(&refusal))
 }
 
-/// This host, as far as whoever asks may read its agent file. Where its links cannot be listed, zones that stand
-/// for the networks on them are empty.
+/// This host, as far as whoever asks may read its agent file, and says so where that is not at all. Where its links
+/// cannot be listed, zones that stand for the networks on them are empty.
 fn this_host(context: &Context) -> HostContext {
-    let config = AgentConfig::read_if_present(&context.paths.config);
+    let path = &context.paths.config;
+    let config = AgentConfig::read_if_present(path).unwrap_or_else(|refusal| {
+        let text = format!(
+            "warning: {} cannot be read, so labels, roles and failsafe rules of this host are left out:\n{refusal}",
+            path.display()
+        );
+        context.screen.say(text);
+        AgentConfig::default()
+    });
     HostContext {
         connected: net::connected_now().unwrap_or_default(),
-        ..HostContext::this_host(&config.unwrap_or_default())
+        ..HostContext::this_host(&config)
     }
 }

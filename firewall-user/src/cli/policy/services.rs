@@ -3,19 +3,18 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde::Serialize;
 
 use super::super::output::OutputArgs;
 use super::super::{Context, Done};
 use super::this_host;
 use crate::agent::candidate;
-use crate::agent::report::service_word;
-use crate::api::types::{Problem, exit};
+use crate::agent::services::{own_services, service_row};
+use crate::api::types::{Problem, ServiceRow, exit};
 use crate::policy::services;
 
 const LONG: &str = "\
-Lists the service names that rules may use, with their protocols and ports: the built-in ones, and with \
---policy those that a policy defines.
+Lists the service names that rules may use, with their protocols and ports: the built-in ones, and those that the \
+policy in force defines, or with --policy another one.
 
   ringwall policy services
   ringwall policy services dns
@@ -27,30 +26,22 @@ Lists the service names that rules may use, with their protocols and ports: the 
 pub(in crate::cli) struct Services {
     /// One name.
     name: Option<String>,
-    /// Also those that this policy defines.
+    /// Those that this policy defines, instead of the one in force.
     #[arg(long, value_name = "PATH")]
     policy: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArgs,
 }
 
-#[derive(Debug, Serialize)]
-struct Named {
-    name: String,
-    services: Vec<String>,
-    built_in: bool,
-}
-
 impl Services {
     pub(in crate::cli) fn go(self, context: &Context) -> Done {
-        let mut all: Vec<Named> = services::built_in_names()
-            .map(|name| named(name, &services::built_in(name).unwrap_or_default(), true))
+        let mut all: Vec<ServiceRow> = services::built_in_names()
+            .map(|name| service_row(name, &services::built_in(name).unwrap_or_default(), true))
             .collect();
-        if let Some(path) = &self.policy {
-            let checked = candidate::read(path, &this_host(context))?;
-            let own = checked.policy.services.iter();
-            all.extend(own.map(|service| named(&service.name, &service.parts, false)));
-        }
+        all.extend(match &self.policy {
+            Some(path) => own_services(&candidate::read(path, &this_host(context))?.policy),
+            None => in_force(context),
+        });
         if let Some(name) = &self.name {
             let near = nearest(name, &all);
             all.retain(|service| service.name == *name);
@@ -61,7 +52,7 @@ impl Services {
                 return Err(Problem::new(exit::INPUT, text));
             }
         }
-        let cells = |service: &Named| vec![service.name.clone(), service.services.join(" ")];
+        let cells = |service: &ServiceRow| vec![service.name.clone(), service.services.join(" ")];
         context
             .screen
             .rows(&all, self.output.output, &["NAME", "SERVICES"], cells)?;
@@ -69,15 +60,13 @@ impl Services {
     }
 }
 
-fn named(name: &str, parts: &[crate::policy::model::Service], built_in: bool) -> Named {
-    Named {
-        name: name.to_owned(),
-        services: parts.iter().map(service_word).collect(),
-        built_in,
-    }
+/// Those of the policy in force. The built-in ones are worth a list without an agent, too.
+fn in_force(context: &Context) -> Vec<ServiceRow> {
+    let asked = context.client().get("/v1/services");
+    asked.unwrap_or_default()
 }
 
-fn nearest(name: &str, all: &[Named]) -> Option<String> {
+fn nearest(name: &str, all: &[ServiceRow]) -> Option<String> {
     let near = all
         .iter()
         .map(|s| (strsim::jaro_winkler(name, &s.name), &s.name));

@@ -7,7 +7,6 @@ use clap::Args;
 use super::super::output::{OutputArgs, cell, moment};
 use super::super::{Context, Done, pinned};
 use super::read;
-use crate::agent::config::AgentConfig;
 use crate::agent::{candidate, clock, report};
 use crate::api::types::{Problem, RuleRow, exit};
 use crate::policy::compile;
@@ -77,8 +76,12 @@ fn of_file(context: &Context, path: &std::path::Path) -> Result<Vec<RuleRow>, Pr
     let mut numbers = Numbers::default();
     let compiled = compile::compile(&checked.policy, &mut numbers, &now)
         .map_err(|errors| Problem::from(&candidate::unfit(&errors, &checked)))?;
-    let config = AgentConfig::read_if_present(&context.paths.config).unwrap_or_default();
-    Ok(report::rule_rows(&compiled, &config.failsafe, None, &now))
+    Ok(report::rule_rows(
+        &compiled,
+        &checked.host.failsafe,
+        None,
+        &now,
+    ))
 }
 
 fn cells(row: &RuleRow) -> Vec<String> {

@@ -264,7 +264,7 @@ fn same_protocol(back: &Rule, rule: &Rule, part: Option<&Service>) -> bool {
 
 fn no_way_in(policy: &Policy, host: &HostContext, report: &mut Report<'_>) {
     let open = policy.unmatched.inbound == Action::Allow || policy.blocks.iter().any(lets_ssh_in);
-    if open || host.has_failsafe || policy.mode == Mode::Monitor {
+    if open || !host.failsafe.is_empty() || policy.mode == Mode::Monitor {
         return;
     }
     let message = "nothing lets SSH in, and this host's agent file has no failsafe rule";

@@ -1,17 +1,18 @@
 //! Statements about all packets, proved by looking for one that refutes them.
 //!
-//! What is proved is what the tables say that will be loaded. Essentials and failsafe rules come before
-//! the list and are the machine's, so statements do not speak of them; nor of ICMP errors, which only
-//! sessions let in. What cannot be decided within bounds has failed: it is never taken for true.
+//! What is proved is what the tables say that will be loaded. What is decided before the list is
+//! [looked at apart](super::aside). Failsafe rules are the host's, so statements do not speak of them. What cannot be
+//! decided within bounds has failed: it is never taken for true.
 
 use firewall_common::config::Fallback;
 use firewall_common::policy::rule::Action as Act;
 use firewall_common::zone::Course;
 
-use super::{AssertionResult, Outcome, UNDECIDED};
+use super::aside;
+use super::{AssertionResult, NOTHING, Outcome, UNDECIDED};
 use crate::policy::compile::View;
 use crate::policy::compiled::Compiled;
-use crate::policy::explain::{Chosen, text};
+use crate::policy::explain::{Chosen, Explanation, Judge, course_word, text};
 use crate::policy::frame::Concrete;
 use crate::policy::model::{Action, Assertion, Endpoint, Policy};
 use crate::policy::search::{Among, Met, Says, Search, Sighting, decides};
@@ -47,14 +48,7 @@ impl<'p> Prover<'p> {
     }
 
     /// Proves one statement.
-    pub(super) fn prove(&mut self, space: &Space<'_>, claim: &Assertion) -> AssertionResult {
-        let (policy, compiled, now) = (self.policy, self.compiled, self.now);
-        let search = self.search.get_or_insert_with(|| {
-            let mut view = View::of(policy, compiled);
-            view.keep(|rule| decides(compiled, rule, now));
-            Search::new(view, 0)
-        });
-        search.work = self.most;
+    pub(super) fn prove(&mut self, judge: &mut Judge<'_>, claim: &Assertion) -> AssertionResult {
         let mut result = AssertionResult {
             statement: claim.text.clone(),
             span: claim.span,
@@ -62,27 +56,76 @@ impl<'p> Prover<'p> {
             counterexample: None,
             action: None,
             rule: None,
-            notes: notes(policy),
+            reason: None,
+            notes: notes(self.policy),
         };
+        if aside::about_the_list(self.compiled, claim) {
+            result.notes.push(aside::THE_LIST.to_owned());
+        }
+        let (policy, now) = (self.policy, self.now);
+        if let Some(found) = aside::refuted(policy, judge, claim, course(claim), now) {
+            refute_aside(&mut result, found);
+        } else if !self.by_the_list(&judge.space, claim, &mut result) {
+            self.by_example(judge, claim, &mut result);
+        }
+        result
+    }
+
+    /// Of packets that framing lets none by of, one stands for all.
+    fn by_example(&self, judge: &mut Judge<'_>, claim: &Assertion, result: &mut AssertionResult) {
+        let Some(found) = aside::example(self.policy, judge, claim, self.now) else {
+            result.outcome = Outcome::Failed;
+            result.notes.push(NOTHING.to_owned());
+            return;
+        };
+        if (found.action == "allow") != allows(claim.expect) {
+            refute_aside(result, found);
+        }
+    }
+
+    /// Says whether the list is asked about any packet of the statement.
+    fn by_the_list(
+        &mut self,
+        space: &Space<'_>,
+        claim: &Assertion,
+        result: &mut AssertionResult,
+    ) -> bool {
+        let (policy, compiled, now) = (self.policy, self.compiled, self.now);
+        let search = self.search.get_or_insert_with(|| {
+            let mut view = View::of(policy, compiled);
+            view.keep(|rule| decides(compiled, rule, now));
+            Search::new(view, 0)
+        });
+        search.work = self.most;
+        let mut speaks = false;
         for query in queries(policy, space, claim) {
+            speaks |= search.speaks(space, &query);
             let otherwise = allows(unmatched(compiled, query.course));
             let wanted = claim.expect == Action::Allow;
             let mut says = |met: &[Met]| refutes(compiled, met, wanted, otherwise);
             match search.look(space, &query, &Among::All, &mut says) {
                 Ok(None) => {}
                 Ok(Some(sighting)) => {
-                    refute(&mut result, policy, space, query.course, &sighting);
-                    return result;
+                    refute(result, policy, space, query.course, &sighting);
+                    return true;
                 }
                 Err(_) => {
                     result.outcome = Outcome::Failed;
                     result.notes.push(UNDECIDED.to_owned());
-                    return result;
+                    return true;
                 }
             }
         }
-        result
+        speaks
     }
+}
+
+fn refute_aside(result: &mut AssertionResult, found: Explanation) {
+    result.outcome = Outcome::Failed;
+    result.counterexample = Some(found.packet);
+    result.action = Some(found.action);
+    result.reason = found.rule.is_none().then_some(found.reason);
+    result.rule = found.rule;
 }
 
 const fn allows(action: Action) -> bool {
@@ -169,7 +212,8 @@ fn refute(
     result.outcome = Outcome::Failed;
     result.counterexample = Some(text(policy, &chosen, space.matters(setting)));
     result.action = Some(super::action_word(decided).to_owned());
-    result.rule = listed.map(|listed| listed.id.clone());
+    let unmatched = || format!("unmatched/{}", course_word(course));
+    result.rule = Some(listed.map_or_else(unmatched, |listed| listed.id.clone()));
 }
 
 /// This host's address in an example, where rules tell such addresses apart.
@@ -188,17 +232,21 @@ fn own_address(policy: &Policy, course: Course, packet: &Concrete) -> Option<std
     })
 }
 
+const fn course(claim: &Assertion) -> Course {
+    match (&claim.source, &claim.destination) {
+        (Endpoint::Host, _) => Course::Outbound,
+        (_, Endpoint::Host) => Course::Inbound,
+        _ => Course::Routed,
+    }
+}
+
 /// What a statement asks about.
 pub(super) fn queries<'q>(
     policy: &Policy,
     space: &Space<'_>,
     claim: &'q Assertion,
 ) -> Vec<Query<'q>> {
-    let course = match (&claim.source, &claim.destination) {
-        (Endpoint::Host, _) => Course::Outbound,
-        (_, Endpoint::Host) => Course::Inbound,
-        _ => Course::Routed,
-    };
+    let course = course(claim);
     let query = |destination| Query {
         course,
         source: target(policy, space, &claim.source),

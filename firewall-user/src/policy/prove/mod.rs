@@ -1,5 +1,6 @@
 //! A policy's own `tests` and `assertions`, run and proved.
 
+mod aside;
 mod assertions;
 mod examples;
 
@@ -11,6 +12,7 @@ use super::compiled::{Clock, Numbers};
 use super::diagnostic::Diagnostic;
 use super::explain::Judge;
 use super::model::{Action, Policy, Span};
+use crate::agent::config::FailsafeRule;
 
 /// What became of the tests and assertions.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -71,8 +73,10 @@ pub struct AssertionResult {
     pub counterexample: Option<String>,
     /// What is decided about that packet.
     pub action: Option<String>,
-    /// The rule that decides about that packet; `None`: `unmatched`.
+    /// The rule that decides about that packet, `unmatched/…` included; `None` where none is asked.
     pub rule: Option<String>,
+    /// The reason, where no rule is asked.
+    pub reason: Option<String>,
     /// What the proof rests on, such as the present content of list files.
     pub notes: Vec<String>,
 }
@@ -149,17 +153,29 @@ impl AssertionResult {
         let message = format!(
             "`{}` does not hold: `{example}` gets {action} {}",
             self.statement,
-            by(self.rule.as_ref())
+            self.decider()
         );
         let help = match self.notes.as_slice() {
             [] => "correct the rule that decides, or the statement".to_owned(),
-            notes => format!("found {}", notes.join(", ")),
+            notes => format!("this goes by {}", notes.join(", ")),
         };
         Diagnostic::error("assertion-failed", message).help(help)
     }
 
+    fn decider(&self) -> String {
+        match (&self.rule, &self.reason) {
+            (None, Some(reason)) => format!("({reason})"),
+            (rule, _) => by(rule.as_ref()),
+        }
+    }
+
     /// What nobody could prove is not taken for true.
     fn undecided(&self) -> Diagnostic {
+        if self.notes.iter().any(|note| note == NOTHING) {
+            let message = format!("`{}` says nothing: {NOTHING}", self.statement);
+            let help = "name ends and services of one family: `icmp` is IPv4, `icmpv6` is IPv6";
+            return Diagnostic::error("assertion-empty", message).help(help);
+        }
         let message = format!("`{}` cannot be decided: {UNDECIDED}", self.statement);
         let help = "say it of fewer addresses or services, or split the policy by zones";
         Diagnostic::error("assertion-undecided", message).help(help)
@@ -168,6 +184,8 @@ impl AssertionResult {
 
 /// Why there is no answer.
 const UNDECIDED: &str = "the rules that it is about overlap in too many ways";
+/// Why a statement is neither true nor false.
+const NOTHING: &str = "there is no packet that it speaks of";
 
 const fn action_word(action: Action) -> &'static str {
     match action {
@@ -180,11 +198,16 @@ const fn action_word(action: Action) -> &'static str {
 /// Far from the beginning of time, so that tests may look back.
 const BOOT: u64 = 1 << 62;
 
-/// Runs the tests and proves the assertions of a policy, as of the clock's present.
+/// Runs the tests and proves the assertions of a policy, as of the clock's present, on a host with these failsafe
+/// rules.
 ///
 /// # Errors
 /// The policy does not compile.
-pub fn run(policy: &Policy, clock: &Clock) -> Result<ProofReport, Vec<CompileError>> {
+pub fn run(
+    policy: &Policy,
+    failsafe: &[FailsafeRule],
+    clock: &Clock,
+) -> Result<ProofReport, Vec<CompileError>> {
     if policy.tests.is_empty() && policy.assertions.is_empty() {
         return Ok(ProofReport::default());
     }
@@ -195,16 +218,13 @@ pub fn run(policy: &Policy, clock: &Clock) -> Result<ProofReport, Vec<CompileErr
     let mut compiled = compile(policy, &mut Numbers::default(), &clock)?;
     // What is only monitored would be decided all the same.
     compiled.head.flags &= !GENERATION_MONITOR;
-    let mut judge = Judge::new(policy, &compiled);
-    let tests = policy.tests.iter();
+    let mut judge = Judge::new(policy, &compiled).with_failsafe(failsafe);
     let claims = policy.assertions.iter();
     let mut prover = assertions::Prover::new(policy, &compiled, clock.boot);
     Ok(ProofReport {
-        tests: tests
-            .map(|test| examples::run(&mut judge, test, &clock))
-            .collect(),
+        tests: examples::run_all(policy, &mut judge, failsafe.len(), &clock),
         assertions: claims
-            .map(|claim| prover.prove(&judge.space, claim))
+            .map(|claim| prover.prove(&mut judge, claim))
             .collect(),
     })
 }

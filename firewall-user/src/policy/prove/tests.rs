@@ -4,9 +4,10 @@ use firewall_common::config::Fallback;
 use firewall_common::policy::rule::Action as Act;
 
 use super::assertions::{Prover, queries};
-use super::{Outcome, run};
-use crate::policy::compile::{compile, tuned};
+use super::{Outcome, ProofReport};
+use crate::policy::compile::{CompileError, compile, tuned};
 use crate::policy::compiled::{Clock, Numbers};
+use crate::policy::explain::Judge;
 use crate::policy::model::{Action, Assertion, Endpoint, Policy, Service, Span};
 use crate::policy::oracle::against::{THIN, drawn};
 use crate::policy::space::Space;
@@ -33,6 +34,10 @@ policies:
       - {name: mail, action: reject, services: [tcp/25]}
 ";
 
+fn run(policy: &Policy, clock: &Clock) -> Result<ProofReport, Vec<CompileError>> {
+    super::run(policy, &[], clock)
+}
+
 fn with(more: &str) -> Policy {
     policy(&format!("{HEAD}{RULES}{more}"))
 }
@@ -53,7 +58,7 @@ fn refuted(statement: &str) -> (String, Option<String>) {
     // The counterexample is one: `explain` gives the same answer.
     let policy = with("");
     let spec = crate::policy::packet::parse(&packet, &policy.zones).unwrap();
-    let found = crate::policy::explain::from_file(&policy, &spec, &clock()).unwrap();
+    let found = crate::policy::explain::from_file(&policy, &spec, &[], &clock()).unwrap();
     assert_eq!(Some(&found.action), result.action.as_ref(), "{packet}");
     assert_eq!(found.rule, result.rule, "{packet}");
     (packet, result.rule.clone())
@@ -128,7 +133,7 @@ fn statements_that_hold_are_proved() {
 fn statements_that_do_not_hold_are_refuted_by_a_packet() {
     let (packet, rule) = refuted("allow lan -> host tcp/22");
     assert_eq!(packet, "tcp 10.0.0.77:50000 -> host:22");
-    assert_eq!(rule, None);
+    assert_eq!(rule.as_deref(), Some("unmatched/inbound"));
     let (packet, rule) = refuted("deny internet -> host tcp/440-450");
     assert!(packet.ends_with("-> host:443"), "{packet}");
     assert_eq!(rule.as_deref(), Some("public/web"));
@@ -250,9 +255,9 @@ fn random_statements_are_true_by_the_search_where_they_are_by_every_piece() {
 fn what_cannot_be_decided_has_failed() {
     let policy = with("assertions: [deny internet -> host tcp/22]");
     let compiled = compile(&policy, &mut Numbers::default(), &clock()).unwrap();
-    let space = Space::new(&policy, &compiled);
+    let mut judge = Judge::new(&policy, &compiled);
     let mut prover = Prover::new(&policy, &compiled, clock().boot).with(5);
-    let result = prover.prove(&space, &policy.assertions[0]);
+    let result = prover.prove(&mut judge, &policy.assertions[0]);
     assert_eq!(
         (result.outcome, result.counterexample.clone()),
         (Outcome::Failed, None)
@@ -299,4 +304,196 @@ fn more_rules_than_there_are_pieces_to_look_at_are_proved_and_linted() {
         found,
         ["`in/lost` can never match: `in/r7` decide before it"]
     );
+}
+
+/// Every statement with what is wanted: proved, or refuted with a packet that `explain` agrees about.
+fn settled(rules: &str, statements: &[(&str, bool)]) {
+    for (statement, holds) in statements {
+        let text = format!("{HEAD}{rules}assertions: ['{statement}']\n");
+        let policy = policy(&text);
+        let report = run(&policy, &clock()).unwrap();
+        let result = &report.assertions[0];
+        assert_eq!(
+            result.outcome == Outcome::Passed,
+            *holds,
+            "{statement}: {result:?}"
+        );
+        let Some(packet) = &result.counterexample else {
+            continue;
+        };
+        let spec = crate::policy::packet::parse(packet, &policy.zones).unwrap();
+        let found = crate::policy::explain::from_file(&policy, &spec, &[], &clock()).unwrap();
+        assert_eq!(Some(&found.action), result.action.as_ref(), "{packet}");
+        assert_eq!(found.rule, result.rule, "{packet}");
+    }
+}
+
+#[test]
+fn what_essentials_let_by_counts_as_allowed() {
+    let statements = [
+        ("deny internet -> host udp/68", false),
+        ("deny internet -> host udp/546", false),
+        ("deny internet -> host udp/1-1023", false),
+        ("deny internet -> host udp/69-545", true),
+        ("deny any -> host icmpv6/134", false),
+        ("deny any -> host icmpv6/130", false),
+        ("deny any -> host icmpv6/135", false),
+        ("allow any -> host icmpv6/135", true),
+        ("deny any -> host proto/2", false),
+        ("allow any -> host proto/2", true),
+        ("deny host -> any udp/67", false),
+        ("deny 2001:db8::/32 -> host icmpv6/134", true),
+        ("deny 2001:db8::/32 -> host icmpv6/136", false),
+    ];
+    settled("policies: []\n", &statements);
+    let off = "essentials: {ra: false, dhcp: false, dhcpv6: false, igmp: false, mld: false}\npolicies: []\n";
+    let statements = [
+        ("deny internet -> host udp/68", true),
+        ("deny internet -> host icmpv6/134", true),
+        ("deny internet -> host icmpv6/130", true),
+        ("deny internet -> host proto/2", true),
+        ("deny any -> host icmpv6/135", false),
+    ];
+    settled(off, &statements);
+}
+
+#[test]
+fn errors_about_nothing_count_as_denied_and_a_whole_protocol_goes_by_the_list() {
+    let open =
+        "policies:\n  - {name: in, from: any, to: host, rules: [{name: all, action: allow}]}\n";
+    let statements = [
+        ("allow internet -> host icmp/3/4", false),
+        ("deny internet -> host icmp/3/4", true),
+        ("allow internet -> host icmpv6/2", false),
+        ("deny internet -> host icmpv6/1", true),
+        ("allow internet -> host icmp", true),
+        ("allow internet -> host icmpv6", true),
+        ("allow internet -> host", true),
+        ("deny internet -> host ping", false),
+    ];
+    settled(open, &statements);
+    let closed = "policies: []\n";
+    settled(
+        closed,
+        &[
+            ("deny internet -> host", true),
+            ("deny internet -> host udp/*", true),
+            ("deny internet -> host icmpv6", true),
+        ],
+    );
+    let policy = policy(&format!(
+        "{HEAD}{closed}assertions: [deny internet -> host]\n"
+    ));
+    let report = run(&policy, &clock()).unwrap();
+    assert_eq!(report.assertions[0].notes, [super::aside::THE_LIST]);
+}
+
+#[test]
+fn sources_that_no_packet_has_are_no_examples() {
+    let rules = "
+policies:
+  - name: in
+    from: any
+    to: host
+    rules:
+      - {name: odd, action: allow, sources: [127.0.0.0/8, 224.0.0.0/4, 240.0.0.0/4, 0.0.0.0, '::1', 'ff00::/8']}
+      - {name: web, action: allow, services: [https], sources: [0.0.0.0/1]}
+";
+    let statements = [
+        ("deny 0.0.0.0/0 -> host tcp/22", true),
+        ("deny ::/0 -> host tcp/22", true),
+        ("allow 0.0.0.0/1 -> host tcp/443", true),
+        ("deny 127.0.0.0/8 -> host", true),
+        ("allow 127.0.0.0/8 -> host", false),
+        ("allow 224.0.0.0/4 -> host tcp/443", false),
+        ("deny 240.0.0.0/4 -> host tcp/22", true),
+    ];
+    settled(rules, &statements);
+}
+
+#[test]
+fn a_statement_about_no_packet_at_all_has_failed() {
+    let statement = "assertions: [deny 192.0.2.0/24 -> host icmpv6/128]";
+    let policy = policy(&format!("{HEAD}policies: []\n{statement}"));
+    let report = run(&policy, &clock()).unwrap();
+    let result = &report.assertions[0];
+    assert_eq!(result.outcome, Outcome::Failed);
+    assert_eq!(result.diagnostic().code, "assertion-empty");
+}
+
+#[test]
+fn a_test_about_a_rule_that_is_not_for_this_host_is_skipped() {
+    let rules = "
+policies:
+  - name: in
+    from: internet
+    to: host
+    rules:
+      - {name: web, action: allow, services: [https], hosts: {labels: {role: web}}}
+      - {name: ssh, action: allow, services: [ssh]}
+    default: deny
+tests:
+  - {packet: 'tcp 203.0.113.9 -> host:443', expect: allow, rule: in/web}
+  - {packet: 'tcp 203.0.113.9 -> host:443', expect: allow}
+  - {packet: 'tcp 203.0.113.9 -> host:443', expect: deny}
+  - {packet: 'tcp 203.0.113.9 -> host:22', expect: deny}
+";
+    let report = run(&policy(&format!("{HEAD}{rules}")), &clock()).unwrap();
+    let outcomes: Vec<Outcome> = report.tests.iter().map(|test| test.outcome).collect();
+    let (passed, failed, skipped) = (Outcome::Passed, Outcome::Failed, Outcome::Skipped);
+    assert_eq!(outcomes, [skipped, skipped, passed, failed]);
+    let note = report.tests[1].note.as_deref();
+    assert_eq!(note, Some("`in/web` is not for this host"));
+}
+
+#[test]
+fn tests_meet_the_failsafe_rules_of_the_host() {
+    let rules = "
+policies: []
+tests:
+  - {packet: 'tcp 203.0.113.9 -> host:22', expect: allow, rule: failsafe/1}
+  - {packet: 'tcp 203.0.113.9 -> host:22', expect: deny, rule: unmatched/inbound}
+  - {packet: 'tcp 198.51.100.9 -> host:22', expect: deny, rule: unmatched/inbound}
+  - {packet: 'tcp 203.0.113.9 -> host:22', expect: allow, rule: failsafe/2}
+";
+    let policy = policy(&format!("{HEAD}{rules}"));
+    let failsafe = [crate::agent::config::FailsafeRule {
+        sources: vec!["203.0.113.0/24".parse().unwrap()],
+        services: vec![Service::Ports {
+            protocol: 6,
+            low: 22,
+            high: 22,
+        }],
+    }];
+    let outcomes = |failsafe: &[_]| {
+        let report = super::run(&policy, failsafe, &clock()).unwrap();
+        let tests = report.tests.iter();
+        tests.map(|test| test.outcome).collect::<Vec<Outcome>>()
+    };
+    let (passed, skipped) = (Outcome::Passed, Outcome::Skipped);
+    assert_eq!(outcomes(&failsafe), [passed, skipped, passed, skipped]);
+    assert_eq!(outcomes(&[]), [skipped, passed, passed, skipped]);
+}
+
+#[test]
+fn a_test_reaches_a_rule_about_one_of_the_hosts_addresses() {
+    let rules = "
+policies:
+  - name: in
+    from: internet
+    to: host
+    rules:
+      - {name: site, action: allow, services: [https], destinations: [198.51.100.80]}
+    default: deny
+tests:
+  - {packet: 'tcp 203.0.113.9 -> host:443', expect: allow, rule: in/site}
+  - {packet: 'tcp 203.0.113.9 -> host:443', expect: deny, rule: in/default}
+  - {packet: 'tcp 203.0.113.9 -> host:80', expect: allow}
+";
+    let report = run(&policy(&format!("{HEAD}{rules}")), &clock()).unwrap();
+    let outcomes: Vec<Outcome> = report.tests.iter().map(|test| test.outcome).collect();
+    let (passed, failed) = (Outcome::Passed, Outcome::Failed);
+    assert_eq!(outcomes, [passed, passed, failed]);
+    let note = report.tests[0].note.as_deref();
+    assert_eq!(note, Some("with 198.51.100.80 as this host's address"));
 }

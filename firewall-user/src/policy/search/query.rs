@@ -66,6 +66,14 @@ impl Search {
         Ok(None)
     }
 
+    /// Is there any packet of a query?
+    pub(in crate::policy) fn speaks(&self, space: &Space<'_>, query: &Query<'_>) -> bool {
+        [false, true].into_iter().any(|v6| {
+            let ends = ends(query, v6);
+            !ends.is_empty() && !self.services(space, query, v6, None).is_empty()
+        })
+    }
+
     /// Runs of the services asked about that the list is asked about at all, and their source ports.
     fn services(
         &self,
@@ -142,7 +150,7 @@ fn ends(query: &Query<'_>, v6: bool) -> Vec<(End, End)> {
     let host = Some(ZoneId::HOST.0);
     let sources = match query.course {
         Course::Outbound => vec![end(of(&query.source), v6, host, None)],
-        _ => vec![end(of(&query.source), v6, None, only(&query.source))],
+        _ => vec![end(sources(&query.source), v6, None, only(&query.source))],
     };
     let ranges = of(&query.destination);
     let within = |others: &[Range]| {
@@ -168,6 +176,14 @@ fn ends(query: &Query<'_>, v6: bool) -> Vec<(End, End)> {
     });
     let both = |(a, b): &(End, End)| !a.ranges.is_empty() && !b.ranges.is_empty();
     pairs.filter(both).collect()
+}
+
+/// Framing lets no others by.
+fn sources(target: &Target) -> Vec<Range> {
+    match target {
+        Target::Net(net) => clipped(&unicast(), range(net)),
+        other => of(other),
+    }
 }
 
 fn of(target: &Target) -> Vec<Range> {

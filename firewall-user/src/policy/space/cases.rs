@@ -121,8 +121,16 @@ impl Space<'_> {
         start: &Rules,
     ) -> Left<Class> {
         let fields = &self.fields;
-        let classes = self.classes(&query.source, v6);
-        joined(classes.into_iter().filter_map(|class| {
+        let classes = match &query.source {
+            // Framing lets no other sources by.
+            Target::Net(net) => super::distinct(
+                &self.regions,
+                &super::clipped(&super::unicast(), super::range(net)),
+            ),
+            other => self.classes(other, v6),
+        };
+        let classes = classes.into_iter().filter(|class| class.v6 == v6);
+        joined(classes.filter_map(|class| {
             let zone = match query.course {
                 Course::Outbound => ZoneId::HOST.0,
                 _ => zone(&class.entry, setting.class_in),

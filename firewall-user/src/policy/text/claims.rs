@@ -52,7 +52,7 @@ fn test(item: &Node, blocks: &[Block], cx: &mut Cx<'_>) -> Option<Test> {
     })
 }
 
-/// `policy/rule`, `policy/default`, `essentials/arp`, `failsafe/1`.
+/// `policy/rule`, `policy/default`, `essentials/arp`, `failsafe/1`, `unmatched/inbound`.
 fn rule_id(node: &Node, blocks: &[Block], cx: &mut Cx<'_>) -> Option<String> {
     let id = walk::text(node, "a rule, written `policy/rule`", &mut cx.report)?;
     if !known_rule(id, blocks) {
@@ -69,6 +69,7 @@ fn known_rule(id: &str, blocks: &[Block]) -> bool {
     match id.split_once('/') {
         Some(("essentials", name)) => ESSENTIALS.contains(&name),
         Some(("failsafe", number)) => walk::decimal(number).is_some_and(|n| n > 0),
+        Some(("unmatched", course)) => ["inbound", "outbound", "routed"].contains(&course),
         Some((policy, _)) => {
             let mut named = blocks.iter().filter(|block| block.name == policy);
             named.any(|block| rule_ids(block).any(|known| known == id))

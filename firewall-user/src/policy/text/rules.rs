@@ -47,6 +47,12 @@ pub fn read(node: &Node, blocks: &mut Vec<Block>, cx: &mut Cx<'_>) {
         };
         let taken = |name: &str| blocks.iter().any(|block: &Block| block.name == name);
         let name = unique_name(&fields, "a policy", taken, cx);
+        if let Some((name, span)) = &name
+            && name == "unmatched"
+        {
+            let message = "`unmatched` is a word of the language and cannot name a policy";
+            cx.report.error(*span, "reserved-name", message);
+        }
         let block = block(name, item.span, &fields, cx);
         blocks.extend(block);
     }

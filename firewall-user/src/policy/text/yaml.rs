@@ -110,24 +110,46 @@ fn syntax_error(file: usize, error: &ScanError, text: &str, report: &mut Report<
         let message = format!("`@{name}`: a set is named by its bare name");
         return report.error_help(span, "syntax", message, format!("write `{name}`"));
     }
+    if let Some(span) = tab_near(text, span) {
+        let message = "this is not YAML: a tab where the indent is";
+        let help = "indent with spaces: YAML takes no tabs";
+        return report.error_help(span, "syntax", message, help);
+    }
     let message = format!("this is not YAML: {}", error.info());
-    match syntax_help(rest, text, span.line).or_else(|| colon_help(&message)) {
+    match syntax_help(rest).or_else(|| colon_help(&message)) {
         Some(help) => report.error_help(span, "syntax", message, help),
         None => report.error(span, "syntax", message),
     }
 }
 
+/// A tab in the indent of the line of a fault, or, since the scanner may notice it only later or stop before it, of
+/// the line after it or the last one before it that is not empty.
+fn tab_near(text: &str, fault: Span) -> Option<Span> {
+    let lines: Vec<&str> = text.lines().take(fault.line + 1).collect();
+    let tab = |line: usize| {
+        let text = lines.get(line.checked_sub(1)?)?;
+        let indent = text.len() - text.trim_start().len();
+        let column = text.get(..indent)?.find('\t')? + 1;
+        let span = Span {
+            line,
+            column,
+            ..fault
+        };
+        (!text.trim().is_empty()).then_some(span)
+    };
+    let full = |line: &usize| {
+        let text = lines.get(line.saturating_sub(1));
+        text.is_some_and(|text| !text.trim().is_empty())
+    };
+    let before = (1..fault.line).rev().find(full);
+    tab(fault.line)
+        .or_else(|| tab(fault.line + 1))
+        .or_else(|| tab(before?))
+}
+
 /// Advice for the usual ways to leave YAML.
-fn syntax_help(rest: &str, text: &str, line: usize) -> Option<&'static str> {
-    let line = text.lines().nth(line.saturating_sub(1)).unwrap_or_default();
-    let indent = line.len() - line.trim_start().len();
+fn syntax_help(rest: &str) -> Option<&'static str> {
     match rest.chars().next() {
-        _ if line
-            .get(..indent)
-            .is_some_and(|indent| indent.contains('\t')) =>
-        {
-            Some("indent with spaces: YAML takes no tabs")
-        }
         Some('*' | '&' | '%' | '`' | '?' | '|' | '>') => {
             Some("put a word that begins with this character in quotes: \"*\"")
         }

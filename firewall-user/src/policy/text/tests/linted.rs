@@ -129,7 +129,10 @@ fn no_way_in() {
     assert_eq!(codes(""), ["no-way-in"]);
     let text = HEAD.as_bytes().to_vec();
     let mut guarded = host();
-    guarded.has_failsafe = true;
+    guarded.failsafe = vec![crate::agent::config::FailsafeRule {
+        sources: vec!["10.1.0.0/24".parse().unwrap()],
+        services: Vec::new(),
+    }];
     assert!(
         read_bytes("t.yaml", text, &guarded)
             .unwrap()

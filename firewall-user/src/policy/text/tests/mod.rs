@@ -34,7 +34,7 @@ pub(super) fn host() -> HostContext {
             ("eth1".into(), nets(&["192.0.2.0/24", "172.16.0.0/12"])),
         ]
         .into(),
-        has_failsafe: false,
+        failsafe: Vec::new(),
     }
 }
 

@@ -232,7 +232,7 @@ const STRUCTURE: &[(&str, usize, usize, &str)] = &[
     ("? [a, b]\n: c\n", 1, 3, "expected a key"),
     ("<<: {mode: monitor}\n", 1, 1, "merge keys"),
     ("mode: [\n", 1, 7, "not YAML"),
-    ("\tmode: enforce\n", 1, 2, "takes no tabs"),
+    ("\tmode: enforce\n", 1, 1, "takes no tabs"),
     ("mode: *none\n", 1, 7, "in quotes"),
     ("---\nmode: enforce\n", 2, 1, "a second YAML document"),
 ];
@@ -392,4 +392,32 @@ fn bombs_are_refused_quickly() {
     let nested =
         "a: &a [x]\n".to_owned() + &(0..200).map(|_| "b: &a [[[*a]]]\n").collect::<String>();
     refused(&nested);
+}
+
+#[test]
+fn a_tab_is_told_at_its_line() {
+    let good = "policies:\n  - name: in\n    from: internet\n    to: host\n    rules:\n      - {name: a, action: allow}\n";
+    for (line, text) in good.lines().enumerate().skip(1) {
+        let tabbed = format!("\t{}", text.trim_start());
+        let all: Vec<&str> = good.lines().collect();
+        let mut lines = all.clone();
+        lines[line] = &tabbed;
+        let bad = format!("{HEAD}{}\n", lines.join("\n"));
+        let refusal = refused(&bad);
+        let first = &refusal.diagnostics[0];
+        let at = HEAD.lines().count() + line + 1;
+        assert_eq!(first.line, Some(at), "{refusal}");
+        assert!(first.help.as_ref().unwrap().contains("tabs"), "{refusal}");
+    }
+}
+
+#[test]
+fn no_policy_is_named_as_what_no_rule_decides() {
+    for name in ["unmatched", "essentials", "failsafe"] {
+        let text = format!(
+            "{HEAD}policies:\n  - {{name: {name}, from: internet, to: host, default: deny}}\n"
+        );
+        let refusal = refused(&text);
+        assert_eq!(refusal.diagnostics[0].code, "reserved-name", "{refusal}");
+    }
 }
