@@ -5,6 +5,7 @@
 //! with real traffic, and tells what it saw as [`Figure`]s. An error means that it could not be done at all.
 
 mod differential;
+mod drills;
 mod figure;
 mod full_table;
 mod reloads;
@@ -73,6 +74,11 @@ pub const ROWS: &[Row] = &[
         name: "full-table",
         what: "flows without end, thrown at a full session table",
         run: full_table::run,
+    },
+    Row {
+        name: "drills",
+        what: "a full disk, damaged files, others who clean up, no bpffs, no memory",
+        run: drills::run,
     },
     Row {
         name: "withdrawn",
