@@ -35,6 +35,24 @@ fn ip(arguments: &str) {
     assert!(status.unwrap().success(), "ip {arguments}");
 }
 
+/// Removes the namespaces of runs that were killed.
+fn sweep() {
+    let names = std::fs::read_dir("/run/netns").into_iter().flatten();
+    let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    for name in names {
+        let own = name
+            .strip_prefix("rwt")
+            .and_then(|rest| rest.split_once('x'));
+        let Some(pid) = own.and_then(|(pid, _)| pid.parse::<u32>().ok()) else {
+            continue;
+        };
+        if !PathBuf::from(format!("/proc/{pid}")).exists() {
+            // Another test may be doing the same.
+            let _swept = Command::new("ip").args(["netns", "del", &name]).output();
+        }
+    }
+}
+
 impl Lab {
     /// `None`, and a word about it, without root.
     pub(crate) fn new() -> Option<Self> {
@@ -42,6 +60,7 @@ impl Lab {
             println!("SKIP: needs root");
             return None;
         }
+        sweep();
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let id = format!("rwt{}x{number}", std::process::id());
         let (host, peer) = (format!("{id}h"), format!("{id}p"));
