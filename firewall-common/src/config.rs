@@ -270,10 +270,23 @@ pub struct Settings {
     pub station: u64,
     /// `WAYS_…` of [`crate::way_back`]: what is known of the ways back to sources.
     pub ways: u32,
-    /// Zero.
-    pub pad: u32,
+    /// `SETTINGS_…` bits.
+    pub flags: u32,
     /// How full the session tables may get.
     pub room: Room,
+}
+
+/// Set in [`Settings::flags`]: what is refused where it arrives is counted by interface, too.
+pub const SETTINGS_COUNTS_REFUSED: u32 = 1;
+/// Set in [`Settings::flags`]: an interface is changing its hook, so what passes at XDP says to TC that it was judged.
+pub const SETTINGS_HANDS_OVER: u32 = 2;
+
+/// What a frame that XDP has judged bears before its link header while an interface changes its hook. Another interface
+/// that it comes to, such as a VLAN device above, has another number, and judges it itself.
+#[inline(always)]
+#[must_use]
+pub const fn judged_mark(mark: u32, interface: u32) -> u32 {
+    mark ^ interface
 }
 
 /// How full the session tables may get, see [`crate::session::room`].
@@ -324,7 +337,7 @@ impl Default for Settings {
             strays: Strays::default(),
             station: 0,
             ways: 0,
-            pad: 0,
+            flags: 0,
             room: Room {
                 max: 262_144,
                 reserve: 1024,

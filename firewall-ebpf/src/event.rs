@@ -10,6 +10,7 @@ use firewall_common::pipeline::{At, Scratch};
 use firewall_common::session::Entry;
 use firewall_common::verdict::{Decision, Verdict};
 
+use crate::flood;
 use crate::maps::{EVENT_COUNTS, EVENT_LIMITS, EVENTS, GENERATIONS, SESSION_COUNTS};
 
 /// Counts what a packet did to sessions, and records that, or that it was refused. For nearly every
@@ -49,6 +50,7 @@ fn opened(at: &At, decision: &Decision, scratch: &Scratch) {
 
 #[inline(never)]
 fn refused(at: &At, decision: &Decision, scratch: &Scratch) {
+    flood::count(at, decision);
     let packet = &scratch.packet;
     let Happened { log, .. } = scratch.happened;
     let picked = log < 2 || pick::picked(pick::of_packet(&packet.tuple, at.now), log);

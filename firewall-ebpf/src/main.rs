@@ -10,6 +10,7 @@ mod atomics;
 mod cookie;
 mod emit;
 mod event;
+mod flood;
 mod hook;
 mod limits;
 mod maps;

@@ -1,6 +1,8 @@
 //! Every table. Names are also those of the pins; `firewall-user`'s data plane fills and reads them.
 
-use aya_ebpf::btf_maps::{Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, RingBuf};
+use aya_ebpf::btf_maps::{
+    Array, ArrayOfMaps, HashMap, LpmTrie, LruHashMap, PerCpuArray, PerCpuHashMap, RingBuf,
+};
 use aya_ebpf::macros::btf_map;
 use firewall_common::addr::Addr;
 use firewall_common::config::{
@@ -76,6 +78,12 @@ pub(crate) static INTERFACES: HashMap<InterfaceKey, InterfaceEntry, 16_384> = Ha
 /// Interfaces guarded on ingress.
 #[btf_map]
 pub(crate) static GUARDED: HashMap<u32, u32, 4096> = HashMap::new();
+/// Packets refused where they arrived, by interface: those that the agent watches.
+#[btf_map]
+pub(crate) static REFUSED: PerCpuHashMap<u32, u64, 4096, NO_PREALLOC> = PerCpuHashMap::new();
+/// Since when an interface is judged at XDP because of a flood; for the agent, never read here.
+#[btf_map]
+static SHIELDS: HashMap<u32, u64, 4096, NO_PREALLOC> = HashMap::new();
 /// VLAN devices that are set up, by the device below and the tag.
 #[btf_map]
 pub(crate) static VLANS: HashMap<VlanKey, u32, 8192, NO_PREALLOC> = HashMap::new();

@@ -9,6 +9,7 @@ use firewall_common::flow::Hook;
 
 use super::{judge, room};
 use crate::emit::tc::{UNLIMITED, answer, tell_receiver};
+use crate::flood::was_judged;
 use crate::maps::SETTINGS;
 use crate::source::Context;
 use crate::source::tc::{Bare, Buffer};
@@ -63,7 +64,7 @@ fn buffer(ctx: &TcContext) -> Buffer {
 #[inline(always)]
 fn guard<C: Context>(ctx: &TcContext, packet: C, hook: Hook) -> i32 {
     let buffer = buffer(ctx);
-    if is_answer(buffer, hook) {
+    if is_answer(buffer, hook) || (matches!(hook, Hook::Ingress) && was_judged(buffer)) {
         return PASS;
     }
     let Some(room) = room(hook as u32) else {

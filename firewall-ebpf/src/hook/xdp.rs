@@ -10,6 +10,7 @@ use firewall_common::flow::Hook;
 use super::{judge, room};
 use crate::emit::tc::is_generic;
 use crate::emit::xdp::answer;
+use crate::flood::hand_over;
 use crate::maps::{GUARDED, SETTINGS};
 use crate::source::Context as _;
 use crate::source::xdp::Frame;
@@ -32,6 +33,7 @@ pub fn ringwall_xdp(ctx: XdpContext) -> u32 {
         return answer(frame, &room.scratch.packet, room.at.now);
     }
     if decision.passes() {
+        hand_over(frame);
         XDP_PASS
     } else {
         XDP_DROP

@@ -54,6 +54,18 @@ impl Buffer {
         unsafe { addr_of_mut!((*self.0).mark).write_volatile(mark) }
     }
 
+    /// The word that a program at XDP has put before the frame.
+    #[inline(always)]
+    pub(crate) fn borne(self) -> Option<u32> {
+        let start = field!(self, data_meta) as usize;
+        let end = field!(self, data) as usize;
+        if start + size_of::<u32>() > end {
+            return None;
+        }
+        // SAFETY: the word ends where the frame begins, or before, as the verifier sees by the comparison.
+        Some(unsafe { (start as *const u32).read_volatile() })
+    }
+
     /// Leaves four words where the caller of a test run finds them.
     #[inline(always)]
     pub(crate) fn leave(self, words: [u32; 4]) {

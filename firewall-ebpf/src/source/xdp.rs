@@ -55,6 +55,24 @@ impl Frame {
         }
     }
 
+    /// Puts a word before the frame, which goes with it to TC. A driver that has no room for that keeps none of it.
+    #[inline(always)]
+    pub(crate) fn bear(self, word: u32) {
+        const BYTES: i32 = size_of::<u32>() as i32;
+        // SAFETY: the context is valid; the word is written only where there is room for it, as the verifier sees by
+        // the comparison.
+        unsafe {
+            if h::bpf_xdp_adjust_meta(self.0, -BYTES) != 0 {
+                return;
+            }
+            let start = addr_of!((*self.0).data_meta).read_volatile() as usize;
+            let end = addr_of!((*self.0).data).read_volatile() as usize;
+            if start + BYTES as usize <= end {
+                (start as *mut u32).write_volatile(word);
+            }
+        }
+    }
+
     /// Leaves four words before the frame, where the caller of a test run finds them.
     #[inline(always)]
     pub(crate) fn leave(self, words: [u32; 4]) {

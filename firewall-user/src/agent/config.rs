@@ -3,6 +3,7 @@
 mod flows;
 mod read;
 mod sessions;
+mod shield;
 pub(crate) use sessions::parse_duration;
 #[cfg(test)]
 mod tests;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 pub use flows::{FlowConfig, HistoryConfig};
+pub use shield::ShieldConfig;
 
 use crate::policy::diagnostic::Refusal;
 use crate::policy::model::Service;
@@ -28,6 +30,8 @@ pub struct AgentConfig {
     pub roles: BTreeMap<String, Vec<String>>,
     /// `hook`.
     pub hook: HookConfig,
+    /// `shield`.
+    pub shield: ShieldConfig,
     /// `labels`: what `hosts` of a policy may ask for.
     pub labels: BTreeMap<String, String>,
     /// `sessions`.

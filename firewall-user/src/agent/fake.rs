@@ -1,6 +1,6 @@
 //! A data plane in memory that outlives its agents, for tests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -44,6 +44,12 @@ pub(crate) struct Pins {
     pub(crate) full: bool,
     /// No interface can be guarded.
     pub(crate) broken: bool,
+    /// Packets refused, by interface.
+    pub(crate) refused: BTreeMap<u32, u64>,
+    /// Since when a shield is up.
+    pub(crate) shields: BTreeMap<u32, u64>,
+    /// Why XDP is refused.
+    pub(crate) no_xdp: Option<String>,
 }
 
 /// A handle on the pins.
@@ -62,7 +68,9 @@ impl Plane for Fake {
         if pins.broken {
             bail!("no hook");
         }
+        let instead = pins.no_xdp.clone().filter(|_| ingress != Ingress::Tc);
         let (hook, mode) = match ingress {
+            _ if instead.is_some() => ("tcx", "tc"),
             Ingress::Tc => ("tcx", "tc"),
             Ingress::Xdp => ("xdp", "native"),
             Ingress::XdpGeneric => ("xdp", "generic"),
@@ -72,7 +80,7 @@ impl Plane for Fake {
             name: name.to_owned(),
             hook: hook.to_owned(),
             mode: mode.to_owned(),
-            instead: None,
+            instead,
         };
         pins.attached.retain(|other| other.index != index);
         pins.attached.push(attached.clone());
@@ -156,6 +164,40 @@ impl Plane for Fake {
         let all = self.pins().neighbours.clone().into_iter();
         all.filter(|neighbour| neighbour.interface == index)
             .collect()
+    }
+
+    fn native_xdp(&self, _index: u32) -> Option<bool> {
+        Some(true)
+    }
+
+    fn count_refused(&mut self, interfaces: &BTreeSet<u32>) -> anyhow::Result<()> {
+        let mut pins = self.pins();
+        pins.refused.retain(|index, _| interfaces.contains(index));
+        for index in interfaces {
+            pins.refused.entry(*index).or_default();
+        }
+        Ok(())
+    }
+
+    fn refused(&self) -> anyhow::Result<BTreeMap<u32, u64>> {
+        Ok(self.pins().refused.clone())
+    }
+
+    fn shields(&self) -> anyhow::Result<BTreeMap<u32, u64>> {
+        Ok(self.pins().shields.clone())
+    }
+
+    fn set_shield(&mut self, index: u32, since: Option<u64>) -> anyhow::Result<()> {
+        let mut pins = self.pins();
+        match since {
+            Some(since) => pins.shields.insert(index, since),
+            None => pins.shields.remove(&index),
+        };
+        Ok(())
+    }
+
+    fn ready_early(&mut self) -> anyhow::Result<()> {
+        Ok(())
     }
 
     fn takes_over(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use super::net::{Changed, Link, guard, hook};
+use super::net::{Changed, Link, guard};
 use super::plane::Attached;
 use super::state::Agent;
 use crate::api::types::InterfaceLine;
@@ -32,6 +32,7 @@ impl Agent {
         let late = self.came_late(&links);
         let choices = guard::choose(&links, &self.settings.wishes(late));
         self.links.clone_from(&links);
+        self.settle_shield(&links, &choices);
         // First what an interface is, then packets: a new one is of its class from its first packet on.
         self.name_interfaces();
         // Also puts away what is left of interfaces that went.
@@ -84,7 +85,7 @@ impl Agent {
         there: &[Attached],
         since: Option<Instant>,
     ) -> (InterfaceLine, Option<String>) {
-        let pick = hook::pick(link, &self.links, self.settings.config.hook.of(&link.name));
+        let pick = self.pick(link);
         let kept = there.iter().any(|attached| attached.index == link.index);
         let begins = !kept && self.enforces();
         // Packets that come before the sessions are there are lost, and sent again. An interface that has just
@@ -106,6 +107,8 @@ impl Agent {
         }
         let elsewhere = |why: &String| format!("{} is judged at TC: {why}", link.name);
         let elsewhere = attached.instead.as_ref().map(elsewhere);
+        // The shield says so itself.
+        let elsewhere = elsewhere.filter(|_| !self.shield.is_up(link.index));
         let line = InterfaceLine {
             hook: Some(attached.hook),
             mode: Some(attached.mode),
@@ -202,6 +205,7 @@ fn line(link: &Link, state: &str, why: &str) -> InterfaceLine {
         hook: None,
         mode: None,
         hook_why: None,
+        shield: None,
         state: state.to_owned(),
         why: why.to_owned(),
         unguarded_ms: None,

@@ -1,6 +1,6 @@
 //! The data plane in the kernel, as the agent needs it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -23,6 +23,7 @@ use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plan
 use super::revision::Identity;
 use super::state::{Opener, Settings};
 use crate::dataplane::memory::mapped;
+use crate::dataplane::netdev;
 use crate::dataplane::{
     Dataplane, Error, EventCounts, Failsafe, Info, Ingress, LimitUse, Neighbour, Options, Ring,
     Session, SessionCounts, Swept, Trial, WatchPlan,
@@ -150,6 +151,30 @@ impl Plane for Kernel {
 
     fn neighbours(&self, index: u32) -> Vec<Neighbour> {
         self.0.neighbours(index)
+    }
+
+    fn native_xdp(&self, index: u32) -> Option<bool> {
+        netdev::native_xdp(index)
+    }
+
+    fn count_refused(&mut self, interfaces: &BTreeSet<u32>) -> anyhow::Result<()> {
+        Ok(self.0.count_refused(interfaces)?)
+    }
+
+    fn refused(&self) -> anyhow::Result<BTreeMap<u32, u64>> {
+        Ok(self.0.refused()?)
+    }
+
+    fn shields(&self) -> anyhow::Result<BTreeMap<u32, u64>> {
+        Ok(self.0.shields()?)
+    }
+
+    fn set_shield(&mut self, index: u32, since: Option<u64>) -> anyhow::Result<()> {
+        Ok(self.0.set_shield(index, since)?)
+    }
+
+    fn ready_early(&mut self) -> anyhow::Result<()> {
+        Ok(self.0.ready_early()?)
     }
 
     fn takes_over(&self) -> bool {

@@ -42,6 +42,7 @@ pub mod run;
 mod saved;
 pub mod services;
 mod sets;
+mod shield;
 pub mod state;
 pub mod store;
 pub mod submit;

@@ -1,6 +1,6 @@
 //! What the agent needs of the data plane: one trait, so that the agent can be tested without a kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use firewall_common::config::{Count, RuleCount};
@@ -189,6 +189,18 @@ pub trait Plane: Send {
     }
     /// Judges a frame by the live program, leaving no trace.
     fn explain(&mut self, question: Question<'_>) -> anyhow::Result<Decision>;
+    /// Has XDP in the driver of a device; `None` where the kernel does not tell.
+    fn native_xdp(&self, index: u32) -> Option<bool>;
+    /// Has what these interfaces refuse on arrival counted, and that of no others.
+    fn count_refused(&mut self, interfaces: &BTreeSet<u32>) -> anyhow::Result<()>;
+    /// Packets refused on arrival by interface, of those that are counted.
+    fn refused(&self) -> anyhow::Result<BTreeMap<u32, u64>>;
+    /// Since when interfaces are at XDP because of a flood, in nanoseconds since boot.
+    fn shields(&self) -> anyhow::Result<BTreeMap<u32, u64>>;
+    /// Notes that, or that one is no longer.
+    fn set_shield(&mut self, index: u32, since: Option<u64>) -> anyhow::Result<()>;
+    /// Loads the programs at XDP, so that an interface can change to them at once.
+    fn ready_early(&mut self) -> anyhow::Result<()>;
     /// Tells which VLAN devices are set up.
     fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.

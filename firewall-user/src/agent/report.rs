@@ -86,7 +86,7 @@ impl Agent {
         }
         Status {
             enforcing: line.mode == "enforce" && guarded,
-            interfaces: self.interfaces.clone(),
+            interfaces: self.interface_lines(),
             sessions,
             lost: self.losses(),
             warnings,

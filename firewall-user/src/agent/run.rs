@@ -199,6 +199,7 @@ async fn sweep(owner: Owner, changed: Arc<Notify>) {
         ticks.tick().await;
         let swept = owner.with(|agent| {
             agent.sweep();
+            agent.watch_floods();
             agent.tend()
         });
         match swept.await {

@@ -22,6 +22,7 @@ use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
 use super::sets::Sets;
+use super::shield::Shield;
 use super::text::{SetLine, Text};
 use super::ways::Ways;
 use crate::api::types::InterfaceLine;
@@ -170,6 +171,8 @@ pub struct Agent {
     pub(super) offset: Option<i128>,
     /// The ways back to sources, as last worked out.
     pub(super) ways: Option<Ways>,
+    /// Which interfaces a flood has moved.
+    pub shield: Shield,
     /// Rung where the ways may have changed with the interfaces.
     pub(super) ways_again: Arc<Notify>,
     /// What somebody should look at, by subject.
@@ -210,6 +213,7 @@ impl Agent {
             offset: None,
             ways: None,
             ways_again: Arc::default(),
+            shield: Shield::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
@@ -231,6 +235,7 @@ impl Agent {
             hook: Some(attached.hook),
             mode: Some(attached.mode),
             hook_why: None,
+            shield: None,
             state: "guarded".to_owned(),
             why: "pinned".to_owned(),
             unguarded_ms: None,
@@ -260,6 +265,7 @@ impl Agent {
             offset: None,
             ways: None,
             ways_again: Arc::default(),
+            shield: Shield::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),

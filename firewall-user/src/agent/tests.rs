@@ -6,7 +6,7 @@ use firewall_common::session::{Entry, State};
 use firewall_common::tables::Table;
 
 use super::candidate::{Candidate, Errand};
-use super::config::AgentConfig;
+use super::config::{AgentConfig, ShieldConfig};
 use super::fake::Fake;
 use super::history::{How, Outcome, Who};
 use super::net::{Link, Local, LocalKind};
@@ -22,6 +22,7 @@ pub(crate) struct Host {
     dir: tempfile::TempDir,
     pins: Fake,
     pub(crate) monitor: bool,
+    pub(crate) shield: ShieldConfig,
 }
 
 impl Host {
@@ -30,6 +31,7 @@ impl Host {
             dir: tempfile::tempdir().unwrap(),
             pins: Fake::default(),
             monitor: false,
+            shield: ShieldConfig::default(),
         }
     }
 
@@ -61,7 +63,10 @@ impl Host {
             only: vec!["eth0".to_owned()],
             monitor: self.monitor,
             paths,
-            config: AgentConfig::default(),
+            config: AgentConfig {
+                shield: self.shield,
+                ..AgentConfig::default()
+            },
         };
         let pins = self.pins.clone();
         let opener =

@@ -119,6 +119,7 @@ impl Wanted {
             EventWord::Close,
             EventWord::Drop,
             EventWord::OneSided,
+            EventWord::Shield,
         ];
         if let Some(event) = &query.event
             && !kinds.iter().any(|kind| kind.word() == event)

@@ -8,6 +8,7 @@ pub mod peer;
 mod routes;
 mod server;
 pub mod sets;
+pub mod shield;
 #[cfg(test)]
 mod tests;
 pub mod types;

@@ -122,7 +122,7 @@ async fn kill(
 }
 
 async fn interfaces(State(app): State<App>) -> Answer<impl Serialize> {
-    ask(&app, |agent| Ok(agent.interfaces.clone())).await
+    ask(&app, |agent| Ok(agent.interface_lines())).await
 }
 
 async fn explain(

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use super::shield::ShieldLine;
 use crate::agent::revision::Allow;
 use crate::events::record::Process;
 use crate::policy::compiled::Cost;
@@ -88,6 +89,9 @@ pub struct InterfaceLine {
     /// Why there.
     #[serde(default)]
     pub hook_why: Option<String>,
+    /// What the shield does there, where it is on.
+    #[serde(default)]
+    pub shield: Option<ShieldLine>,
     /// `guarded`, `not-guarded` or `failed`.
     pub state: String,
     /// Why.

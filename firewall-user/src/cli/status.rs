@@ -83,6 +83,11 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
             .map(|warning| format!("WARNING   {warning}")),
     );
     for line in &status.interfaces {
+        let shield = line
+            .shield
+            .as_ref()
+            .and_then(|shield| shield.words(&line.name));
+        lines.extend(shield.map(|words| format!("shield    {words}")));
         let other = |other: &OtherProgram| {
             format!(
                 "other     {} on {}, {} ours",

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
-use firewall_common::config::Settings;
+use firewall_common::config::{SETTINGS_HANDS_OVER, Settings};
 
 use super::error::{Error, Result};
 use super::load::{KernelLog, Programs};
@@ -12,7 +12,7 @@ use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
 use super::migrate::{self, Earlier};
 use super::pin::Paths;
-use super::{Dataplane, Options, bpffs, features, home, limits, room};
+use super::{Dataplane, Options, bpffs, features, home, limits, room, shield};
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
@@ -73,7 +73,9 @@ impl Dataplane {
             }
             Some(earlier) => self.resume(&earlier),
             None => self.renew_all(),
-        }
+        }?;
+        // An agent that was killed while an interface changed its hook left it; the change is finished now.
+        shield::flag(&self.maps, SETTINGS_HANDS_OVER, false)
     }
 
     /// What was noticed on opening, for people.

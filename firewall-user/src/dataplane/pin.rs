@@ -94,7 +94,7 @@ const LOG_BYTES: u32 = 1 << 17;
 
 /// Every pinned table. Working memory is not among them: each load of the programs has its own.
 pub(super) fn shapes(options: &Options) -> Vec<Shape> {
-    use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray, RingBuf};
+    use MapType::{Array, ArrayOfMaps, Hash, LpmTrie, LruHash, PerCpuArray, PerCpuHash, RingBuf};
     let slots = SLOTS + 1;
     vec![
         shape::<u32, Active>("ACTIVE", Array, 1),
@@ -105,6 +105,8 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, u32>("ADDRESSES", ArrayOfMaps, PLACES + 1),
         shape::<InterfaceKey, InterfaceEntry>("INTERFACES", Hash, 16_384),
         shape::<u32, u32>("GUARDED", Hash, 4096),
+        shape::<u32, u64>("REFUSED", PerCpuHash, 4096),
+        shape::<u32, u64>("SHIELDS", Hash, 4096),
         shape::<VlanKey, u32>("VLANS", Hash, 8192),
         shape::<Addr, LocalEntry>("LOCALS", Hash, 65_536),
         shape::<AddressKey, Ways>("WAYS", LpmTrie, MAX_WAYS),

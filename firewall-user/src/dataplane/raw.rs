@@ -529,7 +529,7 @@ pub(super) fn delete<K: Pod>(map: BorrowedFd<'_>, key: &K) -> io::Result<bool> {
     }
 }
 
-/// Sets many values in one call.
+/// Sets many values in one call. One key of a per-CPU table has one value for each possible CPU.
 pub(super) fn update_all<K: Pod, V: Pod>(
     map: BorrowedFd<'_>,
     keys: &[K],
@@ -546,7 +546,8 @@ pub(super) fn update_all<K: Pod, V: Pod>(
         map: number(map),
         ..Batch::default()
     };
-    // SAFETY: both slices hold `count` items of the table's sizes; the kernel only reads them.
+    // SAFETY: both slices hold `count` items of the table's sizes, or one key and all of its values; the kernel only
+    // reads them.
     unsafe { bpf(UPDATE_BATCH, &mut batch) }.map(drop)
 }
 
@@ -596,7 +597,8 @@ pub(super) fn list<K: Pod, V: Pod>(
     }
 }
 
-fn zeroes<T: Pod>(count: usize) -> Vec<T> {
+/// So many zeroes.
+pub(super) fn zeroes<T: Pod>(count: usize) -> Vec<T> {
     // SAFETY: any bytes are a value of a `Pod`.
     vec![unsafe { MaybeUninit::<T>::zeroed().assume_init() }; count]
 }

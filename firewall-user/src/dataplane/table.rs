@@ -169,6 +169,21 @@ impl<V: Pod> Counters<V> {
         })
     }
 
+    /// Puts zeroes into a place of a hash table.
+    pub(super) fn start(&self, place: u32) -> Result<()> {
+        let failed = |error| Error::Table(self.name, error);
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| failed(error))?;
+        raw::update_all(self.map.fd().as_fd(), &[place], &raw::zeroes::<V>(cpus)).map_err(failed)
+    }
+
+    /// Takes a place out of a hash table, if it is there.
+    pub(super) fn end(&self, place: u32) -> Result<()> {
+        let ended = raw::delete(self.map.fd().as_fd(), &place);
+        ended
+            .map(drop)
+            .map_err(|error| Error::Table(self.name, error))
+    }
+
     /// Calls `each` with every place and its values by CPU.
     pub(super) fn list(&self, mut each: impl FnMut(u32, &[V])) -> Result<()> {
         let cpus = aya::util::nr_cpus().map_err(|(_, error)| Error::Table(self.name, error))?;

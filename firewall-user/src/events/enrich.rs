@@ -44,6 +44,12 @@ impl Seen {
                 }
             }
             What::OneSided(one) => self.of_one_sided(blank, one),
+            What::Shield(turned) => Flow {
+                interface: interface(&self.view, turned.interface),
+                cause: Some(if turned.up { "up" } else { "down" }.to_owned()),
+                evidence: vec![turned.words.clone()],
+                ..blank
+            },
         }
     }
 

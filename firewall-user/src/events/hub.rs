@@ -38,6 +38,21 @@ pub enum What {
     OneSided(Box<OneSided>),
     /// A live session, asked for just now.
     Live(Box<Live>),
+    /// An interface went to XDP because of a flood, or back.
+    Shield(Box<Turned>),
+}
+
+/// An interface went to XDP because of a flood, or back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turned {
+    /// Its index.
+    pub interface: u32,
+    /// To XDP; else back to TC.
+    pub up: bool,
+    /// Why, for people.
+    pub words: String,
+    /// When, in nanoseconds since boot.
+    pub time: u64,
 }
 
 /// A record before it is written out.
@@ -71,6 +86,7 @@ impl Seen {
             What::Told(Event::Drop(_)) => EventWord::Drop,
             What::OneSided(_) => EventWord::OneSided,
             What::Live(_) => EventWord::Update,
+            What::Shield(_) => EventWord::Shield,
         }
     }
 }
@@ -261,6 +277,12 @@ impl Hub {
         self.publish(&clock, told);
     }
 
+    /// Takes that the shield has moved an interface.
+    pub fn turned(&self, turned: Turned) {
+        let told = (turned.time, 0, What::Shield(Box::new(turned)));
+        self.publish(&clock::now(), std::iter::once(told));
+    }
+
     /// Takes what the kernel has told since the last time: what it dropped, and who called. Before records are made,
     /// so that the call behind a SYN is known when its session is told.
     pub fn hear(&self) {
@@ -310,7 +332,7 @@ impl Hub {
             What::Told(Event::Close(of, _)) => owners.of(&of.key, of.entry.opened),
             What::Live(live) => owners.of(&live.key, live.entry.opened),
             What::OneSided(one) => owners.of_one(one),
-            What::Told(Event::Drop(_)) => None,
+            What::Told(Event::Drop(_)) | What::Shield(_) => None,
         }
     }
 

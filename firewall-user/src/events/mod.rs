@@ -21,6 +21,6 @@ mod units;
 pub mod view;
 pub mod watcher;
 
-pub use hub::{Hub, Loss, Seen, What};
+pub use hub::{Hub, Loss, Seen, Turned, What};
 pub use record::Flow;
 pub use subject::peer;

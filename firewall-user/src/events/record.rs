@@ -102,7 +102,7 @@ pub struct Flow {
     /// Why the session has ended.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub close_cause: Option<String>,
-    /// Why the handshake does not complete.
+    /// Why the handshake does not complete; of the shield `up` or `down`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub cause: Option<String>,
     /// What says so.
@@ -140,6 +140,8 @@ pub enum EventWord {
     OneSided,
     /// A live session, as it stands.
     Update,
+    /// An interface is judged at XDP because of a flood, or no longer.
+    Shield,
 }
 
 impl EventWord {
@@ -152,6 +154,7 @@ impl EventWord {
             Self::Drop => "drop",
             Self::OneSided => "one_sided",
             Self::Update => "update",
+            Self::Shield => "shield",
         }
     }
 }

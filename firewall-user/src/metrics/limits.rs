@@ -1,4 +1,4 @@
-//! How full the tables of rules' limits are, and SYN cookies.
+//! How full the tables of rules' limits are, SYN cookies, and the shield.
 
 use super::family::Family;
 use super::snapshot::Snapshot;
@@ -42,5 +42,35 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
                 sample(["accepted"], used.cookies.accepted),
             ],
         ),
+        shields(snapshot),
+        Family::counter(
+            "ringwall_shield_switches",
+            "Changes of an interface to XDP because of a flood, and back.",
+            &["to"],
+            vec![
+                sample(["xdp"], snapshot.shield_switches[0]),
+                sample(["tc"], snapshot.shield_switches[1]),
+            ],
+        ),
     ]
+}
+
+/// Interfaces that a flood may move.
+fn shields(snapshot: &Snapshot) -> Family {
+    let watched = snapshot.interfaces.iter().filter_map(|line| {
+        let shield = line
+            .shield
+            .as_ref()
+            .filter(|shield| shield.state != "unable")?;
+        Some(sample(
+            [line.name.as_str()],
+            u64::from(shield.state == "up"),
+        ))
+    });
+    Family::gauge(
+        "ringwall_shield_up",
+        "1 while an interface is judged at XDP because of a flood.",
+        &["interface"],
+        watched.collect(),
+    )
 }

@@ -36,6 +36,8 @@ pub struct Snapshot {
     pub mode: String,
     /// Every interface.
     pub interfaces: Vec<InterfaceLine>,
+    /// How often an interface went to XDP because of a flood, and back.
+    pub shield_switches: [u64; 2],
     /// Sessions by protocol and state.
     pub sessions: BTreeMap<(String, String), u64>,
     /// Sessions opened and ended.
@@ -103,7 +105,8 @@ impl Snapshot {
     pub fn take(agent: &Agent) -> anyhow::Result<Self> {
         let mut snapshot = Self {
             names: agent.names(),
-            interfaces: agent.interfaces.clone(),
+            interfaces: agent.interface_lines(),
+            shield_switches: agent.shield.switches,
             tally: agent.tally,
             process: Process::read(),
             lost: Loss::ALL.map(|at| agent.eyes.hub.lost(at)),

@@ -44,6 +44,7 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             hook: Some("tcx".to_owned()),
             mode: Some("tc".to_owned()),
             hook_why: None,
+            shield: None,
             state: "guarded".to_owned(),
             why: "hardware".to_owned(),
             unguarded_ms: None,

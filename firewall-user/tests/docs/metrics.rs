@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::markdown::text;
 
 /// Names and labels that dashboards depend on. Add freely; rename never.
-pub(crate) const SERIES: [(&str, &[&str]); 31] = [
+pub(crate) const SERIES: [(&str, &[&str]); 33] = [
     ("ringwall_packets_total", &["direction", "verdict"]),
     ("ringwall_bytes_total", &["direction", "verdict"]),
     (
@@ -44,6 +44,8 @@ pub(crate) const SERIES: [(&str, &[&str]); 31] = [
     ("ringwall_limit_shared_total", &[]),
     ("ringwall_syn_cookies_active", &[]),
     ("ringwall_syn_cookies_total", &["result"]),
+    ("ringwall_shield_up", &["interface"]),
+    ("ringwall_shield_switches_total", &["to"]),
     ("ringwall_interface_info", &["interface", "hook", "mode"]),
     ("ringwall_build_info", &["version", "revision"]),
 ];

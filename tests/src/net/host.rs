@@ -110,6 +110,12 @@ impl Host {
         self.agent.as_mut()
     }
 
+    /// The agent's process, the last one that was started.
+    #[must_use]
+    pub const fn last_pid(&self) -> Option<u32> {
+        self.last
+    }
+
     /// SIGKILL for the agent; what it enforces stays pinned.
     pub fn kill9(&mut self) {
         self.agent = None;

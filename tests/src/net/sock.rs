@@ -3,13 +3,13 @@
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::Netns;
 pub use super::icmp::{checksum, ping};
+use super::{Netns, receiver};
 
 /// How an attempt looks to the client's socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,6 +61,7 @@ impl std::fmt::Display for Seen {
 pub struct Echo {
     stop: Arc<AtomicBool>,
     threads: Vec<std::thread::JoinHandle<()>>,
+    task: Arc<AtomicU32>,
 }
 
 impl Echo {
@@ -85,10 +86,24 @@ impl Echo {
     fn serve(work: impl FnOnce(&Arc<AtomicBool>) + Send + 'static) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&stop);
+        let task = Arc::new(AtomicU32::new(0));
+        let own = Arc::clone(&task);
+        let serve = move || {
+            let number = rustix::thread::gettid().as_raw_nonzero().get();
+            own.store(number.cast_unsigned(), Ordering::Relaxed);
+            work(&seen);
+        };
         Self {
             stop,
-            threads: vec![std::thread::spawn(move || work(&seen))],
+            threads: vec![std::thread::spawn(serve)],
+            task,
         }
+    }
+
+    /// How long it has run so far: over UDP all of it, over TCP the part that accepts.
+    #[must_use]
+    pub fn busy(&self) -> Duration {
+        receiver::busy_thread(self.task.load(Ordering::Relaxed))
     }
 }
 

@@ -1,5 +1,6 @@
 //! What goes on while a host is flooded, and what came of it: live sessions that talk, and connections that the
-//! trusted peer opens. The same for a host behind Ringwall and for one behind nftables.
+//! trusted peer opens, and what the receiving side pays for it. The same for a host behind Ringwall and for one behind
+//! nftables.
 
 use std::net::TcpStream;
 use std::sync::atomic::Ordering;
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 
 use super::Figure;
+use crate::net::receiver::{Receiver, busy, received};
 use crate::net::sock::{Echo, Seen, connect, exchange};
 use crate::net::{Lab, Netns};
 use crate::scenario::flood::way_back_to_anybody;
@@ -55,6 +57,14 @@ impl Guard {
         Ok(Self::Nftables(lab))
     }
 
+    /// How long its agent has run so far.
+    fn agent_busy(&self) -> Duration {
+        match self {
+            Self::Ringwall(scene) => scene.host.last_pid().map(busy).unwrap_or_default(),
+            Self::Nftables(_) => Duration::ZERO,
+        }
+    }
+
     pub(super) fn lab(&self) -> &Lab {
         match self {
             Self::Ringwall(scene) => &scene.lab,
@@ -63,9 +73,70 @@ impl Guard {
     }
 }
 
+/// What the receiving side pays for packets: the time of the kernel thread that receives for the host, with all that they
+/// cause in it, that of the server which answers them, with all that its answers cause, and that of the agent.
+pub(super) struct Bill {
+    receiver: Receiver,
+    _sender: Receiver,
+    before: ([Duration; 3], u64),
+}
+
+/// What it came to, in nanoseconds for each packet received: the kernel's thread, the server, the agent.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paid([u64; 3]);
+
+impl Bill {
+    /// Both ends of the wire get a receiver each, so that neither pays for the other.
+    pub(super) fn prepare(guard: &Guard) -> Result<Self> {
+        let lab = guard.lab();
+        Ok(Self {
+            receiver: Receiver::start(&lab.wan, &lab.stranger)?,
+            _sender: Receiver::start(&lab.stranger, &lab.wan)?,
+            before: Default::default(),
+        })
+    }
+
+    /// From now on.
+    pub(super) fn open(&mut self, guard: &Guard, siege: &Siege) -> Result<()> {
+        self.before = self.read(guard, siege)?;
+        Ok(())
+    }
+
+    fn read(&self, guard: &Guard, siege: &Siege) -> Result<([Duration; 3], u64)> {
+        let [_, server] = &siege.servers;
+        let busy = [self.receiver.busy(), server.busy(), guard.agent_busy()];
+        Ok((busy, received(&guard.lab().wan)?))
+    }
+
+    /// Until now.
+    pub(super) fn close(&self, guard: &Guard, siege: &Siege) -> Result<Paid> {
+        let (now, packets) = self.read(guard, siege)?;
+        let packets = u128::from(packets.saturating_sub(self.before.1).max(1));
+        let spent = [0, 1, 2].map(|i| now[i].saturating_sub(self.before.0[i]));
+        Ok(Paid(spent.map(|time| (time.as_nanos() / packets) as u64)))
+    }
+}
+
+impl Paid {
+    /// In all, and by who. Judged at length only.
+    pub(super) fn figures(self, theirs: Self, long: bool) -> Vec<Figure> {
+        let all = |paid: Self| paid.0.iter().sum::<u64>();
+        let goal = format!("less than {}", all(theirs));
+        let held = !long || all(self) < all(theirs);
+        let what = "CPU of the receiving side for a packet, ns";
+        let mut figures = vec![Figure::new(what, goal, all(self), held).beside(all(theirs))];
+        let names = ["receiving", "answering", "the agent"];
+        for (name, (ours, theirs)) in names.into_iter().zip(self.0.into_iter().zip(theirs.0)) {
+            let what = format!("of it, {name}");
+            figures.push(Figure::new(what, "-", ours, true).beside(theirs));
+        }
+        figures
+    }
+}
+
 /// What goes on meanwhile.
 pub(super) struct Siege {
-    _servers: [Echo; 2],
+    servers: [Echo; 2],
     idle: Vec<TcpStream>,
     talks: Vec<Worker<Paced>>,
     calls: Worker<Called>,
@@ -101,7 +172,7 @@ impl Siege {
             .into_iter()
             .collect();
         Ok(Self {
-            _servers: servers,
+            servers,
             idle: idle?,
             talks: talks?,
             calls: call(&lab.trusted.ns, vec![at_lan(false, 443), at_lan(true, 443)]),

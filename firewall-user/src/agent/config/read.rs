@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::flows::{flows, history};
 use super::sessions::{sessions, size};
+use super::shield::shield;
 use super::{
     AgentConfig, FailsafeRule, HookChoice, HookConfig, InterfaceConfig, Late, MetricsConfig,
     PolicyConfig,
@@ -16,10 +17,11 @@ use crate::policy::text::walk::{self, Fields};
 use crate::policy::text::yaml::{self, Kind, Node};
 use crate::policy::text::{address, cx, services, zones};
 
-const KEYS: [&str; 11] = [
+const KEYS: [&str; 12] = [
     "interfaces",
     "roles",
     "hook",
+    "shield",
     "labels",
     "sessions",
     "own_address_from",
@@ -67,6 +69,10 @@ fn config(tree: &Node, report: &mut Report<'_>) -> AgentConfig {
         hook: fields
             .get("hook")
             .map(|n| hook(n, report))
+            .unwrap_or_default(),
+        shield: fields
+            .get("shield")
+            .map(|n| shield(n, report))
             .unwrap_or_default(),
         labels: labels.unwrap_or_default().into_iter().collect(),
         sessions: fields

@@ -23,6 +23,7 @@ fn every_key() {
         "interfaces: {guard: [eth0, \"en*\"], ignore: [], late: guard}
 roles: {storage: [bond0.20]}
 hook: tc
+shield: {enabled: true, above: 2000, quiet: 1m}
 labels: {role: web, rack: 12}
 sessions:
   max: 1000
@@ -40,6 +41,16 @@ policy: {path: /etc/ringwall/policy.d, watch: false}
     assert_eq!(config.interfaces.guard, ["eth0", "en*"]);
     assert_eq!(config.roles["storage"], ["bond0.20"]);
     assert_eq!(config.hook.of("eth0"), HookChoice::Tc);
+    let shield = ShieldConfig {
+        enabled: true,
+        above: 2000,
+        below: 1000,
+        quiet: Duration::from_secs(60),
+    };
+    assert_eq!(
+        config.shield, shield,
+        "`below` is never above half of `above`"
+    );
     assert_eq!(config.labels["rack"], "12");
     assert_eq!(
         (config.sessions.max, config.sessions.half_open_max),
@@ -77,6 +88,12 @@ const FAULTS: &[(&str, usize, usize, &str)] = &[
     ("hook: {eth0: xdp, eth0: tc}", 1, 19, "already"),
     ("hook: {\"a b\": xdp}", 1, 8, "interface"),
     ("hook: nfq", 1, 7, "no hook"),
+    ("shield: on", 1, 9, "expected a mapping"),
+    ("shield: {enabled: 1}", 1, 19, "`true` or `false`"),
+    ("shield: {above: 0}", 1, 17, "at least 1"),
+    ("shield: {above: 10, below: 10}", 1, 21, "must be less than `above`"),
+    ("shield: {quiet: 30}", 1, 17, "no duration"),
+    ("shield: {bellow: 1}", 1, 10, "unknown key `bellow`"),
     ("labels: [a]", 1, 9, "expected a mapping"),
     ("own_address_from: []", 1, 1, "`own_address_from` is not supported"),
     ("flows: {file: flows.ndjson}", 1, 15, "relative"),

@@ -57,6 +57,44 @@ pub fn keeps_offloads(link: &Link) -> bool {
     NATIVE.iter().any(|(name, _)| Some(*name) == driver)
 }
 
+/// Can a flood move it from TC to XDP? `native`: the kernel says whether its driver has XDP.
+///
+/// # Errors
+/// Why not.
+pub fn shieldable(
+    link: &Link,
+    links: &[Link],
+    native: Option<bool>,
+    wish: HookChoice,
+) -> Result<(), String> {
+    if wish != HookChoice::Auto {
+        return Err("`hook` says tc, and not auto".to_owned());
+    }
+    if link.hardware != libc::ARPHRD_ETHER {
+        return Err("no Ethernet header, which XDP needs".to_owned());
+    }
+    if native == Some(false) {
+        return Err("its driver has no XDP".to_owned());
+    }
+    match tagged_above(link, links) {
+        Some(vlan) => Err(hidden_tags(link, vlan)),
+        None => Ok(()),
+    }
+}
+
+/// A VLAN device above, whose frames would look at XDP like those of this device, since the driver takes tags out.
+fn tagged_above<'l>(link: &Link, links: &'l [Link]) -> Option<&'l Link> {
+    let above = |other: &&Link| other.vlan.is_some_and(|vlan| vlan.parent == link.index);
+    { links.iter() }.find(above).filter(|_| link.takes_tags_out)
+}
+
+fn hidden_tags(link: &Link, vlan: &Link) -> String {
+    format!(
+        "the driver takes VLAN tags out of frames, which {} needs: `ethtool -K {} rxvlan off` would change that",
+        vlan.name, link.name
+    )
+}
+
 fn auto(link: &Link, links: &[Link]) -> (Ingress, String) {
     let tc = |why: String| (Ingress::Tc, why);
     if link.hardware != libc::ARPHRD_ETHER {
@@ -73,14 +111,9 @@ fn auto(link: &Link, links: &[Link]) -> (Ingress, String) {
             "the driver {driver} is not known to keep its offloads under XDP"
         ));
     }
-    let above = |other: &&Link| other.vlan.is_some_and(|vlan| vlan.parent == link.index);
-    match links.iter().find(above) {
-        // A frame for that device would look at XDP like one for this.
-        Some(vlan) if link.takes_tags_out => tc(format!(
-            "the driver takes VLAN tags out of frames, which {} needs: `ethtool -K {} rxvlan off` would change that",
-            vlan.name, link.name
-        )),
-        _ => (
+    match tagged_above(link, links) {
+        Some(vlan) => tc(hidden_tags(link, vlan)),
+        None => (
             Ingress::Xdp,
             format!("the driver {driver} has XDP and keeps its offloads"),
         ),
@@ -169,5 +202,40 @@ mod tests {
         ] {
             assert_eq!(pick(&veth, &[], wish).ingress, ingress);
         }
+    }
+
+    #[test]
+    fn a_flood_moves_what_auto_left_at_tc_for_its_offloads() {
+        let veth = Link {
+            kind: Some("veth".to_owned()),
+            ..hardware("veth")
+        };
+        let links = [];
+        let able = |link, native, wish| shieldable(link, &links, native, wish);
+        assert_eq!(able(&veth, Some(true), HookChoice::Auto), Ok(()));
+        assert_eq!(able(&veth, None, HookChoice::Auto), Ok(()), "it is tried");
+        assert!(able(&veth, Some(false), HookChoice::Auto).is_err());
+        assert!(able(&veth, Some(true), HookChoice::Tc).is_err());
+        let bare = Link {
+            hardware: libc::ARPHRD_NONE,
+            ..veth.clone()
+        };
+        assert!(able(&bare, Some(true), HookChoice::Auto).is_err());
+        let takes = Link {
+            takes_tags_out: true,
+            ..hardware("virtio_net")
+        };
+        let above = [Link {
+            vlan: Some(Vlan {
+                parent: 2,
+                tag: Tag {
+                    protocol: 0x8100,
+                    control: 7,
+                },
+            }),
+            ..Link::default()
+        }];
+        let why = shieldable(&takes, &above, Some(true), HookChoice::Auto).unwrap_err();
+        assert!(why.contains("rxvlan off"), "{why}");
     }
 }

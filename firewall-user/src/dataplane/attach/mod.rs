@@ -4,13 +4,10 @@
 //! taken under guard: what the host opens from then on has a session by the time ingress begins to ask for one.
 //!
 //! An interface changes its ingress hook in an order that leaves no packet unjudged: the new program first,
-//! then the old one goes. A packet that meets both is judged by both. The second one passes what the first one
-//! passed, since it finds the session, or the rule, that the first one found; but it counts it once more. That
-//! takes as long as the two calls to the kernel, and on the way from TC to XDP [`IN_FLIGHT`] more: what the
-//! driver had handed on before XDP was there must not find TC gone. To count such packets once, either program
-//! would have to ask for each packet, for ever, which of them is in charge.
+//! then the old one goes. What is judged at XDP in that time says so to TC, which lets it by: see [`handover`].
 
 mod clsact;
+mod handover;
 mod neighbours;
 mod tcx;
 mod xdp;
@@ -19,7 +16,6 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use aya::programs::{SchedClassifier, TcAttachType, Xdp};
 use firewall_common::config::{AT_TC, AT_XDP, AT_XDP_GENERIC, AT_XDP_SENDS};
@@ -121,9 +117,6 @@ pub(super) struct Site<'a> {
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// Longer than a frame takes from the driver to TC, queues between them included.
-const IN_FLIGHT: Duration = Duration::from_millis(100);
-
 /// Guards an interface in both directions, or gives its hooks the programs of this load. What cannot be at
 /// XDP is at TC, and says why; where neither can be it is an error.
 pub(super) fn attach(
@@ -145,6 +138,7 @@ pub(super) fn attach(
     }
     site.tc(set.egress, TcAttachType::Egress, interface, index)
         .map_err(failed("attaching"))?;
+    let _handover = site.begin_handover(index, ingress)?;
     let early = site.early(&mut set, interface, index, ingress);
     let (hook, instead) = match &early {
         Ok(Some(place)) => (*place, None),
@@ -245,7 +239,7 @@ impl Site<'_> {
     fn remove_tc_ingress(&self, interface: &str, index: u32) -> Result<()> {
         match self.maps.guarded.get(&index)? {
             Some(AT_XDP | AT_XDP_SENDS | AT_XDP_GENERIC) => return Ok(()),
-            Some(_) => std::thread::sleep(IN_FLIGHT),
+            Some(_) => handover::wait(),
             None => {}
         }
         if !self.tcx {
@@ -382,6 +376,7 @@ impl Site<'_> {
     /// leaves; then ingress goes, then egress.
     fn forget(&self, index: u32) -> Result<()> {
         self.maps.guarded.delete(&index)?;
+        self.maps.shields.delete(&index)?;
         LINKS
             .into_iter()
             .try_for_each(|word| self.unlink(index, word))

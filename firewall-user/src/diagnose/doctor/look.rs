@@ -1,5 +1,8 @@
 //! What the checks look at, read once.
 
+use firewall_common::flow::Hook;
+use firewall_common::verdict::Verdict;
+
 use crate::agent::config::AgentConfig;
 use crate::agent::net::{self, Link, Local};
 use crate::agent::paths::Paths;
@@ -51,6 +54,18 @@ impl Look {
             root,
             paths,
         }
+    }
+
+    /// Packets refused on arrival so far, as the pinned tables say; only root may see them.
+    pub(super) fn refused(&self) -> Option<u64> {
+        let settings = settings(&self.paths, self.config.clone().unwrap_or_default());
+        let plane = kernel::from_pins(&settings).ok().flatten()?;
+        let counts = plane.packet_counts().ok()?.into_iter();
+        let refused = counts.filter(|count| {
+            let verdict = matches!(count.verdict, Verdict::Dropped | Verdict::Rejected);
+            verdict && count.hook == Hook::Ingress
+        });
+        Some(refused.map(|count| count.count.packets).sum())
     }
 
     /// Interfaces that are judged, by name: as the agent says, or those that are up where there is none.

@@ -8,6 +8,7 @@ mod agent;
 mod clock;
 mod drivers;
 mod files;
+mod floods;
 mod hooks;
 mod kernel;
 mod look;
@@ -133,6 +134,10 @@ pub const CHECKS: &[(&str, &str)] = &[
         "drivers",
         "what the driver of each can do with XDP, and where `hook: auto` judges",
     ),
+    (
+        "floods",
+        "whether a flood is judged at TC that a driver could have at XDP",
+    ),
     ("hooks", "programs of others before and after ours, at TCX"),
     ("clsact", "filters of others in the clsact qdisc"),
     (
@@ -171,6 +176,7 @@ const GROUPS: &[Check] = &[
     rights::check,
     agent::check,
     drivers::check,
+    floods::check,
     hooks::check,
     nft::check,
     addresses::check,

@@ -93,6 +93,7 @@ fn summary(flows: &[Flow]) -> Step {
             (EventWord::Close, _) => {
                 format!("ended ({})", flow.close_cause.as_deref().unwrap_or("?"))
             }
+            (EventWord::Shield, _) => continue,
             (EventWord::Update, _) => {
                 format!("live ({})", flow.tcp_state.as_deref().unwrap_or("?"))
             }
