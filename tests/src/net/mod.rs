@@ -15,6 +15,7 @@ mod netns;
 pub mod offloads;
 pub mod packet;
 mod process;
+pub mod program;
 pub mod receiver;
 mod site;
 pub mod sock;
