@@ -10,6 +10,7 @@ mod dirs;
 mod foreign;
 mod host;
 mod icmp;
+pub mod injector;
 mod lab;
 mod netns;
 pub mod offloads;

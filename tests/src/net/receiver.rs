@@ -66,7 +66,8 @@ pub fn busy_thread(thread: u32) -> Duration {
 }
 
 /// The first number of a `schedstat` file.
-fn on_processor(path: &Path) -> Duration {
+#[must_use]
+pub fn on_processor(path: &Path) -> Duration {
     let text = fs::read_to_string(path).unwrap_or_default();
     let first = text.split_whitespace().next();
     let nanoseconds = first.and_then(|number| number.parse().ok());
@@ -74,7 +75,8 @@ fn on_processor(path: &Path) -> Duration {
 }
 
 /// Kernel threads whose names begin so.
-fn kernel_threads(prefix: &str) -> Vec<u32> {
+#[must_use]
+pub fn kernel_threads(prefix: &str) -> Vec<u32> {
     let all = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
     pids.filter(|pid: &u32| {

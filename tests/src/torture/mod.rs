@@ -9,6 +9,7 @@ mod drills;
 mod figure;
 mod full_table;
 mod reloads;
+mod shield;
 mod siege;
 mod syn_flood;
 mod withdrawn;
@@ -69,6 +70,11 @@ pub const ROWS: &[Row] = &[
         name: "syn-flood",
         what: "spoofed SYNs at a port that is open to everybody",
         run: syn_flood::run,
+    },
+    Row {
+        name: "shield",
+        what: "floods that come and go at a shielded interface",
+        run: shield::run,
     },
     Row {
         name: "full-table",

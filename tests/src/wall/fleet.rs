@@ -119,7 +119,8 @@ impl Fleet {
             (watch, &format!("eth{number}"), &[&format!("{there}/30")]),
         );
         wire.static_neighbours().create()?;
-        let config = format!("metrics: {{listen: \"{here}:10933\"}}\n{config}");
+        let config =
+            format!("metrics: {{listen: \"{here}:10933\"}}\nshield: {{enabled: true}}\n{config}");
         let host = Host::start(lab.host(), &["lan0", "wan0"], &config)?;
         Ok(Scene { host, lab })
     }

@@ -3,11 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use ringwall_tests::net::injector::{Sender, frame};
+use ringwall_tests::net::receiver::bind;
 
 use super::Plan;
-use super::lab::{Lab, Peer, bind};
+use super::host::{HERE, octets};
+use super::lab::{Lab, Peer};
 use super::numbers::{Line, Samples};
-use super::raw::Sender;
 
 /// Events a second: what is refused, and so recorded as far as the kernel's limits allow.
 const RATES: [(u32, Option<f64>); 2] = [(1_000, None), (50_000, Some(50.0))];
@@ -110,7 +112,7 @@ fn sender(lab: &Lab) -> Result<(Sender, Vec<u8>)> {
     super::flood::receiving(lab)?;
     let index = lab.far.ifindex;
     let sender = lab.client.run(|| Sender::load(index, false))?;
-    Ok((sender, super::flood::frame(lab, false)))
+    Ok((sender, frame(&lab.far, &lab.near, octets(HERE), false)?))
 }
 
 /// Records that were lost on their way to the agent, or in it. What the kernel leaves out by its limits is counted, and

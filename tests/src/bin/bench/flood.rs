@@ -4,13 +4,14 @@
 //! is that thread's time on a processor over the packets that it has handled, so what else the machine does is not in it.
 
 use anyhow::{Context as _, Result, ensure};
-use etherparse::PacketBuilder;
+use ringwall_tests::net::injector::{Sender, frame, settle};
+use ringwall_tests::net::receiver::{bind, kernel_threads, on_processor};
 
 use super::Plan;
 use super::host::{HERE, octets};
-use super::lab::{Lab, Peer, bind, kernel_threads, on_processor, packets, settle, why};
+use super::lab::{Lab, Peer, packets, why};
 use super::numbers::{Line, Samples};
-use super::raw::{Place, Sender};
+use super::raw::Place;
 
 /// Rules ahead, and who is measured with so many.
 const CASES: [(usize, &[Peer]); 2] = [
@@ -178,7 +179,7 @@ fn target(peer: Peer, rules: usize) -> Result<Target> {
     let index = lab.far.ifindex;
     let sender = |tcp: bool| -> Result<(Sender, Vec<u8>)> {
         let sender = lab.client.run(|| Sender::load(index, tcp))?;
-        Ok((sender, frame(&lab, tcp)))
+        Ok((sender, frame(&lab.far, &lab.near, octets(HERE), tcp)?))
     };
     let senders = [sender(false)?, sender(true)?];
     Ok(Target {
@@ -200,38 +201,6 @@ pub(crate) fn receiving(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-/// A frame to the denied port 9, whose checksums are right whatever the sender draws.
-pub(crate) fn frame(lab: &Lab, tcp: bool) -> Vec<u8> {
-    // The low half of the source, the port and what they are taken out of count as one word of ones.
-    let source = [198, 18, 0, 0];
-    let builder = PacketBuilder::ethernet2(lab.far.mac, lab.near.mac);
-    let builder = builder.ip(etherparse::IpHeaders::Ipv4(
-        etherparse::Ipv4Header {
-            identification: 0xffff,
-            time_to_live: 64,
-            source,
-            destination: octets(HERE),
-            ..etherparse::Ipv4Header::default()
-        },
-        etherparse::Ipv4Extensions::default(),
-    ));
-    let mut frame = Vec::new();
-    let written = if tcp {
-        builder
-            .tcp(0, 9, u32::MAX, 64_240)
-            .syn()
-            .write(&mut frame, &[0; 6])
-    } else {
-        builder.udp(0, 9).write(&mut frame, &[0; 18])
-    };
-    written.unwrap_or_default();
-    if !tcp && let Some(checksum) = frame.get_mut(40..42) {
-        // None, which IPv4 allows.
-        checksum.fill(0);
-    }
-    frame
-}
-
 /// Nanoseconds of the receiving side for a packet.
 fn measure(plan: &Plan, target: &Target, kind: usize) -> Result<f64> {
     let slow = target.rules > 0 && matches!(target.peer, Peer::Nft | Peer::Iptables);
@@ -245,7 +214,7 @@ fn measure(plan: &Plan, target: &Target, kind: usize) -> Result<f64> {
     let stat = format!("/proc/{}/schedstat", target.thread);
     let now = || -> Result<(u64, u64)> {
         Ok((
-            on_processor(stat.as_ref()),
+            on_processor(stat.as_ref()).as_nanos() as u64,
             packets(&lab.server, &lab.near.interface)?,
         ))
     };

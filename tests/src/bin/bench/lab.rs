@@ -191,50 +191,6 @@ pub(crate) fn process_time(pid: u32) -> u64 {
     }
 }
 
-/// The first number of a `schedstat`: nanoseconds on a processor (Documentation/scheduler/sched-stats.rst).
-pub(crate) fn on_processor(path: &std::path::Path) -> u64 {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let first = text.split_whitespace().next();
-    first.and_then(|number| number.parse().ok()).unwrap_or(0)
-}
-
-/// Kernel threads whose names begin so.
-pub(crate) fn kernel_threads(prefix: &str) -> Vec<u32> {
-    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    let pids = all.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &u32| {
-        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        name.starts_with(prefix)
-    })
-    .collect()
-}
-
-/// Binds a thread (0: the caller) to a processor, as far as there are several.
-pub(crate) fn bind(thread: u32, processor: usize) {
-    // SAFETY: cpu_set_t is plain data, for which all zeros is a value.
-    let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the processor is below the size of the set, and the set outlives the call.
-    unsafe {
-        libc::CPU_SET(processor, &mut set);
-        libc::sched_setaffinity(thread as i32, size_of_val(&set), &raw const set);
-    }
-}
-
-/// Waits until what was sent has been handled: a number that rises meanwhile stays the same.
-pub(crate) fn settle(mut handled: impl FnMut() -> Result<u64>) -> Result<()> {
-    let mut last = handled()?;
-    // On a busy machine the receiver may wait for a processor, and a slow peer takes 0.5 s for what it gets.
-    for _ in 0..40 {
-        std::thread::sleep(Duration::from_millis(150));
-        let now = handled()?;
-        if now == last && now > 0 {
-            break;
-        }
-        last = now;
-    }
-    Ok(())
-}
-
 fn address(n: usize) -> String {
     let [a, b, c, _] = (n as u32).to_le_bytes();
     format!("10.{c}.{b}.{a}")

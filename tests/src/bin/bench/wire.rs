@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::host::{HERE, octets};
-use super::lab::{Lab, bind, kernel_threads, on_processor, process_time};
+use ringwall_tests::net::receiver::{bind, kernel_threads, on_processor};
+
+use super::lab::{Lab, process_time};
 use super::numbers::Samples;
 
 const PORT: u16 = 443;
@@ -31,7 +33,10 @@ pub(crate) struct Took {
 fn timed(lab: &mut Lab, both: impl FnOnce(&Lab) -> Result<f64>) -> Result<Took> {
     let softirq = kernel_threads("ksoftirqd");
     let now = |lab: &mut Lab| {
-        let stat = |pid: &u32| on_processor(format!("/proc/{pid}/schedstat").as_ref());
+        let stat = |pid: &u32| {
+            let time = on_processor(format!("/proc/{pid}/schedstat").as_ref());
+            time.as_nanos() as u64
+        };
         process_time(std::process::id()) + softirq.iter().map(stat).sum::<u64>() + lab.agent_time()
     };
     let before = now(lab);
