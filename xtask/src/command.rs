@@ -47,12 +47,17 @@ pub(crate) fn is_root() -> bool {
 /// Becomes one of the workspace's programs as built, which is told where the agent is: so a signal to us reaches it.
 /// It makes namespaces, for which it gets root where we are not. Returns only where that cannot be.
 pub(crate) fn hand_over_as_root(program: &str, args: &[OsString]) -> Result<bool> {
+    hand_over(&target_dir().join("debug/ringwall"), program, args)
+}
+
+/// The same with another agent.
+pub(crate) fn hand_over(agent: &Path, program: &str, args: &[OsString]) -> Result<bool> {
     let debug = target_dir().join("debug");
     let mut command = Command::new(if is_root() { "env" } else { "sudo" });
     if !is_root() {
         command.arg("env");
     }
-    command.arg(format!("RINGWALL_BIN={}", debug.join("ringwall").display()));
+    command.arg(format!("RINGWALL_BIN={}", agent.display()));
     command.arg(debug.join(program)).args(args);
     if !is_root() {
         println!(

@@ -196,8 +196,8 @@ impl Plane for Fake {
         Ok(())
     }
 
-    fn ready_early(&mut self) -> anyhow::Result<()> {
-        Ok(())
+    fn ready_early(&mut self) -> anyhow::Result<bool> {
+        Ok(true)
     }
 
     fn takes_over(&self) -> bool {

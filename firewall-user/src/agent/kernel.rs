@@ -173,7 +173,7 @@ impl Plane for Kernel {
         Ok(self.0.set_shield(index, since)?)
     }
 
-    fn ready_early(&mut self) -> anyhow::Result<()> {
+    fn ready_early(&mut self) -> anyhow::Result<bool> {
         Ok(self.0.ready_early()?)
     }
 

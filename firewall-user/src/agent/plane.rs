@@ -199,8 +199,8 @@ pub trait Plane: Send {
     fn shields(&self) -> anyhow::Result<BTreeMap<u32, u64>>;
     /// Notes that, or that one is no longer.
     fn set_shield(&mut self, index: u32, since: Option<u64>) -> anyhow::Result<()>;
-    /// Loads the programs at XDP, so that an interface can change to them at once.
-    fn ready_early(&mut self) -> anyhow::Result<()>;
+    /// Has the programs at XDP loaded beside all else; says whether they are there.
+    fn ready_early(&mut self) -> anyhow::Result<bool>;
     /// Tells which VLAN devices are set up.
     fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.

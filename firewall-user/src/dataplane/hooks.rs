@@ -38,6 +38,10 @@ impl Dataplane {
 
     /// Puts the programs that suit the device on its hooks.
     fn put(&mut self, interface: &str, ingress: Ingress, tcx: bool) -> Result<Attached> {
+        if ingress != Ingress::Tc {
+            // What went wrong is said by whoever loads them again.
+            let _loaded = self.wait_for_early();
+        }
         let (options, paths) = (&self.options, &self.paths);
         let set = if attach::has_ethernet_header(interface)? {
             self.programs.ethernet(ingress, options, paths)
@@ -50,6 +54,7 @@ impl Dataplane {
     }
 
     pub(super) fn early(&mut self) -> Result<&mut Early> {
+        let _loaded = self.wait_for_early();
         let (options, paths) = (&self.options, &self.paths);
         self.programs.early(options, paths)
     }

@@ -193,6 +193,11 @@ impl Programs {
     }
 }
 
+/// Loads and pins the programs at XDP, unless what is pinned is the same.
+pub(super) fn ready_early(options: &Options, paths: &Paths) -> Result<()> {
+    ready(options, paths, &EARLY).map(drop)
+}
+
 /// The object over the pinned tables, with a group of its programs pinned: as they are, where they were loaded from
 /// the same object over the same tables, else loaded anew.
 fn ready(options: &Options, paths: &Paths, group: &[&'static str]) -> Result<Ebpf> {

@@ -49,6 +49,7 @@ mod window;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::PathBuf;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use firewall_common::addr::Addr;
@@ -179,6 +180,8 @@ pub struct Dataplane {
     carrier: Option<migrate::Carrier>,
     /// Held by the one agent of a namespace; nobody's where pins are only looked at.
     lock: Option<File>,
+    /// Loads the programs at XDP.
+    loading: Option<JoinHandle<Result<()>>>,
     /// Looks whether sessions are counted right.
     audit: room::Audit,
     /// Looks after what rules bound.

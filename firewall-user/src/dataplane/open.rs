@@ -51,6 +51,7 @@ impl Dataplane {
             notes,
             carrier: None,
             lock: Some(lock),
+            loading: None,
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
         };
@@ -109,6 +110,7 @@ impl Dataplane {
             notes: Vec::new(),
             carrier: None,
             lock: None,
+            loading: None,
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
         })

@@ -161,30 +161,36 @@ fn correct(counts: &Counts, (which, place): (Kind, u32), amount: u64) {
 }
 
 fn drift(counts: &Counts, half_open: &[(FlowKey, Entry)], verified: &[(FlowKey, Entry)]) -> Drift {
-    let mut wanted: Drift = HashMap::new();
+    // By place and not by a map of them: there is a look every second, also while a flood fills the tables.
+    let mut tally = vec![0_u64; TALLIES as usize];
+    let mut sources = vec![0_u64; SOURCES as usize];
+    let add = |counts: &mut [u64], place: u32| {
+        if let Some(count) = counts.get_mut(place as usize) {
+            *count += 1;
+        }
+    };
     for (_, entry) in verified {
-        *wanted.entry((Kind::Tally, place_of(entry))).or_default() += 1;
+        add(&mut tally, place_of(entry));
     }
     let seed = counts.seed();
     for (key, entry) in half_open {
-        for place in places_of(key, entry, seed) {
-            *wanted.entry((Kind::Source, place)).or_default() += 1;
-        }
+        places_of(key, entry, seed).for_each(|place| add(&mut sources, place));
     }
-    let all = [OF_MANAGEMENT, OF_OTHERS].map(|place| (Kind::Tally, place));
-    let all = all
-        .into_iter()
-        .chain((0..SOURCES).map(|place| (Kind::Source, place)));
-    let off = all.filter_map(|(which, place)| {
-        let there = match which {
-            Kind::Tally => read(&counts.tally, place),
-            Kind::Source => read(&counts.sources, place),
-        };
-        let wanted = wanted.get(&(which, place)).copied().unwrap_or(0);
-        let amount = wanted.wrapping_sub(there);
-        (amount != 0).then_some(((which, place), amount))
-    });
-    off.collect()
+    let mut off = Drift::new();
+    let mut hold = |kind, place, wanted: &[u64], window: &Window<u64>| {
+        let wanted = wanted.get(place as usize).copied().unwrap_or(0);
+        let amount = wanted.wrapping_sub(read(window, place));
+        if amount != 0 {
+            off.insert((kind, place), amount);
+        }
+    };
+    for place in [OF_MANAGEMENT, OF_OTHERS] {
+        hold(Kind::Tally, place, &tally, &counts.tally);
+    }
+    for place in 0..SOURCES {
+        hold(Kind::Source, place, &sources, &counts.sources);
+    }
+    off
 }
 
 /// Tells how full the tables may get; what is not given stays.

@@ -2,12 +2,13 @@
 //! XDP because of a flood. Both are pinned, so that an agent that comes back goes on from there.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::thread::JoinHandle;
 
 use firewall_common::config::{SETTINGS_COUNTS_REFUSED, Settings};
 
-use super::Dataplane;
 use super::error::Result;
 use super::maps::{Maps, ONLY};
+use super::{Dataplane, load};
 
 impl Dataplane {
     /// Has what these interfaces refuse on arrival counted, and that of no others. Counts that are there go on.
@@ -56,12 +57,34 @@ impl Dataplane {
         }
     }
 
-    /// Loads the programs at XDP, so that an interface can change to them at once.
+    /// Has the programs at XDP loaded beside all else, so that an interface can change to them at once; says whether they
+    /// are there. Verifying them takes seconds, in which nothing else would be done.
     ///
     /// # Errors
-    /// Why they cannot be loaded.
-    pub fn ready_early(&mut self) -> Result<()> {
-        self.early().map(drop)
+    /// Why they could not be loaded.
+    pub fn ready_early(&mut self) -> Result<bool> {
+        if self.programs.early.is_some() {
+            return Ok(true);
+        }
+        let loading = self.loading.get_or_insert_with(|| {
+            let (options, paths) = (self.options.clone(), self.paths.clone());
+            std::thread::spawn(move || load::ready_early(&options, &paths))
+        });
+        if !loading.is_finished() {
+            return Ok(false);
+        }
+        self.wait_for_early()?;
+        self.early().map(|_| true)
+    }
+
+    /// Waits until they are loaded, where that goes on: what is loaded twice at a time would not be taken up.
+    pub(super) fn wait_for_early(&mut self) -> Result<()> {
+        let loading = self.loading.take().map(JoinHandle::join);
+        match loading {
+            Some(Ok(loaded)) => loaded,
+            // It can only have panicked; who needs them loads them then, and says what is wrong.
+            Some(Err(_)) | None => Ok(()),
+        }
     }
 }
 

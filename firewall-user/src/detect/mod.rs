@@ -69,8 +69,12 @@ pub struct Detector {
     nowhere: Nowhere,
     crowd: Crowd,
     /// What could be judged at the last look.
-    judged: HashSet<(FlowKey, u64)>,
+    judged: Judged,
 }
+
+/// By a hash that costs a fraction of the usual one and is keyed by chance as that is: strangers choose what is in it, and in
+/// a flood it is as large as the table of half-open sessions.
+type Judged = HashSet<(FlowKey, u64), ahash::RandomState>;
 
 /// What a look goes by.
 #[derive(Debug, Clone, Copy)]
@@ -168,7 +172,7 @@ impl Detector {
         let live = sight.half_open.iter();
         let live = live.map(|live| (&live.key, &live.entry, false));
         let all = live.chain(ended.iter().map(|(key, entry)| (key, entry, true)));
-        let (mut ripe, mut judged) = (Vec::new(), HashSet::new());
+        let (mut ripe, mut judged) = (Vec::new(), Judged::default());
         for (key, entry, over) in all {
             let Some(one) = of_session(key, entry) else {
                 continue;
@@ -194,7 +198,9 @@ impl Detector {
     }
 
     fn look_at_strays(&mut self, sight: Sight<'_>, around: &mut dyn Around) {
-        let keys: HashSet<FlowKey> = sight.half_open.iter().map(|live| live.key).collect();
+        let waits = !self.strays.is_empty() || !self.unsent.is_empty();
+        let keys = sight.half_open.iter().filter(|_| waits);
+        let keys: HashSet<FlowKey> = keys.map(|live| live.key).collect();
         let mut found = self.strays.look(&keys, sight.now, around);
         found.extend(self.unsent.look(&keys, sight.now, around));
         found.extend(self.nowhere.look(around));

@@ -134,7 +134,9 @@ impl Agent {
         if self.shield.watches.is_empty() {
             return;
         }
-        self.ready_shield();
+        if !self.is_ready() {
+            return;
+        }
         let counts = self.plane.as_ref().and_then(|plane| plane.refused().ok());
         let (counts, now) = (counts.unwrap_or_default(), boot_now());
         let config = self.settings.config.shield;
@@ -150,14 +152,17 @@ impl Agent {
         self.tell_barred();
     }
 
-    /// Verifying programs takes seconds, so it is not left for the flood.
-    fn ready_shield(&mut self) {
-        if std::mem::replace(&mut self.shield.ready, true) {
-            return;
+    /// Are the programs there? Verifying them takes seconds, so it is not left for the flood. Where they do not load, that
+    /// is said, and again when a flood asks for them.
+    fn is_ready(&mut self) -> bool {
+        if self.shield.ready {
+            return true;
         }
         let readied = self.plane.as_mut().map(|plane| plane.ready_early());
+        self.shield.ready = !matches!(readied, None | Some(Ok(false)));
         let failed = |e| format!("the shield has no programs for XDP: {e:#}");
         self.note("shield-programs", readied.and_then(Result::err).map(failed));
+        self.shield.ready
     }
 
     /// Moves an interface, and says so.

@@ -2,7 +2,6 @@
 
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use ringwall_tests::net::{End, Host, Netns, Veth};
