@@ -283,7 +283,7 @@ impl Agent {
             let mut plane = (self.open)(&self.settings)?;
             let config = &self.settings.config;
             plane.set_host(&config.sessions, &config.failsafe)?;
-            plane.set_locals(&self.locals)?;
+            plane.set_locals(&self.locals, &config.own_address_from)?;
             if let Some(ways) = &self.ways {
                 plane.set_ways(&ways.feasible, ways.several)?;
             }
@@ -312,10 +312,14 @@ impl Agent {
             return;
         }
         self.locals = locals;
+        self.tell_locals();
+    }
+
+    fn tell_locals(&mut self) {
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
-        let told = plane.set_locals(&self.locals);
+        let told = plane.set_locals(&self.locals, &self.settings.config.own_address_from);
         self.note("addresses", told.err().map(|e| format!("{e:#}")));
     }
 
@@ -387,6 +391,7 @@ impl Agent {
             let told = plane.set_host(&config.sessions, &config.failsafe);
             self.note("settings", told.err().map(|e| format!("{e:#}")));
         }
+        self.tell_locals();
         self.tell_file();
         let links = self.links.clone();
         self.reconcile(links);

@@ -471,6 +471,9 @@ pub struct Applied {
     pub changed: bool,
     /// `applied`, `unchanged`, `pending-confirm`, `reverted`, `refused` or `not-for-this-host`.
     pub outcome: String,
+    /// It was only asked what an apply would do: nothing is otherwise.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub dry_run: bool,
     /// The policy's revision.
     pub revision: Option<u64>,
     /// Its digest.
