@@ -7,6 +7,7 @@
 #![allow(unreachable_pub, reason = "the programs are entry points")]
 
 mod atomics;
+mod clock;
 mod cookie;
 mod emit;
 mod event;
@@ -14,6 +15,7 @@ mod flood;
 mod hook;
 mod limits;
 mod maps;
+mod marks;
 mod owner;
 mod room;
 mod route;

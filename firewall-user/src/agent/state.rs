@@ -18,7 +18,6 @@ use super::history::{History, Record};
 use super::last_good::Given;
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Published, Socket};
-use super::pace::{self, Pace};
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
@@ -174,8 +173,6 @@ pub struct Agent {
     pub(super) ways: Option<Ways>,
     /// Which interfaces a flood has moved.
     pub shield: Shield,
-    /// When the session tables are read whole the next time.
-    pace: Pace,
     /// Rung where the ways may have changed with the interfaces.
     pub(super) ways_again: Arc<Notify>,
     /// What somebody should look at, by subject.
@@ -225,7 +222,6 @@ impl Agent {
             ways: None,
             ways_again: Arc::default(),
             shield: Shield::default(),
-            pace: Pace::default(),
             warnings: BTreeMap::new(),
             tally: Tally::default(),
             started: Instant::now(),
@@ -356,21 +352,6 @@ impl Agent {
 
     /// Sessions that are over leave the tables.
     pub fn sweep(&mut self) {
-        if self.plane.is_none() {
-            return;
-        }
-        if self.pace.is_due(Instant::now()) {
-            let before = pace::spent();
-            self.sweep_sessions();
-            let spent = pace::spent().saturating_sub(before);
-            self.pace.took(Instant::now(), spent);
-        }
-        self.sweep_sets();
-        self.follow_clock();
-        self.let_text_go(Instant::now());
-    }
-
-    fn sweep_sessions(&mut self) {
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
@@ -381,6 +362,9 @@ impl Agent {
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
+        self.sweep_sets();
+        self.follow_clock();
+        self.let_text_go(Instant::now());
     }
 
     /// The command line or the agent file were read again.

@@ -198,7 +198,7 @@ mod tests {
     fn a_flood_moves_what_auto_left_at_tc_for_its_offloads() {
         let veth = Link {
             kind: Some("veth".to_owned()),
-            ..hardware("veth")
+            ..Link::of_driver("veth")
         };
         let links = [];
         let able = |link, native, wish| shieldable(link, &links, native, wish);
@@ -213,7 +213,7 @@ mod tests {
         assert!(able(&bare, Some(true), HookChoice::Auto).is_err());
         let takes = Link {
             takes_tags_out: true,
-            ..hardware("virtio_net")
+            ..Link::of_driver("virtio_net")
         };
         let above = [Link {
             vlan: Some(Vlan {
