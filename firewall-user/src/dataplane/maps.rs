@@ -162,15 +162,20 @@ impl Inner {
 
     /// Does the table in a place hold exactly these values?
     pub(super) fn holds<V: Pod + PartialEq>(&self, place: u32, values: &[V]) -> bool {
-        let look = || {
-            let table: Table<u32, V> = Table::from_map(self.get(place)?, self.name).ok()?;
-            if table.places().ok()? as usize != values.len() {
-                return None;
-            }
-            let window: Window<V> = Window::open(table.map().fd().as_fd(), values.len()).ok()?;
-            Some(window.values() == values)
-        };
-        look().unwrap_or(false)
+        self.with(place, |held: &[V]| held == values)
+            .unwrap_or(false)
+    }
+
+    /// Looks at the values of the table in a place; `None` where there is none of such values.
+    pub(super) fn with<V: Pod + PartialEq, T>(
+        &self,
+        place: u32,
+        look: impl FnOnce(&[V]) -> T,
+    ) -> Option<T> {
+        let table: Table<u32, V> = Table::from_map(self.get(place)?, self.name).ok()?;
+        let places = table.places().ok()? as usize;
+        let window: Window<V> = Window::open(table.map().fd().as_fd(), places).ok()?;
+        Some(look(window.values()))
     }
 
     /// Makes a table with these values, which are read back.
