@@ -60,7 +60,8 @@ impl Dataplane {
         let Some(now) = self.generation_in_force()? else {
             return Ok(Vec::new());
         };
-        let all = |rules: &[Rule]| rules.iter().map(|rule| rule.expires).collect();
+        let used = now.head.rules as usize;
+        let all = |rules: &[Rule]| rules.iter().take(used).map(|rule| rule.expires).collect();
         let held = self.maps.rules.with(now.head.list, all);
         held.ok_or(Error::Missing("RULES"))
     }
