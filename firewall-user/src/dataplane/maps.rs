@@ -22,6 +22,7 @@ use firewall_common::session::Entry;
 use firewall_common::way_back::Ways;
 
 use super::error::{Error, Result};
+use super::marks::Marks;
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
 use super::raw;
 use super::room::Counts;
@@ -67,6 +68,7 @@ pub(super) struct Maps {
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
     pub counts: Counts,
+    pub marks: Marks,
     pub buckets: Table<LimitKey, u64>,
     pub held: Table<LimitKey, u64>,
     pub settling: Settling,
@@ -105,6 +107,7 @@ impl Maps {
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
             counts: Counts::open(at)?,
+            marks: Marks::open(at)?,
             buckets: Table::open(at, "RATES")?,
             held: Table::open(at, "HELD")?,
             settling: Settling::default(),

@@ -13,7 +13,7 @@ use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
 use super::migrate::{self, Earlier};
 use super::pin::Paths;
-use super::{Dataplane, Options, bpffs, features, home, limits, room};
+use super::{Dataplane, Options, bpffs, features, home, limits, marks, room};
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
@@ -39,6 +39,10 @@ impl Dataplane {
         let (programs, log) = Programs::load(options, &paths)?;
         resize.place(&paths)?;
         let maps = Maps::open(&paths)?;
+        maps.marks.distrust();
+        for (key, entry) in maps.interfaces.list()? {
+            maps.marks.tell_interface(&key, entry);
+        }
         settle(&maps, options)?;
         home::settle(&maps)?;
         let mut plane = Self {
@@ -54,6 +58,7 @@ impl Dataplane {
             keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
+            turns: marks::Turns::default(),
         };
         plane.begin(earlier, waits, resize)?;
         plane.keep.begin(&plane.paths, lock)?;
@@ -111,6 +116,7 @@ impl Dataplane {
             keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
+            turns: marks::Turns::default(),
         })
     }
 }
