@@ -4,7 +4,7 @@ mod flows;
 mod read;
 mod sessions;
 mod shield;
-pub(crate) use sessions::parse_duration;
+pub use sessions::parse_duration;
 #[cfg(test)]
 mod tests;
 

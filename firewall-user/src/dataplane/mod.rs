@@ -20,6 +20,7 @@ pub mod groups;
 mod home;
 mod hooks;
 mod host;
+mod keep;
 mod kernel_types;
 mod limits;
 mod living;
@@ -49,7 +50,6 @@ mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::PathBuf;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -77,6 +77,7 @@ pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 pub use watch::{Watch, WatchPlan};
 
+use self::keep::Keep;
 use self::load::{KernelLog, Programs};
 use self::maps::Maps;
 use self::migrate::Earlier;
@@ -180,10 +181,10 @@ pub struct Dataplane {
     notes: Vec<String>,
     /// Adds to sessions; loaded when it is first needed.
     carrier: Option<migrate::Carrier>,
-    /// Held by the one agent of a namespace; nobody's where pins are only looked at.
-    lock: Option<File>,
     /// Loads the programs at XDP.
     loading: Option<JoinHandle<Result<()>>>,
+    /// What is pinned, where this is an agent's.
+    keep: Keep,
     /// Looks whether sessions are counted right.
     audit: room::Audit,
     /// Looks after what rules bound.
@@ -367,7 +368,7 @@ impl Dataplane {
     pub fn close_session(&mut self, key: &FlowKey) -> Result<bool> {
         let ended = sessions::close(&self.maps, key)?;
         // Without an agent, the next one counts.
-        if self.lock.is_some() {
+        if self.keep.is_begun() {
             self.release(&ended)?;
         }
         Ok(!ended.is_empty())

@@ -7,6 +7,7 @@ use std::path::Path;
 use firewall_common::config::{SETTINGS_HANDS_OVER, Settings};
 
 use super::error::{Error, Result};
+use super::keep::Keep;
 use super::load::{KernelLog, Programs};
 use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
@@ -54,13 +55,14 @@ impl Dataplane {
             earlier: None,
             notes,
             carrier: None,
-            lock: Some(lock),
             loading: None,
+            keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
             turns: marks::Turns::default(),
         };
         plane.begin(earlier, waits, resize)?;
+        plane.keep.begin(&plane.paths, lock)?;
         Ok(plane)
     }
 
@@ -114,8 +116,8 @@ impl Dataplane {
             earlier: None,
             notes: Vec::new(),
             carrier: None,
-            lock: None,
             loading: None,
+            keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
             turns: marks::Turns::default(),

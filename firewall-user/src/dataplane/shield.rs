@@ -81,7 +81,7 @@ impl Dataplane {
     pub(super) fn wait_for_early(&mut self) -> Result<()> {
         let loading = self.loading.take().map(JoinHandle::join);
         match loading {
-            Some(Ok(loaded)) => loaded,
+            Some(Ok(loaded)) => loaded.and_then(|()| self.keep.renew(&self.paths)),
             // It can only have panicked; who needs them loads them then, and says what is wrong.
             Some(Err(_)) | None => Ok(()),
         }
