@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::markdown::text;
 
 /// Names and labels that dashboards depend on. Add freely; rename never.
-pub(crate) const SERIES: [(&str, &[&str]); 33] = [
+pub(crate) const SERIES: [(&str, &[&str]); 35] = [
     ("ringwall_packets_total", &["direction", "verdict"]),
     ("ringwall_bytes_total", &["direction", "verdict"]),
     (
