@@ -209,3 +209,40 @@ fn explain_judges_with_full_buckets() {
         "{shown}"
     );
 }
+
+/// More sources than there are buckets: the rest share one, and that is said.
+#[test]
+fn a_full_table_of_buckets_is_told() {
+    need_root!();
+    let rules = [with(
+        "names",
+        "udp/53",
+        "limit: {rate: 1/h, burst: 1, per: source}",
+    )];
+    let (scene, _servers) = scene("", &rules);
+    let used = || {
+        let text = scene.host.metrics().unwrap();
+        let of = |name: &str| metric(&text, name, &["table=\"buckets\""]) as u64;
+        let shared = metric(&text, "ringwall_limit_shared_total", &[]) as u64;
+        let (entries, places) = (
+            of("ringwall_limit_table_entries"),
+            of("ringwall_limit_table_capacity"),
+        );
+        (entries, places, shared)
+    };
+    let full = || {
+        // Drawn by chance, so it takes more than there are places.
+        at_once(&scene, 53, false, 20_000);
+        let (entries, places, shared) = used();
+        (entries == places && shared > 0).then_some(())
+    };
+    assert!(wait_until(8 * PATIENCE, full).is_some(), "{:?}", used());
+    let told = scene.status().unwrap()["warnings"].to_string();
+    assert!(
+        told.contains("places for buckets of sources are taken"),
+        "{told}"
+    );
+    // All who come now share what is left of one bucket: nothing, soon.
+    let seen = [false, true].map(|v6| udp(scene.stranger(), at_wan(v6, 53), SHORT));
+    assert!(seen.contains(&Seen::Silence), "{seen:?}");
+}

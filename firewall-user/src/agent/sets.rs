@@ -178,6 +178,8 @@ impl Agent {
             return Err(Problem::new(exit::NO, text));
         }
         let kept = self.keep_steps(&set, &steps);
+        // From here on records tell the new generation.
+        self.tell_names();
         let saved = kept.is_ok();
         let failed = |error| {
             format!(
