@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use super::clock;
 use super::state::Agent;
 use crate::api::types::{MemberRow, Problem, SetOp, SetReply, SetRequest, SetRow, exit};
-use crate::policy::compiled::DynamicSet;
+use crate::policy::compiled::{Compiled, DynamicSet};
 use crate::policy::text::address;
 use crate::sets::members::{Set, is_for_ever, net_of, of_key, prefix_of};
 use crate::sets::saved::{self, Loaded, Step, Version};
@@ -285,6 +285,20 @@ impl Agent {
             return self.write_anew(&set.name, set.number);
         }
         saved::append(&path, steps, version, &clock::now())
+    }
+
+    /// A set that no command has changed yet is as old as the first policy with it.
+    pub(super) fn sets_begin(&mut self, compiled: &Compiled) {
+        for set in &compiled.sets {
+            let kept = self.sets.files.entry(set.name.clone()).or_default();
+            if kept.version.changed != 0 {
+                continue;
+            }
+            kept.version.changed = Timestamp::now().as_millisecond();
+            let written = self.write_anew(&set.name, set.number);
+            let failed = |error| format!("when `{}` began is not kept: {error}", set.name);
+            self.note(&format!("set {}", set.name), written.err().map(failed));
+        }
     }
 
     fn write_anew(&mut self, name: &str, number: u32) -> std::io::Result<()> {

@@ -1,6 +1,7 @@
 //! The control socket: HTTP with JSON over a Unix socket, mode 0660, group `ringwall` where it exists. Its
 //! members may read; only root may change anything. Peer credentials are checked on every request.
 
+mod brief;
 pub mod client;
 pub mod flows;
 mod own_services;
