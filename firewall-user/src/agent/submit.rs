@@ -24,7 +24,9 @@ pub async fn texts(
     match read {
         Ok(checked) => checked_policy(owner, checked, errand).await,
         Err(refusal) => {
-            owner.with(|agent| agent.tally.refused += 1).await?;
+            if !errand.dry_run {
+                owner.with(|agent| agent.tally.refused += 1).await?;
+            }
             let previous = owner.with(|agent| agent.previous()).await?;
             Err(Problem::from(&refusal).refused(None, previous))
         }
@@ -74,6 +76,7 @@ async fn not_for_this_host(
     );
     let applied = Applied {
         changed: false,
+        dry_run: candidate.errand.dry_run,
         outcome: "not-for-this-host".to_owned(),
         revision: Some(identity.revision),
         digest: Some(identity.digest),

@@ -1,11 +1,11 @@
 //! The control socket: HTTP with JSON over a Unix socket, mode 0660, group `ringwall` where it exists. Its
 //! members may read; only root may change anything. Peer credentials are checked on every request.
 
-mod brief;
 pub mod client;
 pub mod flows;
 mod own_services;
 pub mod peer;
+mod problem;
 mod routes;
 mod server;
 pub mod sets;

@@ -26,6 +26,7 @@ mod living;
 mod load;
 mod made;
 mod maps;
+mod marks;
 mod members;
 pub mod memory;
 mod migrate;
@@ -37,6 +38,7 @@ mod pin;
 mod raw;
 mod room;
 mod sessions;
+mod settle;
 #[cfg(test)]
 mod stack;
 mod swap;
@@ -182,6 +184,8 @@ pub struct Dataplane {
     audit: room::Audit,
     /// Looks after what rules bound.
     keeper: limits::Keeper,
+    /// When marks are made anew.
+    turns: marks::Turns,
 }
 
 impl Dataplane {
@@ -192,7 +196,10 @@ impl Dataplane {
     pub fn interface_seen(&mut self, plan: &InterfacePlan, name: &str, index: u32) -> Result<()> {
         let slot = self.deciding()?;
         let key = InterfaceKey { slot, index };
-        self.maps.interfaces.set(&key, &plan.entry(name))
+        let entry = plan.entry(name);
+        self.maps.interfaces.set(&key, &entry)?;
+        self.maps.marks.tell_interface(&key, entry);
+        Ok(())
     }
 
     /// Forgets interfaces that are gone: all but those of `indexes`.
@@ -202,6 +209,7 @@ impl Dataplane {
     pub fn keep_interfaces(&mut self, indexes: &BTreeSet<u32>) -> Result<()> {
         for (key, _) in self.maps.interfaces.list()? {
             if !indexes.contains(&key.index) {
+                self.maps.marks.forget_interface(&key);
                 self.maps.interfaces.delete(&key)?;
             }
         }
@@ -303,7 +311,15 @@ impl Dataplane {
     /// Why it could not be done.
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
+        // While programs of an earlier layout judge, nobody marks what they open.
+        let filling = match self.earlier {
+            Some(_) => None,
+            None => self.turns.next(&self.maps.marks)?,
+        };
         let (swept, found) = sessions::expire(&self.maps, &mut self.audit, now)?;
+        if let Some(filling) = filling {
+            filling.done(&self.maps.marks);
+        }
         self.release(&found.ended)?;
         self.keeper.sweep(&self.maps, now, &found.held)?;
         Ok(swept)

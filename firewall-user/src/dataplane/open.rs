@@ -12,7 +12,7 @@ use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
 use super::migrate::{self, Earlier};
 use super::pin::Paths;
-use super::{Dataplane, Options, bpffs, features, home, limits, room};
+use super::{Dataplane, Options, bpffs, features, home, limits, marks, room};
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
@@ -38,6 +38,10 @@ impl Dataplane {
         let (programs, log) = Programs::load(options, &paths)?;
         resize.place(&paths)?;
         let maps = Maps::open(&paths)?;
+        maps.marks.distrust();
+        for (key, entry) in maps.interfaces.list()? {
+            maps.marks.tell_interface(&key, entry);
+        }
         settle(&maps, options)?;
         home::settle(&maps)?;
         let mut plane = Self {
@@ -53,6 +57,7 @@ impl Dataplane {
             lock: Some(lock),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
+            turns: marks::Turns::default(),
         };
         plane.begin(earlier, waits, resize)?;
         Ok(plane)
@@ -109,6 +114,7 @@ impl Dataplane {
             lock: None,
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
+            turns: marks::Turns::default(),
         })
     }
 }

@@ -2,11 +2,12 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result};
 
 use super::Netns;
+use super::program::{AFTER, BEFORE, Place, Program};
 
 /// Where it sits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,40 +25,6 @@ pub struct Foreign {
     _link: OwnedFd,
 }
 
-const LOAD: libc::c_long = 5;
-const LINK: libc::c_long = 28;
-const BEFORE: u32 = 1 << 3;
-const AFTER: u32 = 1 << 4;
-
-/// The beginning of `union bpf_attr` for `BPF_PROG_LOAD`.
-#[repr(C)]
-#[derive(Default)]
-struct Load {
-    kind: u32,
-    count: u32,
-    instructions: u64,
-    license: u64,
-    log: [u32; 4],
-    version: u32,
-    flags: u32,
-    name: [u8; 16],
-    interface: u32,
-    place: u32,
-}
-
-/// The same for `BPF_LINK_CREATE`.
-#[repr(C)]
-#[derive(Default)]
-struct Attach {
-    program: u32,
-    interface: u32,
-    place: u32,
-    flags: u32,
-    relative: u32,
-    pad: u32,
-    revision: u64,
-}
-
 impl Foreign {
     /// Attaches one with this name.
     pub fn attach(ns: &Netns, interface: &str, seat: Seat, name: &CStr) -> Result<Self> {
@@ -69,45 +36,10 @@ impl Foreign {
 }
 
 fn sit(index: u32, seat: Seat, name: &CStr) -> io::Result<OwnedFd> {
-    // Numbers of linux/bpf.h: kind of program, place to attach, what lets a packet by.
-    let (kind, place, verdict, flags) = match seat {
-        Seat::Xdp => (6, 37, 2_i32, 0),
-        Seat::TcxFirst => (3, 46, -1, BEFORE),
-        Seat::TcxLast => (3, 46, -1, AFTER),
+    let (place, flags) = match seat {
+        Seat::Xdp => (Place::Xdp, 0),
+        Seat::TcxFirst => (Place::Tc, BEFORE),
+        Seat::TcxLast => (Place::Tc, AFTER),
     };
-    // r0 = verdict; exit
-    let code = [0xb7 | u64::from(verdict.cast_unsigned()) << 32, 0x95];
-    let mut load = Load {
-        kind,
-        count: 2,
-        instructions: code.as_ptr().addr() as u64,
-        license: c"GPL".as_ptr().addr() as u64,
-        place: if kind == 6 { place } else { 0 },
-        ..Load::default()
-    };
-    for (to, from) in load.name.iter_mut().take(15).zip(name.to_bytes()) {
-        *to = *from;
-    }
-    let program = bpf(LOAD, &mut load)?;
-    let mut attach = Attach {
-        program: program.as_raw_fd().cast_unsigned(),
-        interface: index,
-        place,
-        flags,
-        ..Attach::default()
-    };
-    bpf(LINK, &mut attach)
-}
-
-fn bpf<T>(command: libc::c_long, attributes: &mut T) -> io::Result<OwnedFd> {
-    let size = size_of::<T>();
-    // SAFETY: the attributes are what the command expects, and point at memory that the caller holds.
-    let answer =
-        unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attributes), size) };
-    if answer < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let number = i32::try_from(answer).map_err(io::Error::other)?;
-    // SAFETY: both commands answer with a new descriptor.
-    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+    Program::answering(place, name, place.pass())?.attach(index, flags)
 }

@@ -14,6 +14,7 @@ mod lab;
 mod netns;
 pub mod packet;
 mod process;
+pub mod program;
 mod site;
 pub mod sock;
 mod tun;
