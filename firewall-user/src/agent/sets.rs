@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use super::clock;
 use super::state::Agent;
+use super::text::SetLine;
 use crate::api::types::{MemberRow, Problem, SetOp, SetReply, SetRequest, SetRow, exit};
 use crate::policy::compiled::{Compiled, DynamicSet};
 use crate::policy::text::address;
@@ -112,6 +113,12 @@ impl Agent {
             begun: true,
             swept: clock::boot_now(),
         };
+        // Set while there was no agent to see it.
+        for (name, _) in files.iter().filter(|(_, file)| file.askew) {
+            if let Some(number) = self.numbers.sets.get(name).copied() {
+                self.retime_set(name, number);
+            }
+        }
         // An earlier agent may have died between a change and its last step.
         self.judge_by_sets()?;
         anyhow::ensure!(damaged.is_empty(), "{}", damaged.join("; "));
@@ -275,7 +282,7 @@ impl Agent {
         let kept = self.sets.files.entry(set.name.clone()).or_default();
         kept.version = Version {
             generation: kept.version.generation + 1,
-            changed: Timestamp::now().as_millisecond(),
+            changed: clock::wall().as_millisecond(),
         };
         kept.lines += steps.len() + 1;
         let (version, lines) = (kept.version, kept.lines);
@@ -294,7 +301,7 @@ impl Agent {
             if kept.version.changed != 0 {
                 continue;
             }
-            kept.version.changed = Timestamp::now().as_millisecond();
+            kept.version.changed = clock::wall().as_millisecond();
             let written = self.write_anew(&set.name, set.number);
             let failed = |error| format!("when `{}` began is not kept: {error}", set.name);
             self.note(&format!("set {}", set.name), written.err().map(failed));
@@ -316,11 +323,15 @@ impl Agent {
     pub(super) fn retime_sets(&mut self) {
         for (name, number) in self.numbers.sets.clone() {
             if self.sets.files.contains_key(&name) {
-                let written = self.write_anew(&name, number);
-                let failed = |error| format!("`{name}` keeps its times by the old clock: {error}");
-                self.note(&format!("set {name}"), written.err().map(failed));
+                self.retime_set(&name, number);
             }
         }
+    }
+
+    fn retime_set(&mut self, name: &str, number: u32) {
+        let written = self.write_anew(name, number);
+        let failed = |error| format!("`{name}` keeps its times by the old clock: {error}");
+        self.note(&format!("set {name}"), written.err().map(failed));
     }
 
     /// Those whose time is over leave the table.
@@ -368,15 +379,41 @@ impl Agent {
             let changed = changed.and_then(|ms| Timestamp::from_millisecond(ms).ok());
             SetRow {
                 set: set.name.clone(),
+                kind: "dynamic".to_owned(),
                 entries: self.entries(set.number),
-                max: u64::from(set.max),
+                max: Some(u64::from(set.max)),
                 default_for_s: set.default_for,
-                generation: version.generation,
+                generation: Some(version.generation),
                 changed: changed.map(|at| at.to_string()),
-                named: set.named,
+                named: Some(set.named),
+                file: None,
             }
         };
         sets.unwrap_or_default().iter().map(row).collect()
+    }
+
+    /// All sets of the policy in force, the dynamic ones first.
+    #[must_use]
+    pub fn all_set_rows(&self) -> Vec<SetRow> {
+        let versions = self.set_versions();
+        let generation = |set: &SetLine| {
+            let version = versions.iter().find(|one| one.set == set.name);
+            version.map(|one| one.generation)
+        };
+        let row = |set: &SetLine| SetRow {
+            set: set.name.clone(),
+            kind: if set.file.is_some() { "file" } else { "inline" }.to_owned(),
+            entries: set.entries,
+            generation: generation(set),
+            changed: self.set_changed(set).map(|at| at.to_string()),
+            file: set.file.as_ref().map(|file| file.display().to_string()),
+            ..SetRow::default()
+        };
+        let sets = self.in_force().map(|current| current.sets.as_slice());
+        let fixed = sets.unwrap_or_default().iter().filter(|set| !set.dynamic);
+        let mut rows = self.set_rows();
+        rows.extend(fixed.map(row));
+        rows
     }
 
     /// The members of a set; with an address, those that hold it.

@@ -208,7 +208,7 @@ mod tests {
         apply(&host, &mut agent, &of(1)).unwrap();
         let first = row(&agent);
         assert!(
-            first.changed.is_some() && first.generation == 0,
+            first.changed.is_some() && first.generation == Some(0),
             "{first:?}"
         );
         std::thread::sleep(Duration::from_millis(20));
@@ -216,6 +216,38 @@ mod tests {
         assert_eq!(row(&agent), first);
         drop(agent);
         assert_eq!(row(&host.agent()), first, "after a start");
+    }
+
+    #[test]
+    fn every_set_is_listed_with_its_kind_its_members_and_their_time() {
+        let host = Host::new();
+        let mut agent = host.agent();
+        let list = host.path("l.txt");
+        std::fs::write(&list, "198.51.100.0/24\n203.0.113.0/24\n").unwrap();
+        let sets = "sets: {office: [192.0.2.0/25], bad: {file: l.txt}, own: {dynamic: true, max: 7}}\nzones:";
+        let policy = text(1, 443).replace("zones:", sets);
+        apply(&host, &mut agent, &policy).unwrap();
+        let rows = agent.all_set_rows();
+        let told: Vec<_> = rows
+            .iter()
+            .map(|row| {
+                (
+                    row.set.as_str(),
+                    row.kind.as_str(),
+                    row.entries,
+                    row.max,
+                    row.generation,
+                )
+            })
+            .collect();
+        let wanted = [
+            ("own", "dynamic", 0, Some(7), Some(0)),
+            ("office", "inline", 1, None, None),
+            ("bad", "file", 2, None, Some(1)),
+        ];
+        assert_eq!(told, wanted);
+        assert!(rows.iter().all(|row| row.changed.is_some()), "{rows:?}");
+        assert_eq!(rows[2].file, Some(list.display().to_string()));
     }
 
     fn asked(address: &str) -> crate::api::types::ZoneRequest {

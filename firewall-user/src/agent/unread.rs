@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::Timestamp;
-
+use super::clock;
 use super::history::{How, Outcome, Record, Who};
 use super::revision::Identity;
 use super::state::Agent;
@@ -55,7 +54,7 @@ impl Agent {
             downgrade: false,
             how: How::Watch,
             by: Who::agent(),
-            at: Timestamp::now(),
+            at: clock::wall(),
             before: None,
             source: unread.source,
             directory: false,
