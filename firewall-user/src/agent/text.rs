@@ -227,7 +227,9 @@ mod tests {
         let sets = "sets: {office: [192.0.2.0/25], bad: {file: l.txt}, own: {dynamic: true, max: 7}}\nzones:";
         let policy = text(1, 443).replace("zones:", sets);
         apply(&host, &mut agent, &policy).unwrap();
-        let rows = agent.all_set_rows();
+        let mut rows = agent.all_set_rows();
+        assert_eq!(rows[0].set, "own", "what can be changed comes first");
+        rows.sort_by(|a, b| a.set.cmp(&b.set));
         let told: Vec<_> = rows
             .iter()
             .map(|row| {
@@ -241,13 +243,13 @@ mod tests {
             })
             .collect();
         let wanted = [
-            ("own", "dynamic", 0, Some(7), Some(0)),
-            ("office", "inline", 1, None, None),
             ("bad", "file", 2, None, Some(1)),
+            ("office", "inline", 1, None, None),
+            ("own", "dynamic", 0, Some(7), Some(0)),
         ];
         assert_eq!(told, wanted);
         assert!(rows.iter().all(|row| row.changed.is_some()), "{rows:?}");
-        assert_eq!(rows[2].file, Some(list.display().to_string()));
+        assert_eq!(rows[0].file, Some(list.display().to_string()));
     }
 
     fn asked(address: &str) -> crate::api::types::ZoneRequest {
