@@ -16,6 +16,7 @@ use super::config::{AgentConfig, Late};
 use super::eyes::Eyes;
 use super::history::{History, Record};
 use super::last_good::Given;
+use super::list_versions::ListVersions;
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Published, Socket};
 use super::pace::Pace;
@@ -167,8 +168,11 @@ pub struct Agent {
     locals: Vec<Local>,
     /// Members of dynamic sets.
     pub(super) sets: Sets,
-    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when last looked at.
-    pub(super) offset: Option<i128>,
+    /// Generations of sets that are read from files.
+    pub(super) versions: ListVersions,
+    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when the dates of rules were last looked
+    /// at; `None` where nobody has since they were put there.
+    pub(super) timed: Option<i128>,
     /// When sessions are looked through again.
     pub(super) pace: Pace,
     /// The ways back to sources, as last worked out.
@@ -218,7 +222,8 @@ impl Agent {
             early: None,
             locals: Vec::new(),
             sets: Sets::default(),
-            offset: None,
+            versions: ListVersions::default(),
+            timed: None,
             pace: Pace::default(),
             ways: None,
             ways_again: Arc::default(),

@@ -166,6 +166,16 @@ impl Inner {
         (number == Some(map.info().ok()?.id())).then_some(map)
     }
 
+    /// Looks at the values of the table in a place, those behind the last that is used included; `None` where there is
+    /// none of such values.
+    pub(super) fn with<V: Pod + PartialEq, T>(
+        &self,
+        place: u32,
+        look: impl FnOnce(&[V]) -> T,
+    ) -> Option<T> {
+        Some(look(self.window(place)?.values()))
+    }
+
     /// The table in a place as memory of ours.
     fn window<V: Pod + PartialEq>(&self, place: u32) -> Option<Window<V>> {
         let table: Table<u32, V> = Table::from_map(self.get(place)?, self.name).ok()?;

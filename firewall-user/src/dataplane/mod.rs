@@ -20,6 +20,7 @@ pub mod groups;
 mod home;
 mod hooks;
 mod host;
+mod keep;
 mod kernel_types;
 mod limits;
 mod living;
@@ -48,7 +49,6 @@ mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -75,6 +75,7 @@ pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 pub use watch::{Watch, WatchPlan};
 
+use self::keep::Keep;
 use self::load::{KernelLog, Programs};
 use self::maps::Maps;
 use self::migrate::Earlier;
@@ -178,8 +179,8 @@ pub struct Dataplane {
     notes: Vec<String>,
     /// Adds to sessions; loaded when it is first needed.
     carrier: Option<migrate::Carrier>,
-    /// Held by the one agent of a namespace; nobody's where pins are only looked at.
-    lock: Option<File>,
+    /// What is pinned, where this is an agent's.
+    keep: Keep,
     /// Looks whether sessions are counted right.
     audit: room::Audit,
     /// Looks after what rules bound.
@@ -363,7 +364,7 @@ impl Dataplane {
     pub fn close_session(&mut self, key: &FlowKey) -> Result<bool> {
         let ended = sessions::close(&self.maps, key)?;
         // Without an agent, the next one counts.
-        if self.lock.is_some() {
+        if self.keep.is_begun() {
             self.release(&ended)?;
         }
         Ok(!ended.is_empty())

@@ -7,6 +7,7 @@ use std::path::Path;
 use firewall_common::config::Settings;
 
 use super::error::{Error, Result};
+use super::keep::Keep;
 use super::load::{KernelLog, Programs};
 use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
@@ -54,12 +55,13 @@ impl Dataplane {
             earlier: None,
             notes,
             carrier: None,
-            lock: Some(lock),
+            keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
             turns: marks::Turns::default(),
         };
         plane.begin(earlier, waits, resize)?;
+        plane.keep.begin(&plane.paths, lock)?;
         Ok(plane)
     }
 
@@ -111,7 +113,7 @@ impl Dataplane {
             earlier: None,
             notes: Vec::new(),
             carrier: None,
-            lock: None,
+            keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
             turns: marks::Turns::default(),

@@ -46,7 +46,11 @@ impl Paths {
 
     /// Those of a layout in a namespace's directory.
     pub(super) fn below(namespace: &Path, layout: u32) -> Self {
-        let root = namespace.join(layout.to_string());
+        Self::at(namespace.join(layout.to_string()))
+    }
+
+    /// Those below a directory.
+    pub(super) fn at(root: PathBuf) -> Self {
         Self {
             maps: root.join("maps"),
             programs: root.join("programs"),
