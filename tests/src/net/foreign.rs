@@ -1,10 +1,11 @@
-//! A program of somebody else on an interface: it lets everything by.
+//! A program of somebody else on an interface: it lets everything by, some with a tag.
 
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 
 use anyhow::{Context as _, Result};
+use firewall_common::source::Tag;
 
 use super::Netns;
 
@@ -17,6 +18,8 @@ pub enum Seat {
     TcxFirst,
     /// At TCX ingress, after all others.
     TcxLast,
+    /// At TCX egress, before all others.
+    EgressFirst,
 }
 
 /// Sits on an interface until it is dropped.
@@ -61,25 +64,47 @@ struct Attach {
 impl Foreign {
     /// Attaches one with this name.
     pub fn attach(ns: &Netns, interface: &str, seat: Seat, name: &CStr) -> Result<Self> {
-        let index = ns.ifindex(interface)?;
-        let link = ns.run(|| sit(index, seat, name));
-        let _link = link.with_context(|| format!("a foreign program on {interface}"))?;
+        let verdict = if seat == Seat::Xdp { 2 } else { -1 };
+        Self::running(ns, interface, seat, name, &[set(0, verdict), EXIT])
+    }
+
+    /// One that puts a VLAN tag beside each frame, as a driver does that takes tags out.
+    pub fn tagging(ns: &Netns, interface: &str, seat: Seat, tag: Tag) -> Result<Self> {
+        // bpf_skb_vlan_push(skb, protocol, control): helper 18.
+        let protocol = set(2, tag.protocol.to_be().into());
+        let control = set(3, tag.control.into());
+        let code = [protocol, control, CALL | 18 << 32, set(0, -1), EXIT];
+        Self::running(ns, interface, seat, c"tagging", &code)
+    }
+
+    fn running(ns: &Netns, at: &str, seat: Seat, name: &CStr, code: &[u64]) -> Result<Self> {
+        let index = ns.ifindex(at)?;
+        let link = ns.run(|| sit(index, seat, name, code));
+        let _link = link.with_context(|| format!("a foreign program on {at}"))?;
         Ok(Self { _link })
     }
 }
 
-fn sit(index: u32, seat: Seat, name: &CStr) -> io::Result<OwnedFd> {
-    // Numbers of linux/bpf.h: kind of program, place to attach, what lets a packet by.
-    let (kind, place, verdict, flags) = match seat {
-        Seat::Xdp => (6, 37, 2_i32, 0),
-        Seat::TcxFirst => (3, 46, -1, BEFORE),
-        Seat::TcxLast => (3, 46, -1, AFTER),
+/// Instructions (RFC 9669).
+const CALL: u64 = 0x85;
+const EXIT: u64 = 0x95;
+
+/// Sets a register to a number.
+fn set(register: u64, value: i32) -> u64 {
+    0xb7 | register << 8 | u64::from(value.cast_unsigned()) << 32
+}
+
+fn sit(index: u32, seat: Seat, name: &CStr, code: &[u64]) -> io::Result<OwnedFd> {
+    // Numbers of linux/bpf.h: kind of program, place to attach.
+    let (kind, place, flags) = match seat {
+        Seat::Xdp => (6, 37, 0),
+        Seat::TcxFirst => (3, 46, BEFORE),
+        Seat::TcxLast => (3, 46, AFTER),
+        Seat::EgressFirst => (3, 47, BEFORE),
     };
-    // r0 = verdict; exit
-    let code = [0xb7 | u64::from(verdict.cast_unsigned()) << 32, 0x95];
     let mut load = Load {
         kind,
-        count: 2,
+        count: code.len() as u32,
         instructions: code.as_ptr().addr() as u64,
         license: c"GPL".as_ptr().addr() as u64,
         place: if kind == 6 { place } else { 0 },

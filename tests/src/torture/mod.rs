@@ -8,6 +8,7 @@ mod differential;
 mod drills;
 mod figure;
 mod full_table;
+mod interpreter;
 mod reloads;
 mod siege;
 mod syn_flood;
@@ -59,6 +60,11 @@ pub const ROWS: &[Row] = &[
         name: "differential",
         what: "the same packets through us and through nftables with the same policy",
         run: differential::run,
+    },
+    Row {
+        name: "interpreter",
+        what: "random policies and packets through the loaded programs and a naive interpreter",
+        run: interpreter::run,
     },
     Row {
         name: "reloads",
