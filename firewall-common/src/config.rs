@@ -235,7 +235,7 @@ pub struct InterfaceEntry {
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LocalEntry {
-    /// [`LOCAL_UNICAST`] or [`LOCAL_BROADCAST`].
+    /// [`LOCAL_UNICAST`], [`LOCAL_BROADCAST`] or [`LOCAL_SHARED`].
     pub kind: u32,
 }
 
@@ -252,6 +252,9 @@ pub const AT_XDP_GENERIC: u32 = 3;
 pub const LOCAL_UNICAST: u32 = 1;
 /// A broadcast address of a link of ours.
 pub const LOCAL_BROADCAST: u32 = 2;
+/// A unicast address that is delivered here, and that others have, too (`own_address_from`): a packet that comes from
+/// it is not spoofed.
+pub const LOCAL_SHARED: u32 = 3;
 
 /// The host's own settings that the packet path reads.
 #[repr(C)]

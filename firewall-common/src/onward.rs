@@ -21,7 +21,7 @@
 //! a drop that no counter shows would be worse than one packet in two of them. It comes about only where
 //! a session has ended that still has its stand-in.
 
-use crate::config::{Generation, LOCAL_UNICAST};
+use crate::config::{Generation, LOCAL_SHARED, LOCAL_UNICAST};
 use crate::judge;
 use crate::list::{self, Begins};
 use crate::packet::{Role, protocol};
@@ -75,7 +75,7 @@ fn is_taken_up<T: Tables>(tables: T, at: &At, scratch: &Scratch) -> bool {
     let tuple = &scratch.packet.tuple;
     tuple.protocol == protocol::TCP
         && at.now < tables.strays().midstream_until
-        && tables.local(&tuple.source) == LOCAL_UNICAST
+        && matches!(tables.local(&tuple.source), LOCAL_UNICAST | LOCAL_SHARED)
 }
 
 /// One that the list lets by was let by where it arrived. What it refuses belongs to nothing any more.

@@ -124,7 +124,7 @@ pub trait Tables: Copy {
     /// Does `work` until it is done, at most `limit` steps.
     fn repeat<W: Work<Self>>(self, limit: u32, work: &mut W);
 
-    /// [`crate::config::LOCAL_UNICAST`], [`crate::config::LOCAL_BROADCAST`], or 0 where the address is
+    /// [`crate::config::LOCAL_UNICAST`], [`crate::config::LOCAL_BROADCAST`], [`crate::config::LOCAL_SHARED`], or 0 where the address is
     /// not known to be this machine's.
     fn local(self, address: &Addr) -> u32;
     /// The kernel's routing decision for a packet that arrived by `interface`.

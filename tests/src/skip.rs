@@ -28,6 +28,22 @@ macro_rules! need_root {
     };
 }
 
+/// Leaves the test as skipped unless a program is there to be run.
+#[macro_export]
+macro_rules! need_program {
+    ($program:literal) => {
+        if !$crate::skip::is_installed($program) {
+            $crate::skip!("{} is not installed", $program);
+        }
+    };
+}
+
+/// Whether a program is found in `PATH`.
+pub fn is_installed(program: &str) -> bool {
+    let places = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&places).any(|place| place.join(program).is_file())
+}
+
 /// Whether this process may make network namespaces and load programs.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

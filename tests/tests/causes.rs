@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ringwall_tests::faults::{Kind, Loss, World, healthy, inject, watch};
 use ringwall_tests::scenario::Random;
-use ringwall_tests::{need_root, skip};
+use ringwall_tests::{need_program, need_root};
 
 /// On a machine that does other things, too.
 const FOUND: Duration = Duration::from_secs(10);
@@ -18,13 +18,7 @@ const FOUND: Duration = Duration::from_secs(10);
 #[test]
 fn every_fault_is_named_by_its_evidence_and_none_wrongly() {
     need_root!();
-    if std::process::Command::new("nft")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        skip!("nft is not installed");
-    }
+    need_program!("nft");
     let world = World::new().unwrap();
     // Some only, by their names, for who looks into one.
     let only = std::env::var("RINGWALL_FAULTS").unwrap_or_default();
@@ -57,13 +51,7 @@ fn every_fault_is_named_by_its_evidence_and_none_wrongly() {
 #[test]
 fn asymmetric_routing_is_told_with_both_interfaces_and_the_remedies() {
     need_root!();
-    if std::process::Command::new("nft")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        skip!("nft is not installed");
-    }
+    need_program!("nft");
     let world = World::new().unwrap();
     let kinds = [
         (Kind::AnswerOtherUplink, "up1"),
@@ -92,13 +80,7 @@ fn asymmetric_routing_is_told_with_both_interfaces_and_the_remedies() {
 #[test]
 fn what_loses_packets_and_completes_is_never_reported() {
     need_root!();
-    if std::process::Command::new("nft")
-        .arg("--version")
-        .output()
-        .is_err()
-    {
-        skip!("nft is not installed");
-    }
+    need_program!("nft");
     let loss = Loss {
         connections: 400,
         workers: 24,

@@ -7,18 +7,11 @@
 
 use ringwall_tests::faults::{Fault, Kind, World};
 use ringwall_tests::net::sock::Echo;
-use ringwall_tests::{need_root, skip};
+use ringwall_tests::{need_program, need_root};
 use serde_json::Value;
 
 fn world() -> World {
     World::new().unwrap()
-}
-
-fn has_nft() -> bool {
-    std::process::Command::new("nft")
-        .arg("--version")
-        .output()
-        .is_ok()
 }
 
 fn diagnose(world: &World, fault: &Fault) -> Value {
@@ -49,9 +42,7 @@ fn fault(found: &Value) -> (&str, &str) {
 #[test]
 fn the_layer_at_fault_is_named_with_what_says_so() {
     need_root!();
-    if !has_nft() {
-        skip!("nft is not installed");
-    }
+    need_program!("nft");
     let world = world();
     let cases = [
         (Kind::Denied, "policy", "in/default"),

@@ -14,7 +14,7 @@ use ringwall_tests::net::sock::Echo;
 use ringwall_tests::net::{Command, METRICS, Ran, wait_until};
 use ringwall_tests::scenario::{Door, PATIENCE, Scene, allow, metric};
 use ringwall_tests::wall::{Prometheus, find};
-use ringwall_tests::{need_root, skip};
+use ringwall_tests::{need_program, need_root, skip};
 
 /// Packets that are let in, and packets that are not, by family.
 const ALLOWED: [u64; 2] = [300, 200];
@@ -26,9 +26,7 @@ const SOURCES: u16 = 50;
 #[test]
 fn a_scrape_tells_exactly_what_was_sent() {
     need_root!();
-    if find("prometheus").is_none() {
-        skip!("prometheus is not installed");
-    }
+    need_program!("prometheus");
     let scene = Scene::guarded(&[allow("quic", "udp/443")]).unwrap();
     let door = Door::udp(scene.lab.host(), 443).unwrap();
     let prometheus = beside(&scene);

@@ -9,7 +9,9 @@
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr};
 
+use etherparse::PacketBuilder;
 use ringwall_tests::need_root;
+use ringwall_tests::net::packet::{Tap, Wire};
 use ringwall_tests::net::sock::{self, Echo, Seen};
 use ringwall_tests::net::wait_until;
 use ringwall_tests::scenario::{PATIENCE, SHORT, Scene, at_lan, at_wan, metric, pairs};
@@ -255,5 +257,53 @@ fn who_asks_is_told_where_the_way_back_leads() {
     ] {
         let told = scene.host.json(&["policy", "explain", packet]).unwrap();
         assert_eq!(told["reason"], reason, "{packet}: {told:#}");
+    }
+}
+
+/// Openings that the stranger sends in the host's own name, one of each family.
+fn send_as_the_host(scene: &Scene) {
+    let (from, to) = (&scene.lab.stranger, &scene.lab.wan);
+    let wire = Wire::open(from, Tap::Wire).unwrap();
+    for v6 in [false, true] {
+        let own = at_wan(v6, 443).ip();
+        let ethernet = PacketBuilder::ethernet2(from.mac, to.mac);
+        let ip = match own {
+            IpAddr::V4(own) => ethernet.ipv4(own.octets(), own.octets(), 64),
+            IpAddr::V6(own) => ethernet.ipv6(own.octets(), own.octets(), 64),
+        };
+        let mut frame = Vec::new();
+        ip.tcp(40_000, 443, 1, 64_240)
+            .syn()
+            .write(&mut frame, &[])
+            .unwrap();
+        wire.send(&frame).unwrap();
+    }
+}
+
+/// A twin (VRRP, anycast) sends in the address that this host has, too.
+#[test]
+fn a_twin_is_believed_only_where_the_agent_file_names_the_address() {
+    need_root!();
+    let spoofed = |scene: &Scene| {
+        let labels = ["reason=\"spoofed-source\""];
+        sum(scene, "ringwall_dropped_packets_total", &labels)
+    };
+    for (config, believed) in [
+        ("own_address_from: [192.0.2.0/24]\n", false),
+        ("own_address_from: [203.0.113.1, \"2001:db8::/64\"]\n", true),
+    ] {
+        let (scene, _echo) = scene(config);
+        scene.put(&policy(1, "", "")).unwrap();
+        send_as_the_host(&scene);
+        let judged = || {
+            let (dropped, passed) = (spoofed(&scene), let_in(&scene));
+            (dropped + passed >= 2.0).then_some((dropped, passed))
+        };
+        let (dropped, passed) = wait_until(PATIENCE, judged).unwrap();
+        let wanted = if believed { (0.0, 2.0) } else { (2.0, 0.0) };
+        assert_eq!(
+            (dropped as u64, passed as u64),
+            (wanted.0 as u64, wanted.1 as u64)
+        );
     }
 }

@@ -8,15 +8,11 @@
 use std::path::{Path, PathBuf};
 
 use ringwall_tests::net::{Command, binary};
-use ringwall_tests::skip;
+use ringwall_tests::skip::is_installed;
+use ringwall_tests::{need_program, skip};
 
 /// Tenths: 2.7 is what the unit has; a change that opens it wider is a decision.
 const EXPOSURE: &str = "--threshold=28";
-
-fn there(program: &str) -> bool {
-    let ran = Command::outside(program).args(["--version"]).run();
-    ran.is_ok_and(|ran| ran.ok())
-}
 
 fn unit() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../packaging/ringwall.service");
@@ -34,9 +30,7 @@ fn installed(dir: &Path) -> PathBuf {
 
 #[test]
 fn systemd_finds_nothing_wrong_with_the_unit() {
-    if !there("systemd-analyze") {
-        skip!("systemd-analyze is not installed");
-    }
+    need_program!("systemd-analyze");
     let dir = tempfile::tempdir().unwrap();
     let unit = installed(dir.path());
     let verify = Command::outside("systemd-analyze").args(["verify", "--man=no"]);
@@ -46,9 +40,7 @@ fn systemd_finds_nothing_wrong_with_the_unit() {
 
 #[test]
 fn the_unit_is_closed() {
-    if !there("systemd-analyze") {
-        skip!("systemd-analyze is not installed");
-    }
+    need_program!("systemd-analyze");
     let dir = tempfile::tempdir().unwrap();
     let unit = installed(dir.path());
     let args = ["security", "--no-pager", "--offline=yes", EXPOSURE];
@@ -94,9 +86,7 @@ fn every_page_of_the_manual_renders() {
         .map(|e| e.unwrap().path())
         .collect();
     assert!(pages.len() > 10, "{pages:?}");
-    if !there("groff") {
-        skip!("groff is not installed");
-    }
+    need_program!("groff");
     for page in pages {
         let args = ["-man", "-ww", "-Tutf8", "-P-cbou"];
         let ran = Command::outside("groff")
@@ -137,7 +127,7 @@ fn completions_parse_and_know_the_commands() {
             text.contains("explain") && text.contains("rollback"),
             "{shell}"
         );
-        if there(shell) {
+        if is_installed(shell) {
             let ran = Command::outside(shell)
                 .args([check])
                 .run_with(&text)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ringwall_tests::net::{Command, wait_until};
 use ringwall_tests::wall::{Board, Fleet, Kind, Prometheus, Query, Sent, asked, find};
-use ringwall_tests::{need_root, skip};
+use ringwall_tests::{need_program, need_root, skip};
 
 /// How often is scraped, and the shortest window for rates that has enough scrapes in it.
 const EVERY: Duration = Duration::from_secs(1);
@@ -24,9 +24,8 @@ const ROUGHLY: f64 = 0.15;
 #[test]
 fn every_query_finds_data_and_panels_show_what_was_sent() {
     need_root!();
-    let (Some(_), Some(_)) = (find("prometheus"), find("promtool")) else {
-        skip!("prometheus is not installed");
-    };
+    need_program!("prometheus");
+    need_program!("promtool");
     let fleet = Fleet::new().unwrap();
     let prometheus = fleet.watched(EVERY).unwrap();
     fleet.mishaps().unwrap();

@@ -46,8 +46,8 @@ impl Agent {
 
     /// What a refusal is answered with, counted and recorded.
     pub fn refuse(&mut self, candidate: &Candidate, problem: Problem) -> Problem {
-        self.tally.refused += 1;
         if !candidate.errand.dry_run {
+            self.tally.refused += 1;
             let record = self.record_of(&candidate.checked, &candidate.errand);
             let noted = self.history.refused(record, &problem.brief());
             self.note_history(noted);
@@ -278,7 +278,7 @@ impl Agent {
     }
 
     fn unchanged(&mut self, candidate: &Candidate) -> ApplyReply {
-        self.tally.unchanged += 1;
+        self.tally.unchanged += u64::from(!candidate.errand.dry_run);
         let identity = candidate.identity();
         let lines = vec![format!(
             "unchanged: {} revision {} is in force",
@@ -286,6 +286,7 @@ impl Agent {
         )];
         let applied = Applied {
             changed: false,
+            dry_run: candidate.errand.dry_run,
             outcome: "unchanged".to_owned(),
             revision: Some(identity.revision),
             previous: Some(identity.revision),
@@ -331,6 +332,7 @@ impl Agent {
         lines.push(format!("{word}: {name} revision {revision}{ends}"));
         let applied = Applied {
             changed: true,
+            dry_run: candidate.errand.dry_run,
             outcome: "applied".to_owned(),
             revision: Some(revision),
             previous: self.previous(),

@@ -156,6 +156,7 @@ impl Problem {
     pub fn refused(mut self, candidate: Option<&Identity>, previous: Option<u64>) -> Self {
         self.applied = Some(Box::new(Applied {
             changed: false,
+            dry_run: false,
             outcome: "refused".to_owned(),
             revision: candidate.map(|c| c.revision),
             digest: candidate.map(|c| c.digest.clone()),

@@ -32,6 +32,8 @@ pub struct AgentConfig {
     pub labels: BTreeMap<String, String>,
     /// `sessions`.
     pub sessions: SessionConfig,
+    /// `own_address_from`: own addresses that others have, too.
+    pub own_address_from: Vec<IpNet>,
     /// `metrics`.
     pub metrics: MetricsConfig,
     /// `failsafe`: rules before the policy, which outrank every deny.

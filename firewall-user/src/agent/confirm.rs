@@ -163,6 +163,7 @@ impl Agent {
         };
         let applied = Applied {
             changed: true,
+            dry_run: false,
             outcome: "applied".to_owned(),
             revision: now.as_ref().map(|now| now.revision),
             digest: now.map(|now| now.digest),
@@ -246,6 +247,7 @@ fn reverted_text(record: &Record, now: Option<&InForce>) -> String {
 fn reply(record: &Record, outcome: &str, previous: Option<u64>) -> ApplyReply {
     let applied = Applied {
         changed: true,
+        dry_run: false,
         outcome: outcome.to_owned(),
         revision: Some(record.identity.revision),
         digest: Some(record.identity.digest.clone()),

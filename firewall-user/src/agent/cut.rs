@@ -15,6 +15,7 @@ use super::state::Agent;
 use crate::api::types::CutLine;
 use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::Compiled;
+use crate::policy::explain::rule_id;
 use crate::policy::services::protocol_word;
 use crate::sessions::{address, direction};
 use crate::sets::Members;
@@ -104,18 +105,18 @@ fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) ->
         return None;
     }
     let rule = answer.rule().map(|rule| rule.counter);
-    let listed = compiled.listing.iter();
-    let rule = listed
-        .filter(|listed| Some(listed.counter) == rule)
-        .map(|listed| listed.id.clone())
-        .next();
+    let way = direction(entry.course());
+    let rule = match rule {
+        None => Some(format!("unmatched/{way}")),
+        Some(counter) => rule_id(compiled, counter),
+    };
     Some(CutLine {
         protocol: protocol_word(tuple.protocol),
         source: address(tuple.source).to_string(),
         source_port: tuple.source_port,
         destination: address(tuple.destination).to_string(),
         destination_port: tuple.destination_port,
-        direction: direction(entry.course()).to_owned(),
+        direction: way.to_owned(),
         rule,
     })
 }

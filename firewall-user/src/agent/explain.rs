@@ -67,7 +67,7 @@ impl Agent {
                 let text = format!("the packet cannot be judged: {error:#}");
                 Problem::new(exit::NO, text)
             })?;
-        Ok(self.explained(shown, chosen.course, &judged))
+        Ok(self.explained(shown, &judged))
     }
 
     /// `host` stands for one of this machine's own addresses.
@@ -99,10 +99,18 @@ impl Agent {
     ) -> Result<u32, Problem> {
         if let Some(name) = named {
             let found = self.interfaces.iter().find(|line| line.name == name);
-            let text = || format!("there is no interface `{name}` here");
-            return found
-                .map(|line| line.index)
-                .ok_or_else(|| Problem::new(exit::INPUT, text()));
+            let Some(line) = found else {
+                let text = format!("there is no interface `{name}` here");
+                return Err(Problem::new(exit::INPUT, text));
+            };
+            if line.state != "guarded" {
+                let text = format!(
+                    "`{name}` is not guarded ({}): whatever crosses it passes unjudged",
+                    line.why
+                );
+                return Err(Problem::new(exit::NO, text));
+            }
+            return Ok(line.index);
         }
         let guarded = || self.interfaces.iter().filter(|l| l.state == "guarded");
         let wanted = plan.entry(like);
@@ -114,14 +122,14 @@ impl Agent {
         })
     }
 
-    fn explained(&self, packet: String, course: Course, judged: &Decision) -> Explained {
+    fn explained(&self, packet: String, judged: &Decision) -> Explained {
         let names = self.names();
         let rule = names.rules.get(&judged.rule).cloned();
         Explained {
             action: explain::action(judged).to_owned(),
             verdict: judged.verdict.word().to_owned(),
             reason: judged.reason.word().to_owned(),
-            rule: rule.or_else(|| explain::unmatched_id(judged, course)),
+            rule: rule.or_else(|| explain::unmatched_id(judged)),
             source_zone: names.zone(judged.source_zone.0),
             destination_zone: names.zone(judged.destination_zone.0),
             packet,

@@ -10,6 +10,7 @@ use firewall_common::flow::FlowKey;
 use firewall_common::policy::dynamic::MemberKey;
 use firewall_common::session::end::Cause;
 use firewall_common::verdict::Decision;
+use ipnet::IpNet;
 
 use super::clock::boot_now;
 use super::config::{FailsafeRule, SessionConfig, Stray};
@@ -298,7 +299,7 @@ impl Plane for Fake {
         Ok(())
     }
 
-    fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {
+    fn set_locals(&mut self, locals: &[Local], _: &[IpNet]) -> anyhow::Result<()> {
         locals.clone_into(&mut self.pins().locals);
         Ok(())
     }

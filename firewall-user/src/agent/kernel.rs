@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use firewall_common::config::{
-    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_UNICAST, RuleCount, STRAY_DROP, STRAY_PASS,
-    STRAY_RESET, ServiceKey, VlanKey,
+    GENERATION_MONITOR, LOCAL_BROADCAST, LOCAL_SHARED, LOCAL_UNICAST, RuleCount, STRAY_DROP,
+    STRAY_PASS, STRAY_RESET, ServiceKey, VlanKey,
 };
 use firewall_common::flow::FlowKey;
 use firewall_common::policy::dynamic::MemberKey;
@@ -311,10 +311,13 @@ impl Plane for Kernel {
     }
 
     /// Single addresses only: of a whole prefix that is delivered here the packet path asks the routing.
-    fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()> {
+    fn set_locals(&mut self, locals: &[Local], shared: &[IpNet]) -> anyhow::Result<()> {
         let single = |local: &&Local| local.net.prefix_len() == local.net.max_prefix_len();
         let known = locals.iter().filter(single).map(|local| {
             let kind = match local.kind {
+                LocalKind::Unicast if shared.iter().any(|net| net.contains(&local.net)) => {
+                    LOCAL_SHARED
+                }
                 LocalKind::Unicast => LOCAL_UNICAST,
                 LocalKind::Broadcast => LOCAL_BROADCAST,
             };

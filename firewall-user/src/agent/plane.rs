@@ -11,6 +11,7 @@ use firewall_common::session::Entry;
 use firewall_common::session::end::Cause;
 use firewall_common::tables::Table;
 use firewall_common::verdict::{Decision, Verdict};
+use ipnet::IpNet;
 
 use super::config::{FailsafeRule, SessionConfig, Stray};
 use super::net::{Feasible, Link, Local};
@@ -192,7 +193,7 @@ pub trait Plane: Send {
     /// Tells which VLAN devices are set up.
     fn set_vlans(&mut self, links: &[Link]) -> anyhow::Result<()>;
     /// Tells which addresses are delivered here.
-    fn set_locals(&mut self, locals: &[Local]) -> anyhow::Result<()>;
+    fn set_locals(&mut self, locals: &[Local], shared: &[IpNet]) -> anyhow::Result<()>;
     /// Tells the ways back to sources, and whether several interfaces are guarded.
     fn set_ways(&mut self, ways: &Feasible, several: bool) -> anyhow::Result<()>;
     /// Tells the names of all interfaces, guarded or not; `plan` is that of the policy in force.

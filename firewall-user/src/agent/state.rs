@@ -188,9 +188,17 @@ impl Agent {
         let state = &settings.paths.state;
         let cannot = || format!("cannot use the state directory {}", state.display());
         let mut history = History::open(state).with_context(cannot)?;
-        let numbers = history.numbers();
         let damage = history.damage();
-        let mut agent = Self {
+        let mut agent = Self::beside(settings, open, history);
+        agent.note("state", damage);
+        agent.plane()?;
+        Ok(agent)
+    }
+
+    /// One that knows its history, and nothing yet of this host.
+    fn beside(settings: Settings, open: Opener, mut history: History) -> Self {
+        let numbers = history.numbers();
+        Self {
             settings,
             plane: None,
             open,
@@ -214,16 +222,11 @@ impl Agent {
             tally: Tally::default(),
             started: Instant::now(),
             eyes: Eyes::default(),
-        };
-        agent.note("state", damage);
-        agent.plane()?;
-        Ok(agent)
+        }
     }
 
     /// Reads what is pinned, beside a history that is only read: for the command line without an agent.
     pub fn reading(settings: Settings, plane: Box<dyn Plane>) -> anyhow::Result<Self> {
-        let mut history = History::read_only(&settings.paths.state)?;
-        let numbers = history.numbers();
         let interfaces = plane.attached()?.into_iter().map(|attached| InterfaceLine {
             others: Vec::new(),
             name: attached.name,
@@ -241,31 +244,12 @@ impl Agent {
             name: line.name.clone(),
             ..Link::default()
         };
-        let mut agent = Self {
-            links: interfaces.iter().map(link).collect(),
-            interfaces,
-            settings,
-            open: Box::new(|_| anyhow::bail!("the tables are only read here")),
-            history,
-            numbers,
-            current: None,
-            early: None,
-            fallback: None,
-            looked: Looked::default(),
-            adopted: 0,
-            sockets: Box::new(net::living),
-            published: Box::new(net::published),
-            locals: Vec::new(),
-            sets: Sets::default(),
-            offset: None,
-            ways: None,
-            ways_again: Arc::default(),
-            warnings: BTreeMap::new(),
-            tally: Tally::default(),
-            started: Instant::now(),
-            eyes: Eyes::default(),
-            plane: Some(plane),
-        };
+        let history = History::read_only(&settings.paths.state)?;
+        let open = |_: &Settings| anyhow::bail!("the tables are only read here");
+        let mut agent = Self::beside(settings, Box::new(open), history);
+        agent.links = interfaces.iter().map(link).collect();
+        agent.interfaces = interfaces;
+        agent.plane = Some(plane);
         agent.recall();
         agent.look_around();
         Ok(agent)
@@ -290,7 +274,7 @@ impl Agent {
             let mut plane = (self.open)(&self.settings)?;
             let config = &self.settings.config;
             plane.set_host(&config.sessions, &config.failsafe)?;
-            plane.set_locals(&self.locals)?;
+            plane.set_locals(&self.locals, &config.own_address_from)?;
             if let Some(ways) = &self.ways {
                 plane.set_ways(&ways.feasible, ways.several)?;
             }
@@ -319,10 +303,14 @@ impl Agent {
             return;
         }
         self.locals = locals;
+        self.tell_locals();
+    }
+
+    fn tell_locals(&mut self) {
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
-        let told = plane.set_locals(&self.locals);
+        let told = plane.set_locals(&self.locals, &self.settings.config.own_address_from);
         self.note("addresses", told.err().map(|e| format!("{e:#}")));
     }
 
@@ -382,6 +370,7 @@ impl Agent {
             let told = plane.set_host(&config.sessions, &config.failsafe);
             self.note("settings", told.err().map(|e| format!("{e:#}")));
         }
+        self.tell_locals();
         self.tell_file();
         let links = self.links.clone();
         self.reconcile(links);

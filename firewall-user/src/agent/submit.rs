@@ -24,7 +24,9 @@ pub async fn texts(
     match read {
         Ok(checked) => checked_policy(owner, checked, errand).await,
         Err(refusal) => {
-            owner.with(|agent| agent.tally.refused += 1).await?;
+            if !errand.dry_run {
+                owner.with(|agent| agent.tally.refused += 1).await?;
+            }
             let previous = owner.with(|agent| agent.previous()).await?;
             Err(Problem::from(&refusal).refused(None, previous))
         }
@@ -61,9 +63,10 @@ pub async fn checked_policy(
 
 async fn not_for_this_host(owner: &Owner, candidate: &Candidate) -> Result<ApplyReply, Problem> {
     let identity = candidate::identity(&candidate.checked);
+    let rehearsal = candidate.errand.dry_run;
     let previous = owner
-        .with(|agent| {
-            agent.tally.not_for_this_host += 1;
+        .with(move |agent| {
+            agent.tally.not_for_this_host += u64::from(!rehearsal);
             agent.previous()
         })
         .await?;
@@ -73,6 +76,7 @@ async fn not_for_this_host(owner: &Owner, candidate: &Candidate) -> Result<Apply
     );
     let applied = Applied {
         changed: false,
+        dry_run: candidate.errand.dry_run,
         outcome: "not-for-this-host".to_owned(),
         revision: Some(identity.revision),
         digest: Some(identity.digest),

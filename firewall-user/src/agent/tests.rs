@@ -181,8 +181,12 @@ fn a_dry_run_changes_nothing() {
             .iter()
             .any(|line| line.starts_with("would apply"))
     );
+    assert!(reply.applied.dry_run && reply.applied.changed);
     assert_eq!(host.pins.pins().applies, 0);
     assert!(agent.history.records().is_empty());
+    let problem = Problem::new(1, "a test fails");
+    let _told = agent.refuse(&candidate, problem);
+    assert_eq!(agent.tally.refused, 0, "a rehearsal is no refusal");
 }
 
 #[test]

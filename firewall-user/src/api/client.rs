@@ -148,7 +148,7 @@ impl Client {
         let socket = self.socket.display();
         if error.kind() == std::io::ErrorKind::PermissionDenied {
             let text = format!(
-                "not permitted to ask the agent at {socket}: try again with sudo, or as a member of the group `ringwall`"
+                "not permitted to ask the agent at {socket}: try again with sudo (members of the group `ringwall` may read, root may change)"
             );
             return Problem::new(exit::PERMISSION, text);
         }

@@ -5,6 +5,7 @@ pub mod client;
 pub mod flows;
 mod own_services;
 pub mod peer;
+mod problem;
 mod routes;
 mod server;
 pub mod sets;

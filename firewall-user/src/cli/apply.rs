@@ -48,7 +48,7 @@ pub(super) struct Apply {
     #[arg(long)]
     again: bool,
     /// Go back by itself unless `ringwall confirm` comes in time: 60s, 5m; at most a day.
-    #[arg(long, value_name = "TIME", value_parser = within)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = within)]
     confirm_within: Option<Duration>,
     /// Take a policy that cuts an established SSH session, or one from a management zone.
     #[arg(long)]

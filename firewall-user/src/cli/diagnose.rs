@@ -40,7 +40,7 @@ pub(super) struct Diagnose {
     #[arg(long)]
     inbound: bool,
     /// How long to wait for packets, such as 10s. Absent: 5.5 seconds, in which the agent names a cause.
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since)]
     wait: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,

@@ -26,7 +26,7 @@ are exact.";
 #[command(long_about = LONG)]
 pub(super) struct DropsCommand {
     /// How far back, such as 30s, 10m, 2h. Absent: all that is kept.
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since)]
     since: Option<Duration>,
     /// Show each refusal as it happens.
     #[arg(short, long)]

@@ -23,7 +23,7 @@ sessions as they stand. Records are kept in memory for a while, and limited unde
   src ADDR   dst ADDR   peer ADDR   (an address or a prefix)
   port N     proto WORD   zone NAME   rule POLICY[/RULE]
   verdict forwarded|dropped|audit   reason WORD
-  direction inbound|outbound|routed   state WORD
+  direction inbound|outbound|routed   state WORD   process NAME
 
   ringwall flows --since 10m
   ringwall flows --follow verdict dropped and not port 445
@@ -41,7 +41,7 @@ pub(super) struct Flows {
     #[arg(short, long)]
     follow: bool,
     /// How far back, such as 30s, 10m, 2h. Absent: all that is kept; with --follow: nothing.
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since)]
     since: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,

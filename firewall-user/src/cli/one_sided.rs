@@ -33,7 +33,7 @@ longer where others complete theirs with the same peer. `ringwall diagnose PEER 
 #[command(long_about = LONG)]
 pub(super) struct OneSided {
     /// How far back, such as 30s, 10m, 2h. Absent: all that is remembered.
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since)]
     since: Option<Duration>,
     #[command(flatten)]
     output: OutputArgs,

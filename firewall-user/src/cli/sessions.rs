@@ -16,7 +16,7 @@ Lists live sessions. A filter is words joined by `and`, `or`, `not`, in parenthe
 
   src ADDR   dst ADDR   peer ADDR   (an address or a prefix)
   port N     proto WORD   zone NAME   rule POLICY[/RULE]
-  direction inbound|outbound|routed   state WORD
+  direction inbound|outbound|routed   state WORD   process NAME
 
   ringwall sessions
   ringwall sessions peer 10.0.0.0/8 and not port 22

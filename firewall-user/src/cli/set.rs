@@ -66,7 +66,7 @@ pub(super) struct Add {
     #[arg(required = true)]
     addresses: Vec<String>,
     /// For how long: 90s, 15m, 1h, 7d; else as the policy says.
-    #[arg(long = "for", value_name = "TIME", value_parser = seconds)]
+    #[arg(long = "for", value_name = "TIME", allow_hyphen_values = true, value_parser = seconds)]
     seconds: Option<u64>,
     #[command(flatten)]
     output: OutputArgs,

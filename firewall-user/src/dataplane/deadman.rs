@@ -127,6 +127,7 @@ fn disarm(maps: &Maps, settled: Active) -> Result<()> {
 
 /// Writes, and reads back.
 fn set(maps: &Maps, active: Active) -> Result<()> {
+    maps.settling.changed();
     maps.active.set(&ONLY, &active)?;
     if maps.active.need(&ONLY)? != active {
         return Err(Error::Differs("ACTIVE"));

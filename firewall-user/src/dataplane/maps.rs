@@ -25,6 +25,7 @@ use super::error::{Error, Result};
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
 use super::raw;
 use super::room::Counts;
+use super::settle::Settling;
 use super::swap::Held;
 use super::table::{Counters, Table};
 use super::window::Window;
@@ -68,6 +69,7 @@ pub(super) struct Maps {
     pub counts: Counts,
     pub buckets: Table<LimitKey, u64>,
     pub held: Table<LimitKey, u64>,
+    pub settling: Settling,
 }
 
 impl Maps {
@@ -105,6 +107,7 @@ impl Maps {
             counts: Counts::open(at)?,
             buckets: Table::open(at, "RATES")?,
             held: Table::open(at, "HELD")?,
+            settling: Settling::default(),
         })
     }
 }
@@ -160,30 +163,50 @@ impl Inner {
         (number == Some(map.info().ok()?.id())).then_some(map)
     }
 
-    /// Does the table in a place hold exactly these values?
-    pub(super) fn holds<V: Pod + PartialEq>(&self, place: u32, values: &[V]) -> bool {
-        let look = || {
-            let table: Table<u32, V> = Table::from_map(self.get(place)?, self.name).ok()?;
-            if table.places().ok()? as usize != values.len() {
-                return None;
-            }
-            let window: Window<V> = Window::open(table.map().fd().as_fd(), values.len()).ok()?;
-            Some(window.values() == values)
-        };
-        look().unwrap_or(false)
+    /// The table in a place as memory of ours.
+    fn window<V: Pod + PartialEq>(&self, place: u32) -> Option<Window<V>> {
+        let table: Table<u32, V> = Table::from_map(self.get(place)?, self.name).ok()?;
+        Window::open(table.map().fd().as_fd(), table.places().ok()? as usize).ok()
     }
 
-    /// Makes a table with these values, which are read back.
+    /// Does the table in a place begin with these values? Nothing in them leads to what stands behind.
+    pub(super) fn holds<V: Pod + PartialEq>(&self, place: u32, values: &[V]) -> bool {
+        let window = self.window::<V>(place);
+        window.is_some_and(|window| window.values().get(..values.len()) == Some(values))
+    }
+
+    /// Has the table in a place room for these values, and not so much that most of it would be idle?
+    pub(super) fn suits<V: Pod + PartialEq>(&self, place: u32, values: &[V]) -> bool {
+        let window = self.window::<V>(place);
+        window.is_some_and(|window| {
+            let room = window.values().len();
+            room >= values.len() && room / 4 <= values.len()
+        })
+    }
+
+    /// Fills the table in a place that nobody reads, and reads it back.
+    pub(super) fn refill<V: Pod + PartialEq>(&self, place: u32, values: &[V]) -> Result<()> {
+        let window = self.window(place).ok_or(Error::Missing(self.name))?;
+        self.fill(window, values)
+    }
+
+    /// Makes a table for these values, with a sixteenth more room, so that it may be filled again.
     pub(super) fn make<V: Pod + PartialEq>(&self, values: &[V]) -> Result<MapData> {
-        let places = u32::try_from(values.len()).unwrap_or(u32::MAX).max(1);
+        let places = values.len() + values.len() / 16 + 1;
+        let places = u32::try_from(places).unwrap_or(u32::MAX);
         let table: Table<u32, V> = new_array(self.name, places, INNER | MMAPABLE)?;
         let failed = |error| Error::Table(self.name, error);
-        let mut window = Window::open(table.map().fd().as_fd(), places as usize).map_err(failed)?;
+        let window = Window::open(table.map().fd().as_fd(), places as usize).map_err(failed)?;
+        self.fill(window, values)?;
+        Ok(table.into_map())
+    }
+
+    fn fill<V: Pod + PartialEq>(&self, mut window: Window<V>, values: &[V]) -> Result<()> {
         window.set_all(0, values);
         if window.values().get(..values.len()) != Some(values) {
             return Err(Error::Differs(self.name));
         }
-        Ok(table.into_map())
+        Ok(())
     }
 
     /// What has to be done so that a table is in its place, and those of unused places go, so that their memory is

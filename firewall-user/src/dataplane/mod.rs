@@ -37,6 +37,7 @@ mod pin;
 mod raw;
 mod room;
 mod sessions;
+mod settle;
 #[cfg(test)]
 mod stack;
 mod swap;

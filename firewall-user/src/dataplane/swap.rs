@@ -1,14 +1,15 @@
-//! A policy comes into force: new tables are filled and read back, then one word is changed.
+//! A policy comes into force: tables are filled and read back, then one word is changed.
 //!
 //! A generation is a head in a slot, and three tables in places of their own that the head names: trees, rules,
-//! what is known of addresses. A table that is what the generation in force already has is not made again: the
-//! new head names the same place.
+//! what is known of addresses. A table that is what the generation in force already has is not filled again: the
+//! new head names the same place. Else one that an earlier generation has left is filled, if it is large enough;
+//! so there are two of each that take turns.
 //!
 //! Who may still read what is written here? A packet reads [`Active::slot`] once, and uses that
-//! slot for as long as it is judged. Tables go into places that no slot's head names, so no packet can come there;
-//! and putting one into its place waits until all packets have been judged that were under way then. The plain
-//! arrays, the slot's head among them, are written only after that, and the slot is not in force. So nobody reads
-//! what is written here until the flip, and a packet sees all of one generation or all of another.
+//! slot for as long as it is judged. Before anything is written, [`settle`] sees to it that none is under way that
+//! was led to a slot which is not in force, nor waits behind it. Only such slots are written, and only tables that no
+//! other slot names. So nobody reads what is written here until the flip, and a packet sees all of one generation
+//! or all of another.
 //!
 //! If the agent dies anywhere before the flip, the policy in force was not touched; the half-filled slot
 //! is filled again by the next swap. The flip writes one element of an array of which only the lowest
@@ -28,6 +29,7 @@ use super::deadman;
 use super::error::{Error, Result};
 use super::maps::{Change, Inner, Maps, ONLY, grace};
 use super::pin::{AddressKey, ServiceKeyPrefix};
+use super::settle::{refers, settle};
 use super::table::Table;
 use crate::policy::compiled::Compiled;
 
@@ -84,6 +86,7 @@ pub(super) fn apply(
 ) -> Result<Applied> {
     fits(compiled)?;
     let active = deadman::tidy(maps)?;
+    settle(maps, &active)?;
     let slot = spare(&active);
     let head = fill_inner(maps, &active, compiled)?;
     fill_interfaces(maps, slot, interfaces)?;
@@ -96,6 +99,7 @@ pub(super) fn apply(
         std::thread::sleep(pause);
     }
     deadman::flip(maps, slot, flip.within)?;
+    maps.settling.begin();
     Ok(Applied { slot, epoch })
 }
 
@@ -156,10 +160,9 @@ fn fits(compiled: &Compiled) -> Result<()> {
 
 /// The next slot, in turn, that nothing refers to.
 fn spare(active: &Active) -> u32 {
-    let used = [active.slot, active.candidate, active.fallback];
     (1..=SLOTS)
         .map(|step| (active.slot + step - 1) % SLOTS + 1)
-        .find(|slot| !used.contains(slot))
+        .find(|slot| !refers(active, *slot))
         .unwrap_or(1)
 }
 
@@ -212,15 +215,10 @@ fn fill_inner(maps: &mut Maps, active: &Active, compiled: &Compiled) -> Result<G
             .iter()
             .flat_map(|(tables, held)| tables.changes(held)),
     )?;
-    let (trees, list, addresses) = (trees.place, list.place, addresses.place);
-    if (trees, list, addresses) == (now.trees, now.list, now.addresses) {
-        // Nothing was put into a place, so nothing was waited for; see above.
-        grace()?;
-    }
     Ok(Generation {
-        trees,
-        list,
-        addresses,
+        trees: trees.place,
+        list: list.place,
+        addresses: addresses.place,
         ..compiled.head
     })
 }
@@ -232,34 +230,38 @@ pub(super) struct Held {
     pub(super) place: u32,
     /// The table that goes there, where it is not there already.
     pub(super) new: Option<MapData>,
-    /// Places whose tables no head names: they go. Their slots have been filled again since, which waits for every
-    /// packet that was judged by them.
+    /// Places whose tables no head names: they go.
     pub(super) unused: Vec<u32>,
 }
 
-/// Where these values are held: in the place in force, if they are there, else in a new table in a place that no head
-/// names. Nothing is put there yet.
+/// Where these values are held: in the place in force, if they are there; else in one that no head names, whose table
+/// is filled if it has room for them, and not much more. Else a new table is made, which is not put there yet.
 fn hold<V: Pod + PartialEq>(
     tables: &Inner,
     now: u32,
     named: Vec<u32>,
     values: &[V],
 ) -> Result<Held> {
+    let in_place = |place, unused| Held {
+        place,
+        new: None,
+        unused,
+    };
     if now != 0 && tables.holds(now, values) {
-        return Ok(Held {
-            place: now,
-            new: None,
-            unused: Vec::new(),
-        });
+        return Ok(in_place(now, Vec::new()));
     }
-    let free = (1..=PLACES).find(|place| !named.contains(place));
-    let place = free.ok_or(Error::Missing("a place for a table"))?;
+    let free = (1..=PLACES).filter(|place| !named.contains(place));
+    let mut free: Vec<u32> = free.collect();
+    if let Some(at) = free.iter().position(|place| tables.suits(*place, values)) {
+        let place = free.remove(at);
+        tables.refill(place, values)?;
+        return Ok(in_place(place, free));
+    }
+    let place = free.pop().ok_or(Error::Missing("a place for a table"))?;
     Ok(Held {
         place,
         new: Some(tables.make(values)?),
-        unused: (1..=PLACES)
-            .filter(|other| *other != place && !named.contains(other))
-            .collect(),
+        unused: free,
     })
 }
 

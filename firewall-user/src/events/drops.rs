@@ -33,7 +33,7 @@ pub struct DropRow {
     pub zone: Zone,
     /// The guarded interface.
     pub interface: Option<String>,
-    /// The rule that refused it, `policy/rule`.
+    /// The rule that refused it: `policy/rule`, `policy/default`, `unmatched/inbound`.
     pub rule: Option<String>,
     /// Why.
     pub reason: String,
@@ -139,7 +139,7 @@ fn row(flow: &Flow, refused: &Refused) -> DropRow {
         service,
         zone: flow.zone.clone(),
         interface: flow.interface.as_ref().map(|on| on.name.clone()),
-        rule: flow.rule_id().filter(|_| refused.rule != 0),
+        rule: flow.rule_id(),
         reason: flow.reason.clone().unwrap_or_default(),
         verdict: flow.verdict,
         packets: 0,
@@ -196,7 +196,7 @@ fn wish(row: &DropRow, refused: &Refused, reason: Reason) -> Option<Wish> {
         destination: address(refused.tuple.destination),
         service: row.service.clone(),
         reason,
-        rule: row.rule.clone(),
+        rule: row.rule.clone().filter(|_| refused.rule != 0),
         source_zone: row.zone.source.clone().unwrap_or_default(),
         destination_zone: row.zone.destination.clone().unwrap_or_default(),
     })

@@ -216,7 +216,7 @@ fn told(
         verdict: decision.verdict.word().to_owned(),
         action: action(decision).to_owned(),
         reason: decision.reason.word().to_owned(),
-        rule: rule_id(compiled, decision.rule).or_else(|| unmatched_id(decision, chosen.course)),
+        rule: rule_id(compiled, decision.rule).or_else(|| unmatched_id(decision)),
         source_zone: zone(decision.source_zone),
         destination_zone: zone(decision.destination_zone),
         interface: spec.interface.clone(),
@@ -239,13 +239,19 @@ pub fn rule_id(compiled: &Compiled, counter: u32) -> Option<String> {
     found.map(|listed| listed.id.clone())
 }
 
-/// What decides where no rule does, as listings name it.
+/// What decides where no rule does, as listings name it. The zones tell whose packet it is: that to a group, which
+/// arrives, is this host's.
 #[must_use]
-pub fn unmatched_id(decision: &Decision, course: Course) -> Option<String> {
+pub fn unmatched_id(decision: &Decision) -> Option<String> {
     let unmatched = matches!(
         decision.reason,
         Reason::NoPolicy | Reason::DefaultAllow | Reason::Routed
     );
+    let course = match (decision.source_zone, decision.destination_zone) {
+        (ZoneId::HOST, _) => Course::Outbound,
+        (_, ZoneId::HOST) => Course::Inbound,
+        _ => Course::Routed,
+    };
     (unmatched && decision.rule == 0).then(|| format!("unmatched/{}", course_word(course)))
 }
 

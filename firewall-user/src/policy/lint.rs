@@ -109,7 +109,8 @@ fn about(
         None => format!("`{}` changes nothing: `unmatched` does the same", place.id),
     };
     let warning = Diagnostic::warning("no-effect", message);
-    let warning = warning.help("take it out, or say in `reason` what it is kept for");
+    let warning =
+        warning.help("take it out, or move what it is kept for into the rule that decides");
     Some(at(policy, rule.span, warning))
 }
 

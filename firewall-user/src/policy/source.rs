@@ -28,6 +28,8 @@ pub struct Sources {
     pub bases: Vec<PathBuf>,
     /// Was a directory named (even if it held one file)?
     pub directory: bool,
+    /// Files of the directory that look like policies and are not read.
+    pub left_out: Vec<String>,
     /// SHA-256, lower-case hex: of a single file's bytes; of a directory's names and bytes in order.
     pub digest: String,
 }
@@ -49,10 +51,10 @@ pub fn read(path: &Path) -> Result<Sources, Refusal> {
     let is_directory = std::fs::metadata(path)
         .map_err(|e| io_error(path, &e))?
         .is_dir();
-    let paths = if is_directory {
+    let (paths, left_out) = if is_directory {
         yaml_files(path)?
     } else {
-        vec![path.to_owned()]
+        (vec![path.to_owned()], Vec::new())
     };
     let mut files = Vec::new();
     let mut left = MAX_BYTES;
@@ -61,7 +63,10 @@ pub fn read(path: &Path) -> Result<Sources, Refusal> {
         left -= bytes.len() as u64;
         files.push((path, bytes));
     }
-    from_bytes(files, is_directory)
+    Ok(Sources {
+        left_out,
+        ..from_bytes(files, is_directory)?
+    })
 }
 
 /// Texts that were read before: of the history, of standard input.
@@ -80,6 +85,7 @@ pub fn from_bytes(files: Vec<(PathBuf, Vec<u8>)>, directory: bool) -> Result<Sou
         texts,
         bases,
         directory,
+        left_out: Vec::new(),
         digest,
     })
 }
@@ -108,16 +114,22 @@ fn digest(files: &[(PathBuf, Vec<u8>)], directory: bool) -> String {
         .collect()
 }
 
-fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, Refusal> {
+/// The files of a directory that are read, and the names of those that end almost alike.
+fn yaml_files(directory: &Path) -> Result<(Vec<PathBuf>, Vec<String>), Refusal> {
     let fault = |e: std::io::Error| io_error(directory, &e);
-    let mut names = Vec::new();
+    let (mut names, mut left_out) = (Vec::new(), Vec::new());
     for entry in std::fs::read_dir(directory).map_err(fault)? {
         let name = entry.map_err(fault)?.file_name();
         let bytes = name.as_bytes();
         if bytes.ends_with(b".yaml") && !bytes.starts_with(b".") {
             names.push(name);
+        } else if bytes.to_ascii_lowercase().ends_with(b".yml")
+            || bytes.to_ascii_lowercase().ends_with(b".yaml")
+        {
+            left_out.push(name.to_string_lossy().into_owned());
         }
     }
+    left_out.sort();
     names.sort_by(|a, b| a.as_bytes().cmp(b.as_bytes()));
     if names.is_empty() {
         let message = "the directory holds no *.yaml file";
@@ -125,7 +137,8 @@ fn yaml_files(directory: &Path) -> Result<Vec<PathBuf>, Refusal> {
             .in_file(directory.to_string_lossy())
             .into());
     }
-    Ok(names.iter().map(|name| directory.join(name)).collect())
+    let paths = names.iter().map(|name| directory.join(name)).collect();
+    Ok((paths, left_out))
 }
 
 /// The bytes of a regular file of at most so many bytes. Opening neither waits (for a pipe) nor runs a
@@ -201,7 +214,7 @@ pub(super) fn trusted_by(path: &Path, owner: u32) -> Result<(), Diagnostic> {
     if !real.is_dir() {
         return Ok(());
     }
-    let files = yaml_files(&real).unwrap_or_default();
+    let (files, _) = yaml_files(&real).unwrap_or_default();
     files
         .iter()
         .try_for_each(|file| walk(file, owner).map(|_| ()))

@@ -1,5 +1,8 @@
 //! Single frames through the loaded programs (`BPF_PROG_TEST_RUN`).
 
+use std::collections::BTreeSet;
+
+use aya::maps::MapInfo;
 use aya::programs::ProgramInfo;
 use etherparse::{SlicedPacket, TransportSlice};
 use firewall_common::flow::Hook;
@@ -261,6 +264,45 @@ fn a_swap_judges_sessions_anew_and_cuts_what_is_revoked() {
         assert_eq!((force.slot, force.head.epoch), ((round - 1) % 4 + 1, round));
     }
     assert_eq!(bench.comes(&tcp(4, false, 443, Syn, b"")), PASS);
+}
+
+/// The kernel's numbers of the pinned tables of rules.
+fn tables_of_rules(lab: &Lab) -> BTreeSet<u32> {
+    let pins = lab.maps().read_dir().unwrap().map(|entry| entry.unwrap());
+    let rules = pins.filter(|pin| pin.file_name().to_str().unwrap().starts_with("RULES_"));
+    let numbers = rules.map(|pin| MapInfo::from_pin(pin.path()).unwrap().id());
+    numbers.collect()
+}
+
+#[test]
+fn tables_take_turns_and_are_made_anew_only_where_they_must_be() {
+    let Some(mut bench) = bench() else { return };
+    let mut seen = BTreeSet::new();
+    let mut judged = |bench: &mut Bench, action: u8, more: usize| {
+        bench.lab.apply_with(&mut bench.plane, |compiled| {
+            compiled.rules[0].action = action;
+            let last = *compiled.rules.last().unwrap();
+            compiled.rules.extend(std::iter::repeat_n(last, more));
+            compiled.head.rules += more as u32;
+        });
+        let wanted = if action == 0 { PASS } else { DROP };
+        assert_eq!(bench.comes(&tcp(4, false, 443, Syn, b"")), wanted);
+        let there = tables_of_rules(&bench.lab);
+        assert!(there.len() <= 2, "{there:?}");
+        seen.extend(there);
+        seen.len()
+    };
+    for round in 0..6 {
+        assert_eq!(judged(&mut bench, u8::from(round % 2 == 0), 0), 2);
+    }
+    // Two larger ones, each where it is needed; then they take turns, too.
+    for round in 0..6 {
+        judged(&mut bench, u8::from(round % 2 == 0), 500);
+    }
+    assert_eq!(judged(&mut bench, 0, 490), 4);
+    // A table that would be mostly idle is not kept.
+    judged(&mut bench, 1, 0);
+    assert_eq!(judged(&mut bench, 0, 0), 6);
 }
 
 #[test]

@@ -157,8 +157,7 @@ fn every_example_policy_holds_without_a_warning() {
 /// The table of words without an effect yet: each is refused by its name, wherever it may stand.
 #[test]
 fn words_that_do_nothing_yet_are_refused_by_name() {
-    let (guide, host) = (text("docs/policy.md"), text("docs/agent.md"));
-    let all = [rows(&guide, "not yet"), rows(&host, "not yet")].concat();
+    let all = rows(&text("docs/policy.md"), "not yet");
     assert!(all.len() > 3, "only {} rows", all.len());
     for row in all {
         let (at, word) = (row[0].as_str(), code(&row[1]));
@@ -176,7 +175,6 @@ fn words_that_do_nothing_yet_are_refused_by_name() {
             ))
             .err(),
             "set" => policy(&format!("sets: {{banned: {{{word}}}}}\n")).err(),
-            "agent" => agent(&format!("{word}\n")).err(),
             other => panic!("`{other}` is no place for a word"),
         };
         let refusal = refused.unwrap_or_else(|| panic!("`{word}` is accepted"));

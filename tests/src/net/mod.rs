@@ -15,6 +15,7 @@ pub mod meter;
 mod netns;
 pub mod packet;
 mod process;
+pub mod program;
 mod site;
 pub mod sock;
 mod tun;

@@ -60,8 +60,7 @@ impl Planter {
     }
 
     /// Instead of an expression, others.
-    fn or(&mut self, whole: &mut Expr, others: Vec<Expr>) {
-        let was = words(whole);
+    fn or(&mut self, was: &str, whole: &mut Expr, others: Vec<Expr>) {
         let mut all = quote!(#whole);
         for other in others {
             let asked = self.fault(format!("{was} -> {}", words(&other)));
@@ -142,9 +141,10 @@ impl VisitMut for Planter {
             Expr::Unary(unary) if matches!(unary.op, UnOp::Not(_)) => vec![*unary.expr.clone()],
             _ => Vec::new(),
         };
+        let was = words(expr);
         visit_mut::visit_expr_mut(self, expr);
         if !others.is_empty() {
-            self.or(expr, others);
+            self.or(&was, expr, others);
         }
     }
 

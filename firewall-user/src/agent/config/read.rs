@@ -51,7 +51,6 @@ fn config(tree: &Node, report: &mut Report<'_>) -> AgentConfig {
     let Some(fields) = Fields::read(tree, "the agent file", &KEYS, report) else {
         return AgentConfig::default();
     };
-    fields.refuse_not_yet(&["own_address_from"], report);
     let labels = fields
         .get("labels")
         .map(|node| cx::label_pairs(node, report));
@@ -72,6 +71,10 @@ fn config(tree: &Node, report: &mut Report<'_>) -> AgentConfig {
         sessions: fields
             .get("sessions")
             .map(|n| sessions(n, report))
+            .unwrap_or_default(),
+        own_address_from: fields
+            .get("own_address_from")
+            .map(|n| prefixes(n, "own_address_from", report))
             .unwrap_or_default(),
         metrics: fields
             .get("metrics")
@@ -230,7 +233,7 @@ fn failsafe(node: &Node, report: &mut Report<'_>) -> Vec<FailsafeRule> {
         let services = fields.require("services", "a failsafe rule", report);
         rules.push(FailsafeRule {
             sources: sources
-                .map(|n| failsafe_sources(n, report))
+                .map(|n| prefixes(n, "sources", report))
                 .unwrap_or_default(),
             services: services
                 .map(|n| failsafe_services(n, report))
@@ -240,9 +243,10 @@ fn failsafe(node: &Node, report: &mut Report<'_>) -> Vec<FailsafeRule> {
     rules
 }
 
-fn failsafe_sources(node: &Node, report: &mut Report<'_>) -> Vec<ipnet::IpNet> {
+fn prefixes(node: &Node, key: &str, report: &mut Report<'_>) -> Vec<ipnet::IpNet> {
     let mut all = Vec::new();
-    for item in walk::filled_list(node, "sources", report).unwrap_or_default() {
+    let help = format!("write `{key}: [10.1.0.0/24]`; an empty list never means everything");
+    for item in walk::some_of(node, key, &help, report).unwrap_or_default() {
         let Some(word) = walk::text(item, "a prefix or an address", report) else {
             continue;
         };
@@ -250,7 +254,8 @@ fn failsafe_sources(node: &Node, report: &mut Report<'_>) -> Vec<ipnet::IpNet> {
             Ok(prefixes) => all.extend(prefixes),
             Err(error) => {
                 let help = error.help.unwrap_or_else(|| {
-                    "a failsafe rule takes prefixes and addresses only: it holds without any policy".into()
+                    "the agent file takes prefixes and addresses only: it holds without any policy"
+                        .into()
                 });
                 report.error_help(item.span, error.code, error.message, help);
             }

@@ -94,16 +94,6 @@ mod tests {
     use super::super::Vlan;
     use super::*;
 
-    fn hardware(driver: &str) -> Link {
-        Link {
-            index: 2,
-            name: "eth0".to_owned(),
-            hardware: libc::ARPHRD_ETHER,
-            driver: Some(driver.to_owned()),
-            ..Link::default()
-        }
-    }
-
     fn auto(link: &Link, links: &[Link]) -> Ingress {
         pick(link, links, HookChoice::Auto).ingress
     }
@@ -111,21 +101,21 @@ mod tests {
     #[test]
     fn auto_takes_xdp_where_the_driver_keeps_its_offloads() {
         for driver in ["ice", "mlx5_core"] {
-            assert_eq!(auto(&hardware(driver), &[]), Ingress::Xdp);
+            assert_eq!(auto(&Link::of_driver(driver), &[]), Ingress::Xdp);
         }
         for driver in ["virtio_net", "e1000e", "ena", "hv_netvsc"] {
-            assert_eq!(auto(&hardware(driver), &[]), Ingress::Tc, "{driver}");
+            assert_eq!(auto(&Link::of_driver(driver), &[]), Ingress::Tc, "{driver}");
         }
         for kind in ["veth", "bridge", "bond", "vlan", "wireguard", "vxlan"] {
             let link = Link {
                 kind: Some(kind.to_owned()),
-                ..hardware("ice")
+                ..Link::of_driver("ice")
             };
             assert_eq!(auto(&link, &[]), Ingress::Tc, "{kind}");
         }
         let bare = Link {
             hardware: libc::ARPHRD_NONE,
-            ..hardware("ice")
+            ..Link::of_driver("ice")
         };
         assert_eq!(auto(&bare, &[]), Ingress::Tc);
         assert_eq!(auto(&Link::default(), &[]), Ingress::Tc);
@@ -144,11 +134,11 @@ mod tests {
                     control: 7,
                 },
             }),
-            ..hardware("ice")
+            ..Link::of_driver("ice")
         };
         let takes = |takes_tags_out| Link {
             takes_tags_out,
-            ..hardware("ice")
+            ..Link::of_driver("ice")
         };
         let links = [vlan];
         assert_eq!(auto(&takes(true), &links), Ingress::Tc);
@@ -160,7 +150,7 @@ mod tests {
     fn what_is_asked_for_is_taken() {
         let veth = Link {
             kind: Some("veth".to_owned()),
-            ..hardware("veth")
+            ..Link::of_driver("veth")
         };
         for (wish, ingress) in [
             (HookChoice::Tc, Ingress::Tc),

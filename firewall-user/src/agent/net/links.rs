@@ -36,6 +36,20 @@ pub struct Link {
     pub up: bool,
 }
 
+#[cfg(test)]
+impl Link {
+    /// A card with a driver.
+    pub(crate) fn of_driver(driver: &str) -> Self {
+        Self {
+            index: 2,
+            name: "eth0".to_owned(),
+            hardware: libc::ARPHRD_ETHER,
+            driver: Some(driver.to_owned()),
+            ..Self::default()
+        }
+    }
+}
+
 /// Kinds of devices whose frames are not told apart from those of the device below by any header.
 const SHARERS: [&str; 4] = ["macvlan", "macvtap", "ipvlan", "ipvtap"];
 

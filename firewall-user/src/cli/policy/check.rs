@@ -105,7 +105,9 @@ impl Check {
             cost: Some(compiled.cost),
             errors: failed
                 .as_ref()
-                .map_or_else(|| serde_json::json!([]), |p| p.diagnostics.clone()),
+                .map(|problem| problem.diagnostics.clone())
+                .filter(serde_json::Value::is_array)
+                .unwrap_or_else(|| serde_json::json!([])),
             warnings: checked.warnings.clone(),
             proof,
         };

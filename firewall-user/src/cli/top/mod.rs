@@ -52,7 +52,7 @@ It only reads, and speaks with the agent alone.";
 #[command(long_about = LONG)]
 pub(super) struct TopCommand {
     /// How long from one look to the next, such as 1s or 5s.
-    #[arg(long, value_name = "TIME", value_parser = since, default_value = "1s")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true, value_parser = since, default_value = "1s")]
     interval: Duration,
     #[command(flatten)]
     output: OutputArgs,

@@ -159,6 +159,9 @@ impl Pane {
     /// The lines for programs.
     pub(super) fn json(&self) -> Value {
         let value = |cell: &Cell| match &cell.key {
+            Key::Number(number) if number.fract() == 0.0 && number.abs() < 9e15 => {
+                json!(*number as i64)
+            }
             Key::Number(number) => json!(number),
             Key::Text(text) => json!(text),
         };

@@ -71,21 +71,11 @@ mod tests {
     use super::super::State;
     use super::*;
 
-    fn hardware(driver: &str) -> Link {
-        Link {
-            index: 2,
-            name: "eth0".to_owned(),
-            hardware: libc::ARPHRD_ETHER,
-            driver: Some(driver.to_owned()),
-            ..Link::default()
-        }
-    }
-
     #[test]
     fn each_driver_is_told_with_what_it_can_do_and_what_auto_makes_of_it() {
         let config = HookConfig::default();
         let told = |driver: &str, native| {
-            let link = hardware(driver);
+            let link = Link::of_driver(driver);
             of(&link, &[], &config, native, Some("tcx".to_owned())).found
         };
         assert_eq!(
@@ -108,7 +98,7 @@ mod tests {
             default: HookChoice::Xdp,
             by_interface: Vec::new(),
         };
-        let found = |native| of(&hardware("e1000e"), &[], &config, native, None);
+        let found = |native| of(&Link::of_driver("e1000e"), &[], &config, native, None);
         assert_eq!(found(Some(false)).state, State::Warn);
         assert_eq!(found(None).state, State::Ok);
         assert_eq!(found(Some(true)).state, State::Ok);

@@ -40,7 +40,8 @@ pub fn lint(policy: &Policy, host: &HostContext, now: Timestamp, report: &mut Re
         everything_by_default(policy, block, report);
     }
     policy.zones.iter().for_each(|zone| spoofable(zone, report));
-    no_way_in(policy, host, report);
+    everything_unmatched(policy, report);
+    no_way_in(policy, host, now, report);
 }
 
 /// By itself a zone of prefixes is strict where there is another uplink.
@@ -132,6 +133,20 @@ fn everything_by_default(policy: &Policy, block: &Block, report: &mut Report<'_>
             message,
             "name what is allowed in rules",
         );
+    }
+}
+
+/// Whoever lets in what no rule decided, and has no rule that refuses anything.
+fn everything_unmatched(policy: &Policy, report: &mut Report<'_>) {
+    let refuses = |block: &Block| {
+        let refuses = |rule: &Rule| rule.active() && rule.action != Action::Allow;
+        let default = block.default.is_some_and(|action| action != Action::Allow);
+        block.for_this_host && (default || block.rules.iter().any(refuses))
+    };
+    if policy.unmatched.inbound == Action::Allow && !policy.blocks.iter().any(refuses) {
+        let message = "`unmatched: {inbound: allow}` allows everything from everywhere, and no rule refuses anything";
+        let help = "name what is allowed in rules, and deny the rest";
+        report.warn(whole_file(0), "allow-everything", message, help);
     }
 }
 
@@ -262,8 +277,9 @@ fn same_protocol(back: &Rule, rule: &Rule, part: Option<&Service>) -> bool {
     })
 }
 
-fn no_way_in(policy: &Policy, host: &HostContext, report: &mut Report<'_>) {
-    let open = policy.unmatched.inbound == Action::Allow || policy.blocks.iter().any(lets_ssh_in);
+fn no_way_in(policy: &Policy, host: &HostContext, now: Timestamp, report: &mut Report<'_>) {
+    let lets_in = |block: &Block| lets_ssh_in(policy, block, now);
+    let open = policy.unmatched.inbound == Action::Allow || policy.blocks.iter().any(lets_in);
     if open || !host.failsafe.is_empty() || policy.mode == Mode::Monitor {
         return;
     }
@@ -272,20 +288,28 @@ fn no_way_in(policy: &Policy, host: &HostContext, report: &mut Report<'_>) {
     report.warn(whole_file(0), "no-way-in", message, help);
 }
 
-fn lets_ssh_in(block: &Block) -> bool {
+fn lets_ssh_in(policy: &Policy, block: &Block, now: Timestamp) -> bool {
     let here = block.to == Ends::Host && block.for_this_host && block.mode == Mode::Enforce;
-    here && (block.default == Some(Action::Allow) || block.rules.iter().any(allows_ssh))
+    let allows = |rule: &Rule| allows_ssh(policy, rule, now);
+    here && (block.default == Some(Action::Allow) || block.rules.iter().any(allows))
 }
 
-fn allows_ssh(rule: &Rule) -> bool {
+fn allows_ssh(policy: &Policy, rule: &Rule, now: Timestamp) -> bool {
     let covers = |part: &Service| matches!(part, Service::Ports { protocol: TCP, low, high } if (*low..=*high).contains(&SSH));
     let named = rule.service_words.iter().any(|word| word == "ssh");
-    rule.action == Action::Allow
-        && rule.active()
-        && rule.mode == Mode::Enforce
-        && (named
-            || rule
-                .services
-                .as_ref()
-                .is_none_or(|parts| parts.iter().any(covers)))
+    let covered = match &rule.services {
+        None => true,
+        Some(parts) => named || parts.iter().any(covers),
+    };
+    let holds = rule.active() && rule.expires.is_none_or(|end| end > now);
+    let decides = holds && rule.action == Action::Allow && rule.mode == Mode::Enforce;
+    covered && decides && !names_nobody(policy, rule.sources.as_ref())
+}
+
+/// Does a list name only sets that have no members now?
+fn names_nobody(policy: &Policy, list: Option<&Addresses>) -> bool {
+    list.is_some_and(|list| {
+        let mut sets = list.sets.iter().filter_map(|set| policy.sets.get(*set));
+        list.prefixes.is_empty() && sets.all(|set| set.members.is_empty())
+    })
 }

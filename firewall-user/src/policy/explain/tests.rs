@@ -73,6 +73,17 @@ fn groups_routed_traffic_and_framing_are_judged_too() {
         told("tcp lan -> internet:443"),
         words("routed", "unmatched/routed", "lan", "internet")
     );
+    // What arrives for a group is this host's, also where nothing decides.
+    for group in ["224.0.0.251", "255.255.255.255"] {
+        assert_eq!(
+            told(&format!("udp internet -> {group}:5353")),
+            words("no-policy", "unmatched/inbound", "internet", "host")
+        );
+    }
+    assert_eq!(
+        told("udp [2001:db8::7] -> [ff02::fb]:5353").1.as_deref(),
+        Some("unmatched/inbound")
+    );
     assert_eq!(told("tcp 127.0.0.1 -> host:22").0, "spoofed-source");
     assert!(packet::parse("tcp host -> host:22", &[]).is_err());
 }

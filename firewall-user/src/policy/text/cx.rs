@@ -8,7 +8,7 @@ use crate::policy::hosts::HostContext;
 use crate::policy::model::{AddressSet, Addresses, HostSelector, Mode, NamedService, Span, Zone};
 use crate::policy::text::address;
 use crate::policy::text::walk::{self, Fields};
-use crate::policy::text::yaml::Node;
+use crate::policy::text::yaml::{Kind, Node};
 
 /// The state of a reading.
 #[derive(Debug)]
@@ -209,6 +209,11 @@ impl<'a> Cx<'a> {
         let mut labels: HashMap<String, String> = HashMap::new();
         for (key, value) in label_pairs(node, &mut self.report) {
             labels.insert(key, value);
+        }
+        if matches!(&node.kind, Kind::Map(pairs) if pairs.is_empty()) {
+            let help = "leave the key out to mean every host";
+            self.report
+                .error_help(node.span, "empty-list", "`labels` names no label", help);
         }
         let mut labels: Vec<_> = labels.into_iter().collect();
         labels.sort();

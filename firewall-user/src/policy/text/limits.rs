@@ -105,8 +105,8 @@ fn burst(node: &Node, unit: Unit, report: &mut Report<'_>) -> Option<u64> {
         Some((found, count)) if found == unit => Some(count),
         _ => {
             let message = match unit {
-                Unit::Each => "`burst` is a whole number of at least 1",
-                Unit::Bits => "`burst` is a number of bits here, such as 500kbit",
+                Unit::Each => format!("`burst` is a whole number from 1 to {MOST}"),
+                Unit::Bits => "`burst` is a number of bits here, such as 500kbit".to_owned(),
             };
             report.error(node.span, "wrong-number", message);
             None

@@ -12,16 +12,17 @@ pub fn read(node: &Node, report: &mut Report<'_>) -> Option<Log> {
         let sample = fields.require("sample", "`log`", report)?;
         return one_in(sample, "sample", report).map(|one_in| Log { one_in });
     }
-    match walk::boolean(node, "log", report) {
-        Some(true) => Some(Log { one_in: 1 }),
-        Some(false) => {
-            let message =
-                "`log: false` would say nothing: what is not logged is counted all the same";
-            let help = "leave the key out, or write `log: {sample: 1/100}` for fewer records";
+    match node.text() {
+        Some("true" | "True" | "TRUE" | "false" | "False" | "FALSE") => {
+            let logged = walk::boolean(node, "log", report)?;
+            logged.then_some(Log { one_in: 1 })
+        }
+        _ => {
+            let message = "`log` is `true`, `false` or `{sample: 1/100}`";
+            let help = "`log: true` makes a record of each session and drop, `log: {sample: 1/100}` of one in a hundred; packets are counted all the same";
             report.error_help(node.span, "wrong-type", message, help);
             None
         }
-        None => None,
     }
 }
 

@@ -65,6 +65,11 @@ pub fn convert(sources: &Sources, host: &HostContext) -> Result<Converted, Refus
     let mut cx = Cx::new(report, host, &sources.bases);
     let mut policy = head(&documents, sources, &mut cx);
     body(&documents, &mut policy, &mut cx);
+    for name in &sources.left_out {
+        let message = format!("`{name}` in this directory is not read");
+        let help = "policy files end in `.yaml` and begin with no dot: rename it, or take it away";
+        cx.report.warn(whole_file(0), "not-read", message, help);
+    }
     super::check::check(&policy, &mut cx.report);
     if !cx.report.failed() {
         super::check::lint(&policy, host, jiff::Timestamp::now(), &mut cx.report);

@@ -74,7 +74,9 @@ fn one(name: String, key: &Node, value: &Node, cx: &mut Cx<'_>) {
 }
 
 fn inline(value: &Node, cx: &mut Cx<'_>) -> Option<Vec<IpNet>> {
-    let items = walk::filled_list(value, "a set", &mut cx.report)?;
+    let help =
+        "a set has at least one member: take it out, or fill it by `file:` or `dynamic: true`";
+    let items = walk::some_of(value, "a set", help, &mut cx.report)?;
     let mut members = Vec::new();
     for item in items {
         let expected = "a prefix, an address or a range";

@@ -132,10 +132,20 @@ pub fn list<'n>(node: &'n Node, what: &str, report: &mut Report<'_>) -> Option<&
 
 /// The items of a list that must have some.
 pub fn filled_list<'n>(node: &'n Node, what: &str, report: &mut Report<'_>) -> Option<&'n [Node]> {
+    let help = "leave the key out to mean everything; an empty list never does";
+    some_of(node, what, help, report)
+}
+
+/// The items of a list that must have some, with advice for an empty one.
+pub fn some_of<'n>(
+    node: &'n Node,
+    what: &str,
+    help: &str,
+    report: &mut Report<'_>,
+) -> Option<&'n [Node]> {
     let items = list(node, what, report)?;
     if items.is_empty() {
         let message = format!("`{what}` is an empty list");
-        let help = "leave the key out to mean everything; an empty list never does";
         report.error_help(node.span, "empty-list", message, help);
         return None;
     }

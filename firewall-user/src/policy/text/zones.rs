@@ -166,9 +166,11 @@ fn of_role(item: &Node, role: &str, cx: &mut Cx<'_>, matters: bool) -> Vec<Strin
             let message =
                 format!("this host's agent file names no interfaces for the role `{role}`");
             let known = walk::suggestion(role, cx.host.roles.keys().map(String::as_str));
-            let help = format!("add `roles: {{{role}: [eth0]}}` to the agent file; roles: {known}");
-            cx.report
-                .error_help(item.span, "unknown-role", message, help);
+            let message = format!("{message}: it stands for none here");
+            let help = format!(
+                "add `roles: {{{role}: [eth0]}}` to the agent file of a host that has some; roles: {known}"
+            );
+            cx.report.warn(item.span, "unknown-role", message, help);
             Vec::new()
         }
     }

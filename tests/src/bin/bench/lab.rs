@@ -34,7 +34,7 @@ impl Peer {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Nothing => "no firewall".to_owned(),
-            Self::Floor(Place::Tc, _) => "empty TC program".to_owned(),
+            Self::Floor(Place::Tc | Place::TcEgress, _) => "empty TC program".to_owned(),
             Self::Floor(Place::Xdp, _) => "empty XDP program".to_owned(),
             Self::Nft => "nftables, conntrack, linear".to_owned(),
             Self::NftMap => "nftables, conntrack, verdict map".to_owned(),
@@ -48,9 +48,9 @@ impl Peer {
 /// What must live as long as the peer stands.
 enum Held {
     Nothing,
-    /// The link and its program.
-    Links {
-        _both: [OwnedFd; 2],
+    /// A program, by its link.
+    Link {
+        _link: OwnedFd,
     },
     Agent(Box<Host>),
     /// What xdp-filter has pinned.
@@ -122,8 +122,8 @@ impl Lab {
             Peer::Nothing => {}
             Peer::Floor(place, drops) => {
                 let index = self.near.ifindex;
-                let links = self.server.run(|| raw::attach(place, drops, index))?;
-                return Ok(Held::Links { _both: links });
+                let link = self.server.run(|| raw::attach(place, drops, index))?;
+                return Ok(Held::Link { _link: link });
             }
             Peer::Nft => self.load("nft", &["-f", "-"], &nft(rules, false))?,
             Peer::NftMap => self.load("nft", &["-f", "-"], &nft(rules, true))?,

@@ -2,7 +2,7 @@
 
 use super::{BODY, EXAMPLE, HEAD, host, read};
 use crate::policy::model::*;
-use crate::policy::{read_bytes, read_sources};
+use crate::policy::{Checked, read_bytes, read_sources};
 
 fn policy(body: &str) -> Policy {
     match read(&format!("{HEAD}{body}")) {
@@ -153,14 +153,21 @@ fn heads_and_selectors() {
 }
 
 #[test]
-fn an_unknown_role_only_matters_where_the_policy_does() {
+fn an_unknown_role_stands_for_no_interface_with_a_warning_where_the_policy_counts() {
     let zones = HEAD.replace("{cidrs: [10.0.0.0/8]}", "{interfaces: [role/nowhere]}");
     let other = format!("{zones}hosts: {{labels: {{role: db}}}}\n");
     let policy = read(&other)
         .unwrap_or_else(|refusal| panic!("{refusal}"))
         .policy;
     assert!(policy.zones[0].has_interfaces && policy.zones[0].interfaces.is_empty());
-    assert!(read(&zones).is_err());
+    let here = read(&zones).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let zone = &here.policy.zones[0];
+    assert!(zone.has_interfaces && zone.interfaces.is_empty());
+    let told = |checked: &Checked| checked.warnings.iter().any(|w| w.code == "unknown-role");
+    assert!(told(&here));
+    assert!(!told(
+        &read(&other).unwrap_or_else(|refusal| panic!("{refusal}"))
+    ));
 }
 
 #[test]

@@ -112,6 +112,21 @@ fn a_directory_has_one_head_and_unique_names() {
 }
 
 #[test]
+fn what_only_looks_like_a_policy_file_is_left_out_with_a_warning() {
+    let directory = directory(&[
+        ("a.yaml", HEAD),
+        ("b.yml", "policies: []\n"),
+        ("c.YAML", "policies: []\n"),
+        ("list.txt", "192.0.2.1\n"),
+    ]);
+    let checked = read(directory.path(), &host()).unwrap_or_else(|refusal| panic!("{refusal}"));
+    let told = checked.warnings.iter().filter(|w| w.code == "not-read");
+    let told: Vec<&str> = told.map(|w| w.message.as_str()).collect();
+    let wanted = ["b.yml", "c.YAML"].map(|name| format!("`{name}` in this directory is not read"));
+    assert_eq!(told, wanted);
+}
+
+#[test]
 fn what_is_no_regular_file() {
     let directory = directory(&[("sub.yaml/x", "")]);
     let text = error(read(Path::new("/dev/null"), &host()));

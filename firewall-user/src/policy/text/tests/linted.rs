@@ -98,6 +98,18 @@ fn allow_everything() {
     }
     let body = block("any", "host", "").replace(", rules: []}", ", default: allow}");
     assert_eq!(codes(&body), ["allow-everything"]);
+    // What no rule decides, too, unless some rule refuses something.
+    let open = HEAD.replace("inbound: deny", "inbound: allow");
+    let warned = |body: &str| {
+        let checked = crate::policy::read_bytes("p", format!("{open}{body}").into_bytes(), &host());
+        let warnings = checked
+            .unwrap_or_else(|refusal| panic!("{refusal}"))
+            .warnings;
+        warnings.iter().any(|w| w.code == "allow-everything")
+    };
+    assert!(warned("policies: []\n"));
+    let deny = "{name: a, action: deny, services: [ssh], owner: o, reason: r}";
+    assert!(!warned(&block("internet", "host", deny)));
 }
 
 #[test]
@@ -127,6 +139,11 @@ fn stateless_rules_and_their_answers() {
 #[test]
 fn no_way_in() {
     assert_eq!(codes(""), ["no-way-in"]);
+    for field in ["expires: 2020-01-01", "mode: monitor"] {
+        let with = format!("services: [ssh], {field}, owner");
+        let found = codes(&block("lan", "host", "").replace("services: [ssh], owner", &with));
+        assert!(found.contains(&"no-way-in"), "{field}: {found:?}");
+    }
     let text = HEAD.as_bytes().to_vec();
     let mut guarded = host();
     guarded.failsafe = vec![crate::agent::config::FailsafeRule {
