@@ -29,6 +29,7 @@ mod framing;
 pub mod judge;
 pub mod limit;
 mod list;
+pub mod marks;
 mod onward;
 pub mod packet;
 pub mod parse;

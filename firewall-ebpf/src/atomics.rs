@@ -16,7 +16,19 @@ pub(crate) unsafe fn add(counter: *mut u64, amount: u64) {
     }
 }
 
-/// The same, and what the counter was before (RFC 9669 section 5.3, BPF_ADD with BPF_FETCH; since Linux 5.12).
+/// Sets bits of a word that other CPUs set bits of as well (RFC 9669 section 5.3, BPF_OR; since Linux 5.12).
+///
+/// # Safety
+/// As for [`add`].
+#[inline(always)]
+pub(crate) unsafe fn or(word: *mut u64, bits: u64) {
+    // SAFETY: as above.
+    unsafe {
+        asm!("lock *(u64 *)({word} + 0) |= {bits}", word = in(reg) word, bits = in(reg) bits);
+    }
+}
+
+/// As [`add`], and what the counter was before (RFC 9669 section 5.3, BPF_ADD with BPF_FETCH; since Linux 5.12).
 ///
 /// # Safety
 /// As for [`add`].

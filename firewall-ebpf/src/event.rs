@@ -10,6 +10,7 @@ use firewall_common::pipeline::{At, Scratch};
 use firewall_common::session::Entry;
 use firewall_common::verdict::{Decision, Verdict};
 
+use crate::clock;
 use crate::maps::{EVENT_COUNTS, EVENT_LIMITS, EVENTS, GENERATIONS, SESSION_COUNTS};
 
 /// Counts what a packet did to sessions, and records that, or that it was refused. For nearly every
@@ -51,7 +52,8 @@ fn opened(at: &At, decision: &Decision, scratch: &Scratch) {
 fn refused(at: &At, decision: &Decision, scratch: &Scratch) {
     let packet = &scratch.packet;
     let Happened { log, .. } = scratch.happened;
-    let picked = log < 2 || pick::picked(pick::of_packet(&packet.tuple, at.now), log);
+    // By the exact time, since all packets of a flow and a tick would have one answer else.
+    let picked = log < 2 || pick::picked(pick::of_packet(&packet.tuple, clock::exact()), log);
     if !admit(Kind::Drop, log != 0, picked, at.now) {
         return;
     }
@@ -62,7 +64,7 @@ fn refused(at: &At, decision: &Decision, scratch: &Scratch) {
     let to = record.as_mut_ptr();
     // SAFETY: the memory is the ring's, of this size, and ours until it is submitted; every field is written.
     unsafe {
-        header::<Refused>(addr_of_mut!((*to).header), Kind::Drop, at.now);
+        header::<Refused>(addr_of_mut!((*to).header), Kind::Drop);
         addr_of_mut!((*to).tuple).write(packet.tuple);
         addr_of_mut!((*to).rule).write(decision.rule);
         addr_of_mut!((*to).epoch).write(epoch(at.slot));
@@ -97,7 +99,7 @@ fn of_session(kind: Kind, at: &At, decision: &Decision, scratch: &Scratch, entry
     let to = record.as_mut_ptr();
     // SAFETY: as in `refused`.
     unsafe {
-        header::<OfSession>(addr_of_mut!((*to).header), kind, at.now);
+        header::<OfSession>(addr_of_mut!((*to).header), kind);
         addr_of_mut!((*to).key).write(scratch.key);
         addr_of_mut!((*to).entry).write(*entry);
         addr_of_mut!((*to).interface).write(at.interface);
@@ -112,14 +114,14 @@ fn of_session(kind: Kind, at: &At, decision: &Decision, scratch: &Scratch, entry
 /// # Safety
 /// `to` points to a header that may be written.
 #[inline(always)]
-unsafe fn header<T>(to: *mut Header, kind: Kind, now: u64) {
+unsafe fn header<T>(to: *mut Header, kind: Kind) {
     // SAFETY: the caller vouches for the pointer.
     unsafe {
         addr_of_mut!((*to).size).write(size_of::<T>() as u32);
         addr_of_mut!((*to).version).write(VERSION);
         addr_of_mut!((*to).kind).write(kind as u8);
         addr_of_mut!((*to).pad).write(0);
-        addr_of_mut!((*to).time).write(now);
+        addr_of_mut!((*to).time).write(clock::exact());
         addr_of_mut!((*to).suppressed).write(suppressed(kind));
     }
 }

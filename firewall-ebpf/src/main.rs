@@ -7,12 +7,14 @@
 #![allow(unreachable_pub, reason = "the programs are entry points")]
 
 mod atomics;
+mod clock;
 mod cookie;
 mod emit;
 mod event;
 mod hook;
 mod limits;
 mod maps;
+mod marks;
 mod owner;
 mod room;
 mod route;

@@ -10,6 +10,7 @@ use firewall_common::config::{
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
+use firewall_common::marks::WORDS as MARK_WORDS;
 use firewall_common::pipeline::{At, Scratch};
 use firewall_common::policy::dynamic::MAX_MEMBERS;
 use firewall_common::policy::limits::LimitKey;
@@ -22,6 +23,7 @@ use firewall_common::watch::{KERNEL_DROP_BYTES, SOCKET_CALL_BYTES};
 use firewall_common::way_back::{MAX_WAYS, Ways};
 use firewall_common::zone::ZONES;
 
+use crate::clock::Clock;
 use crate::cookie::Headers;
 
 /// Places in tables indexed by slot; slot 0 is never filled.
@@ -32,6 +34,8 @@ const TABLE_PLACES: usize = PLACES as usize + 1;
 /// to a whole chain of calls.
 #[repr(C)]
 pub(crate) struct Room {
+    /// What time it is.
+    pub(crate) clock: Clock,
     /// Where and when.
     pub(crate) at: At,
     /// Working memory.
@@ -110,6 +114,9 @@ pub(crate) static TALLY: Array<u64, { TALLIES as usize }, MMAPABLE> = Array::new
 /// Half-open sessions by source; the agent adds to it, too.
 #[btf_map]
 pub(crate) static SOURCES: Array<u64, { SOURCE_COUNTS as usize }, MMAPABLE> = Array::new();
+/// Bits for what tables may hold (see `firewall_common::marks`); the agent sets and clears them, too.
+#[btf_map]
+pub(crate) static MARKS: Array<u64, { MARK_WORDS as usize }, MMAPABLE> = Array::new();
 /// When buckets of `limit` are full again, of one source at one rule (see `firewall_common::limit`).
 #[btf_map]
 pub(crate) static RATES: HashMap<LimitKey, u64, 65_536, NO_PREALLOC> = HashMap::new();

@@ -16,7 +16,7 @@ use firewall_common::tables::{Bounds, Put};
 
 use crate::maps::{HALF_OPEN, OPENINGS, SESSIONS, SETTINGS, SOURCES, TALLY};
 use crate::tables::put;
-use crate::{atomics, cookie, event, limits};
+use crate::{atomics, cookie, event, limits, marks};
 
 /// Puts a new entry among the half-open ones, or at once among the verified ones, if there is room.
 // In functions beside each other, since one frame on the stack for all of it would be one too much.
@@ -95,8 +95,11 @@ fn admit(key: &FlowKey, entry: &Entry, reserves: bool, verified: bool) -> u32 {
 /// Puts it into its table, and a half-open one into a place of the ring.
 #[inline(never)]
 fn insert(key: &FlowKey, entry: &Entry, place: u32) -> Put {
+    if place == NOWHERE {
+        return Put::Crowded;
+    }
+    marks::note(key);
     let put = match place {
-        NOWHERE => return Put::Crowded,
         AMONG_VERIFIED => put(SESSIONS.insert(key, entry, BPF_NOEXIST.into())),
         _ => put(HALF_OPEN.insert(key, entry, BPF_NOEXIST.into())),
     };

@@ -23,6 +23,7 @@ use firewall_common::tables::{Bounds, Cookie, Put, Route, Sought, Table, Tables,
 use firewall_common::way_back::{WAYS_UNKNOWN, WayBack};
 
 use crate::atomics;
+use crate::clock;
 use crate::cookie;
 use crate::limits;
 use crate::maps::{
@@ -30,6 +31,7 @@ use crate::maps::{
     HALF_OPEN, INTERFACES, LOCALS, MEMBERS, PACKETS, RULE_COUNTS, RULES, SESSIONS, SETTINGS, TREES,
     VLANS, WAYS,
 };
+use crate::marks;
 use crate::room;
 use crate::route;
 use crate::source::Context;
@@ -96,7 +98,7 @@ fn find_failsafe_address(address: &Addr) -> u64 {
 }
 
 /// [`WayBack`] as a number: between a program's functions the kernel wants plain ones.
-#[inline(never)]
+#[inline(always)]
 fn find_way_back(source: &Addr, interface: u32) -> u32 {
     let ways = WAYS.get(&Key::new(128, source.to_bytes()));
     ways.map_or(WayBack::Nowhere, |ways| ways.judge(interface)) as u32
@@ -193,6 +195,9 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 
     #[inline(always)]
     fn interface(self, slot: u32, index: u32) -> Option<InterfaceEntry> {
+        if let Some(entry) = marks::interface(slot, index) {
+            return Some(entry);
+        }
         // SAFETY: entries are written by the agent only, whole, and copied out at once.
         unsafe { find_interface(slot, index).as_ref() }.copied()
     }
@@ -236,6 +241,9 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
 
     #[inline(always)]
     fn local(self, address: &Addr) -> u32 {
+        if let Some(kind) = marks::local(address) {
+            return kind;
+        }
         // SAFETY: entries are written by the agent only, whole, and copied out at once.
         unsafe { LOCALS.get(address) }.map_or(0, |local| local.kind)
     }
@@ -286,6 +294,9 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
     /// SESSIONS now, since it was there before it left. So a live session is never missed.
     #[inline(always)]
     fn find(self, key: &FlowKey) -> Option<(Handle, Table)> {
+        if !marks::may_be_session(key) {
+            return None;
+        }
         session(key)
             .or_else(|| half_open(key))
             .or_else(|| session(key))
@@ -376,10 +387,10 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         cookie::cookie(self.context, packet, now)
     }
 
-    /// Who explains has full buckets.
+    /// Who explains has full buckets. Others have them to the nanosecond.
     #[inline(always)]
-    fn take(self, key: &LimitKey, whole: bool, now: u64, price: u64, tolerance: u64) -> bool {
-        DRY || limits::take(key, whole, now, price, tolerance)
+    fn take(self, key: &LimitKey, whole: bool, _: u64, price: u64, tolerance: u64) -> bool {
+        DRY || limits::take(key, whole, clock::exact(), price, tolerance)
     }
 
     /// In before out, see [`Self::find`]. Of two CPUs that promote at once one finds it there, which is
@@ -390,6 +401,8 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         if DRY {
             return Put::There;
         }
+        // Marked anew: what is left of a session is put in by this, too, after the session was taken out.
+        marks::note(key);
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
         if matches!(put, Put::There) {
             room::count_verified(entry, 1);

@@ -12,7 +12,7 @@ use firewall_common::source::Slice;
 use firewall_common::verdict::{Decision, Verdict};
 use firewall_common::zone::ZoneId;
 use firewall_user::dataplane::memory::mapped;
-use firewall_user::dataplane::{Dataplane, Fate, Info, Options, PacketCount, Trial, clock};
+use firewall_user::dataplane::{Dataplane, Error, Fate, Info, Options, PacketCount, Trial, clock};
 use firewall_user::policy::compiled::{Clock, Compiled, InterfacePlan};
 use firewall_user::policy::oracle::against::{
     self, BROADCAST, INTERFACES, Judge, Mutation, OWN, Plan, ROUTES, Tuning, crossing, run, tuned,
@@ -149,7 +149,13 @@ impl Loaded {
             half_open_max: 1024,
             ..Options::default()
         };
-        let plane = host.run(|| Dataplane::open(&options)).unwrap();
+        let plane = host.run(|| {
+            let mut plane = Dataplane::open(&options)?;
+            // As the agent does every second: packets go by marks from then on.
+            plane.expire(clock::boot_now())?;
+            Ok::<_, Error>(plane)
+        });
+        let plane = plane.unwrap();
         Self {
             plane: Some(plane),
             host,

@@ -110,14 +110,18 @@ fn without_the_kernels_will_openings_go_their_usual_way() {
     let (scene, _server) = scene("sessions: {max: 1024, half_open_max: 256}\n", "0");
     let flood = Flood::syns(at_wan(false, 443), 200);
     let flood = flood.start(&scene.lab.stranger, &scene.lab.wan).unwrap();
-    let on = || cookies(&scene).0.then_some(());
-    assert!(
-        wait_until(2 * PATIENCE, on).is_some(),
-        "{:#}",
-        scene.status().unwrap()
-    );
+    let of = || scene.status().unwrap()["sessions"]["syn_cookies"].clone();
+    let pressed = || (of()["pressure"] == true).then_some(());
+    assert!(wait_until(2 * PATIENCE, pressed).is_some(), "{:#}", of());
     std::thread::sleep(Duration::from_millis(200));
-    assert_eq!(cookies(&scene).1, 0);
+    // Pressure is one thing, and who makes cookies another.
+    assert_eq!(cookies(&scene), (false, 0, 0));
+    assert_eq!(of()["kernel"], 0);
+    let shown = scene.host.cli(&["status"]).unwrap().out;
+    assert!(shown.contains("tcp_syncookies is 0"), "{shown}");
+    let text = scene.host.metrics().unwrap();
+    let gauges = ["ringwall_syn_cookies_active", "ringwall_half_open_pressure"];
+    assert_eq!(gauges.map(|name| metric(&text, name, &[]) as u64), [0, 1]);
     let doctor = scene.host.cli(&["doctor"]).unwrap();
     assert!(doctor.out.contains("tcp_syncookies is 0"), "{doctor:?}");
     flood.finish();

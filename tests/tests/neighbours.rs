@@ -174,14 +174,28 @@ fn programs_that_somebody_took_off_are_put_back() {
     }
 }
 
+/// The agent holds the links, so that packets do not even notice.
 #[test]
-fn so_they_are_where_somebody_removed_the_pins() {
+fn pins_that_somebody_removed_are_put_back_under_the_same_links() {
     need_root!();
     let (scene, _servers) = guarded();
     let mut session = connect(scene.stranger(), at_wan(true, 443), PATIENCE).unwrap();
-    for way in ["ingress", "egress"] {
-        std::fs::remove_file(links(&scene).join(format!("{}-{way}", scene.lab.wan.ifindex)))
-            .unwrap();
+    let pins = ["ingress", "egress"]
+        .map(|way| links(&scene).join(format!("{}-{way}", scene.lab.wan.ifindex)));
+    for pin in &pins {
+        std::fs::remove_file(pin).unwrap();
     }
-    put_back(&scene, &mut session);
+    assert_eq!((scene.knock(22), scene.knock(443)), (CLOSED, OPEN));
+    assert_eq!(exchange(&mut session, PATIENCE), Seen::Answered);
+    let status = wait_for(&scene, |status| {
+        warned(status, "the pins were put back").is_some()
+    });
+    assert!(pins.iter().all(|pin| pin.exists()));
+    assert_eq!(warned(&status, "took Ringwall's programs off"), None);
+    assert_eq!((scene.knock(22), scene.knock(443)), (CLOSED, OPEN));
+    assert_eq!(exchange(&mut session, PATIENCE), Seen::Answered);
+    assert_eq!(
+        earlier::programs_on(scene.lab.host(), "wan0").unwrap(),
+        [1, 1]
+    );
 }

@@ -20,6 +20,9 @@ pub(crate) struct Args {
     /// How many seeds the comparison with nftables tries
     #[arg(long, default_value_t = 5)]
     seeds: u64,
+    /// Mixed load for so long (`1h`), and no other row unless it is named
+    #[arg(long, value_name = "TIME")]
+    soak: Option<String>,
     /// Figures for machines
     #[arg(long)]
     json: bool,
@@ -35,6 +38,8 @@ pub(crate) fn run(args: &Args) -> Result<bool> {
     words.extend(["--seeds".to_owned(), args.seeds.to_string()]);
     let rows = args.only.iter();
     words.extend(rows.flat_map(|row| ["--only".to_owned(), row.clone()]));
+    let soak = args.soak.iter();
+    words.extend(soak.flat_map(|time| ["--soak".to_owned(), time.clone()]));
     words.extend(args.short.then(|| "--short".to_owned()));
     words.extend(args.json.then(|| "--json".to_owned()));
     let words: Vec<_> = words.into_iter().map(Into::into).collect();

@@ -380,6 +380,13 @@ impl Search {
         Sought::Further
     }
 
+    /// Is there nothing left to be looked at? Each step is a call, so none is made only to find this out.
+    #[inline(always)]
+    fn is_over(&self) -> Sought {
+        let more = self.left != 0 || self.next < self.count || self.counts || self.wanted != NONE;
+        if more { Sought::Further } else { Sought::Done }
+    }
+
     /// When all trees are asked, and rules that monitor are to be counted, all are asked again: only now it is
     /// known which of those stand before the rule that decides.
     #[inline(always)]
@@ -543,11 +550,13 @@ impl<T: Tables> Work<T> for Search {
             self.ask(tables);
             return Sought::Further;
         }
-        if self.left == 0 {
-            return self.next_tree(tables);
+        if self.left == 0 && matches!(self.next_tree(tables), Sought::Done) {
+            return Sought::Done;
         }
-        self.next_entry(tables);
-        Sought::Further
+        if self.left != 0 {
+            self.next_entry(tables);
+        }
+        self.is_over()
     }
 }
 

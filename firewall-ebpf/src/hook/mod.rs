@@ -4,7 +4,6 @@ pub(crate) mod carry;
 pub(crate) mod tc;
 pub(crate) mod xdp;
 
-use aya_ebpf::helpers::generated as h;
 use firewall_common::flow::Hook;
 use firewall_common::pipeline::{At, decide};
 use firewall_common::verdict::Decision;
@@ -22,8 +21,7 @@ fn judge<C: Context, const DRY: bool>(packet: C, hook: Hook, room: &mut Room) ->
         Hook::Egress => packet.came_by(),
     };
     room.at = At {
-        // SAFETY: takes nothing, returns a number.
-        now: unsafe { h::bpf_ktime_get_boot_ns() },
+        now: room.clock.now(),
         interface: packet.interface(),
         came_by,
         packets: 0,
@@ -31,7 +29,7 @@ fn judge<C: Context, const DRY: bool>(packet: C, hook: Hook, room: &mut Room) ->
         slot: 0,
         hook,
     };
-    let Room { at, scratch } = room;
+    let Room { at, scratch, .. } = room;
     let decision = decide(&packet, MapTables::<DRY>::new(packet), at, scratch);
     if !DRY {
         event::tell(at, &decision, scratch);

@@ -1,5 +1,6 @@
 //! How each hook reads its packet.
 
+mod near;
 pub(crate) mod tc;
 pub(crate) mod xdp;
 

@@ -8,7 +8,7 @@ use aya_ebpf::bindings::{__sk_buff, bpf_hdr_start_off::BPF_HDR_START_NET};
 use aya_ebpf::helpers::generated as h;
 use firewall_common::source::{Bytes, PacketSource, Tag};
 
-use super::Context;
+use super::{Context, near};
 
 /// Reads a field of the buffer's context. The verifier allows each field only at its own width, so
 /// neighbours must not be read as one: hence volatile.
@@ -73,8 +73,13 @@ impl PacketSource for Buffer {
         field!(self, len)
     }
 
+    /// Where a load does not reach, by the helper, which reaches all pages.
     #[inline(always)]
     fn read<const N: usize>(&self, offset: u32) -> Option<Bytes<N>> {
+        let (start, end) = (field!(self, data) as usize, field!(self, data_end) as usize);
+        if let Some(bytes) = near::read(start, end, offset) {
+            return Some(bytes);
+        }
         let mut bytes = MaybeUninit::<Bytes<N>>::uninit();
         // SAFETY: the helper writes exactly `N` bytes to `bytes`, or zeroes them and fails.
         unsafe {

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-
 use super::candidate::{self, Candidate, Errand};
 use super::clock;
 use super::history::{Outcome, Record, StoredFiles};
@@ -181,6 +179,7 @@ impl Agent {
             Next::RollsBack => self.history.in_force_now(id, Outcome::RolledBack),
         };
         self.note_history(kept);
+        self.number_lists();
         self.after_change();
         Ok(id)
     }
@@ -255,7 +254,7 @@ impl Agent {
             downgrade: false,
             how: errand.how,
             by: errand.by.clone(),
-            at: Timestamp::now(),
+            at: clock::wall(),
             before: None,
             source: errand.source.clone(),
             directory: checked.directory,

@@ -3,7 +3,7 @@
 mod flows;
 mod read;
 mod sessions;
-pub(crate) use sessions::parse_duration;
+pub use sessions::parse_duration;
 #[cfg(test)]
 mod tests;
 

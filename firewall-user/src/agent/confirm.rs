@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::clock::boot_now;
+use super::clock::{self, boot_now};
 use super::history::{Record, TablesSay, Who};
 use super::plane::{InForce, Pending};
 use super::state::Agent;
@@ -68,7 +68,7 @@ impl Agent {
         match fate(record, waits.as_ref(), held.as_ref()) {
             Fate::Waits => Ok(false),
             Fate::Confirmed => {
-                let noted = self.history.confirmed(record.id, Timestamp::now());
+                let noted = self.history.confirmed(record.id, clock::wall());
                 self.note_history(noted);
                 Ok(false)
             }
@@ -84,6 +84,8 @@ impl Agent {
 
     /// The tables go by what was before: so does the agent.
     fn gone_back(&mut self, record: &Record) {
+        // It was filled before the clock was last set, perhaps.
+        self.timed = None;
         self.current = self.fallback.take();
         if self.current.is_none() {
             self.recall();
@@ -111,7 +113,7 @@ impl Agent {
             return Err(self.nothing_waits());
         }
         self.fallback = None;
-        let noted = self.history.confirmed(record.id, Timestamp::now());
+        let noted = self.history.confirmed(record.id, clock::wall());
         self.note_history(noted);
         self.tally.applied += 1;
         let (name, revision) = (&record.identity.name, record.identity.revision);
@@ -262,6 +264,6 @@ fn reply(record: &Record, outcome: &str, previous: Option<u64>) -> ApplyReply {
 
 /// Whole seconds until a time, the one that runs counted.
 fn seconds_to(at: Timestamp) -> u64 {
-    let left = at.duration_since(Timestamp::now());
+    let left = at.duration_since(clock::wall());
     Duration::try_from(left).map_or(0, |left| left.as_secs() + 1)
 }

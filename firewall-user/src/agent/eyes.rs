@@ -83,6 +83,7 @@ impl Agent {
         let Some(plane) = &self.plane else { return };
         let policies = plane.generations().unwrap_or_default();
         let view = self.eyes.hub.view().next(self.names(), policies);
+        let view = view.with_sets(self.sets_of_rules());
         self.eyes.hub.set_view(view);
     }
 

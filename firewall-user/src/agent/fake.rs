@@ -43,6 +43,10 @@ pub(crate) struct Pins {
     pub(crate) neighbours: Vec<Neighbour>,
     pub(crate) applies: u32,
     pub(crate) full: bool,
+    /// Pins that somebody took away.
+    pub(crate) lost: usize,
+    /// There is no place for pins.
+    pub(crate) no_place: bool,
     /// No interface can be guarded.
     pub(crate) broken: bool,
 }
@@ -145,6 +149,24 @@ impl Plane for Fake {
             pins.in_force = before;
         }
         Ok(())
+    }
+
+    fn mend(&mut self) -> anyhow::Result<usize> {
+        let mut pins = self.pins();
+        if pins.no_place {
+            bail!("no place for pins");
+        }
+        Ok(std::mem::take(&mut pins.lost))
+    }
+
+    fn expiries(&self) -> anyhow::Result<Vec<u64>> {
+        let pins = self.pins();
+        let rules = pins.compiled.as_ref().map(|compiled| &compiled.rules);
+        Ok(rules
+            .into_iter()
+            .flatten()
+            .map(|rule| rule.expires)
+            .collect())
     }
 
     fn displaced(&self, guarded: &[u32]) -> Vec<u32> {

@@ -16,7 +16,7 @@ use firewall_common::session::end::Cause;
 use firewall_common::verdict::Decision;
 use ipnet::IpNet;
 
-use super::clock::boot_now;
+use super::clock::{self, boot_now};
 use super::config::{FailsafeRule, SessionConfig, Stray, Timeouts};
 use super::net::{Feasible, Link, Local, LocalKind, Vlan};
 use super::plane::{Attached, Capacity, InForce, Live, PacketCount, Pending, Plane, Question};
@@ -104,7 +104,7 @@ impl Plane for Kernel {
         names: &[(u32, String)],
         within: Option<Duration>,
     ) -> anyhow::Result<()> {
-        let now = jiff::Timestamp::now().as_second();
+        let now = clock::wall().as_second();
         let info = Info {
             name: identity.name.clone(),
             revision: identity.revision,
@@ -116,6 +116,10 @@ impl Plane for Kernel {
             .apply_within(compiled, &info, &names.collect::<Vec<_>>(), within)
             .map(drop)?;
         Ok(())
+    }
+
+    fn expiries(&self) -> anyhow::Result<Vec<u64>> {
+        Ok(self.0.expiries()?)
     }
 
     fn pending(&self) -> anyhow::Result<Option<Pending>> {
@@ -142,6 +146,11 @@ impl Plane for Kernel {
             applied: generation.info.applied,
             identity: identity(generation.info),
         }))
+    }
+
+    fn mend(&mut self) -> anyhow::Result<usize> {
+        self.0.mend()?;
+        Ok(self.0.restored())
     }
 
     fn displaced(&self, guarded: &[u32]) -> Vec<u32> {

@@ -19,7 +19,7 @@ impl Agent {
         self.lists().into_keys().collect()
     }
 
-    fn lists(&self) -> BTreeMap<PathBuf, PathBuf> {
+    pub(super) fn lists(&self) -> BTreeMap<PathBuf, PathBuf> {
         let record = self.in_force().and_then(|c| self.history.record(c.record));
         record.map(|r| r.lists.clone()).unwrap_or_default()
     }
@@ -113,6 +113,8 @@ impl Agent {
             let kept = self.history.replace_list(id, Path::new(path), bytes);
             self.note_history(kept);
         }
+        self.versions.forget();
+        self.number_lists();
         Ok(())
     }
 }

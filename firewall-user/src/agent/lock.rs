@@ -6,9 +6,9 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
 
+use super::clock;
 use super::paths::Paths;
 use crate::dataplane::lock_soon;
 
@@ -105,7 +105,7 @@ fn try_lock(path: &Path, does: &impl Fn() -> String) -> anyhow::Result<File> {
     }
     file.set_len(0)?;
     file.rewind()?;
-    writeln!(file, "{}\n{:.0}", std::process::id(), Timestamp::now())?;
+    writeln!(file, "{}\n{:.0}", std::process::id(), clock::wall())?;
     Ok(file)
 }
 
@@ -133,7 +133,7 @@ mod tests {
         let path = dir.path().join("agent.lock");
         let held = lock(&path, works).unwrap();
         let refused = lock(&path, works).unwrap_err().to_string();
-        let year = Timestamp::now().strftime("%Y-").to_string();
+        let year = clock::wall().strftime("%Y-").to_string();
         let who = format!("(process {}, since {year}", std::process::id());
         assert!(refused.contains(&who), "{refused}");
         drop(held);

@@ -21,6 +21,7 @@ mod jump;
 pub mod kernel;
 mod kill;
 pub(crate) mod last_good;
+mod list_versions;
 mod lists;
 pub mod lock;
 mod lockout;

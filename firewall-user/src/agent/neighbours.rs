@@ -1,8 +1,8 @@
 //! Others on the hooks: their programs are shown, and a program of ours that somebody took off is put back.
 
 use firewall_common::flow::Hook;
-use jiff::Timestamp;
 
+use super::clock;
 use super::state::Agent;
 use crate::api::types::{InterfaceLine, OtherProgram};
 use crate::dataplane::Neighbour;
@@ -11,6 +11,9 @@ impl Agent {
     /// Looks at the hooks of every guarded interface. Nobody is told when a program is taken off, so this is done
     /// every few seconds; packets of that time were not judged.
     pub fn watch_hooks(&mut self) {
+        if !self.mend_pins() {
+            return;
+        }
         let guarded: Vec<u32> = self.guarded().map(|line| line.index).collect();
         let lost = match self.plane.as_ref() {
             Some(plane) => plane.displaced(&guarded),
@@ -21,6 +24,30 @@ impl Agent {
         } else {
             self.put_back(&lost);
         }
+    }
+
+    /// Packets go on to be judged where pins are gone, for as long as the agent lives. Says whether all are there.
+    fn mend_pins(&mut self) -> bool {
+        let Some(plane) = self.plane.as_mut() else {
+            return true;
+        };
+        let mended = plane.mend();
+        let place = self.settings.paths.bpf.display().to_string();
+        if let Ok(count @ 1..) = mended {
+            let text = format!(
+                "somebody took {count} pins of Ringwall below {place} away, or unmounted them; packets were judged all the time, and the pins were put back at {:.0}",
+                clock::wall()
+            );
+            self.note("pins", Some(text));
+        }
+        let failed = |error| {
+            format!(
+                "pins below {place} were taken away and cannot be put back: enforcement goes on, but would end with the agent ({error:#}); `mount -t bpf bpf /sys/fs/bpf` where that is gone"
+            )
+        };
+        let whole = mended.is_ok();
+        self.note("pins-gone", mended.err().map(failed));
+        whole
     }
 
     fn put_back(&mut self, lost: &[u32]) {
@@ -37,7 +64,7 @@ impl Agent {
         let text = format!(
             "somebody took Ringwall's programs off {}, so packets passed unjudged; {outcome} at {:.0}",
             names.join(", "),
-            Timestamp::now()
+            clock::wall()
         );
         self.note("displaced", Some(text));
     }
@@ -119,6 +146,28 @@ mod tests {
         );
         agent.watch_hooks();
         assert_eq!(agent.warnings["displaced"], said);
+    }
+
+    #[test]
+    fn pins_that_are_gone_are_put_back_and_else_it_is_said() {
+        let host = Host::new();
+        let mut agent = host.agent();
+        host.pins().lost = 3;
+        agent.watch_hooks();
+        let said = agent.warnings["pins"].clone();
+        assert!(said.contains("took 3 pins"), "{said}");
+        agent.watch_hooks();
+        assert_eq!(agent.warnings["pins"], said);
+        // Nothing else is looked at then: what is there cannot be told from what is not.
+        host.pins().no_place = true;
+        host.pins().attached.clear();
+        agent.watch_hooks();
+        assert!(agent.warnings["pins-gone"].contains("would end with the agent"));
+        assert!(host.pins().attached.is_empty());
+        host.pins().no_place = false;
+        agent.watch_hooks();
+        assert!(!agent.warnings.contains_key("pins-gone"));
+        assert_eq!(host.pins().attached.len(), 1);
     }
 
     #[test]

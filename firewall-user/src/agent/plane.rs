@@ -117,6 +117,8 @@ pub trait Plane: Send {
     fn detach(&mut self, index: u32) -> anyhow::Result<()>;
     /// What is guarded, the pins of an earlier agent included.
     fn attached(&self) -> anyhow::Result<Vec<Attached>>;
+    /// Puts back pins that somebody took away; how many, since this was last asked.
+    fn mend(&mut self) -> anyhow::Result<usize>;
     /// Of guarded interfaces that are still there, those that have lost a program of ours.
     fn displaced(&self, guarded: &[u32]) -> Vec<u32>;
     /// Other owners' programs on an interface.
@@ -138,6 +140,8 @@ pub trait Plane: Send {
     fn revert(&mut self) -> anyhow::Result<()>;
     /// The policies that the tables hold, by epoch.
     fn generations(&self) -> anyhow::Result<Vec<(u32, Identity)>>;
+    /// When the rules of what is in force stop to match, in nanoseconds since boot, in their order; 0: never.
+    fn expiries(&self) -> anyhow::Result<Vec<u64>>;
     /// What is in force.
     fn in_force(&self) -> anyhow::Result<Option<InForce>>;
     /// Tables of an earlier layout are in force, and wait to be taken over.

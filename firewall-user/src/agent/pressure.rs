@@ -113,7 +113,9 @@ pub fn warnings(line: &SessionLine) -> Vec<String> {
 #[must_use]
 pub const fn cookies(used: &Cookies) -> CookieLine {
     CookieLine {
-        on: used.on,
+        pressure: used.pressure,
+        on: used.is_on(),
+        kernel: used.kernel,
         sent: used.sent,
         accepted: used.accepted,
     }

@@ -88,6 +88,7 @@ impl Agent {
             enforcing: line.mode == "enforce" && guarded,
             interfaces: self.interfaces.clone(),
             sessions,
+            sets: self.set_versions(),
             lost: self.losses(),
             warnings,
             agent: Some(AgentLine {

@@ -75,6 +75,7 @@ impl Agent {
         if ready.policy.is_some() {
             self.save(record.id, &ready.compiled, &ready.numbers);
         }
+        self.timed = None;
         self.note("compiled", ready.warning.clone());
         self.current = Some(current(record, ready));
         Ok(())

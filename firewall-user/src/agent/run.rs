@@ -140,6 +140,7 @@ async fn begin(owner: &Owner) -> anyhow::Result<()> {
             agent.reconcile(links);
             // Packets are judged; what is only for people may take its time now.
             agent.read_text();
+            agent.number_lists();
             Ok(())
         })
         .await?

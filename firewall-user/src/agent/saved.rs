@@ -19,7 +19,7 @@ use crate::policy::compiled::{Compiled, Numbers};
 const FILE: &str = "compiled.bin";
 
 /// How what is saved is laid out. Raised with every change of [`Saved`] and of what is in it.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What the bytes are and for whom; the first line.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -112,6 +112,12 @@ impl Agent {
             begun: true,
             swept: clock::boot_now(),
         };
+        // Set while there was no agent to see it.
+        for (name, _) in files.iter().filter(|(_, file)| file.askew) {
+            if let Some(number) = self.numbers.sets.get(name).copied() {
+                self.retime_set(name, number);
+            }
+        }
         // An earlier agent may have died between a change and its last step.
         self.judge_by_sets()?;
         anyhow::ensure!(damaged.is_empty(), "{}", damaged.join("; "));
@@ -275,7 +281,7 @@ impl Agent {
         let kept = self.sets.files.entry(set.name.clone()).or_default();
         kept.version = Version {
             generation: kept.version.generation + 1,
-            changed: Timestamp::now().as_millisecond(),
+            changed: clock::wall().as_millisecond(),
         };
         kept.lines += steps.len() + 1;
         let (version, lines) = (kept.version, kept.lines);
@@ -302,11 +308,15 @@ impl Agent {
     pub(super) fn retime_sets(&mut self) {
         for (name, number) in self.numbers.sets.clone() {
             if self.sets.files.contains_key(&name) {
-                let written = self.write_anew(&name, number);
-                let failed = |error| format!("`{name}` keeps its times by the old clock: {error}");
-                self.note(&format!("set {name}"), written.err().map(failed));
+                self.retime_set(&name, number);
             }
         }
+    }
+
+    fn retime_set(&mut self, name: &str, number: u32) {
+        let written = self.write_anew(name, number);
+        let failed = |error| format!("`{name}` keeps its times by the old clock: {error}");
+        self.note(&format!("set {name}"), written.err().map(failed));
     }
 
     /// Those whose time is over leave the table.

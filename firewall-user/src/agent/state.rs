@@ -16,6 +16,7 @@ use super::config::{AgentConfig, Late};
 use super::eyes::Eyes;
 use super::history::{History, Record};
 use super::last_good::Given;
+use super::list_versions::ListVersions;
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Published, Socket};
 use super::paths::Paths;
@@ -166,8 +167,11 @@ pub struct Agent {
     locals: Vec<Local>,
     /// Members of dynamic sets.
     pub(super) sets: Sets,
-    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when last looked at.
-    pub(super) offset: Option<i128>,
+    /// Generations of sets that are read from files.
+    pub(super) versions: ListVersions,
+    /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when the dates of rules were last looked
+    /// at; `None` where nobody has since they were put there.
+    pub(super) timed: Option<i128>,
     /// The ways back to sources, as last worked out.
     pub(super) ways: Option<Ways>,
     /// Rung where the ways may have changed with the interfaces.
@@ -215,7 +219,8 @@ impl Agent {
             early: None,
             locals: Vec::new(),
             sets: Sets::default(),
-            offset: None,
+            versions: ListVersions::default(),
+            timed: None,
             ways: None,
             ways_again: Arc::default(),
             warnings: BTreeMap::new(),

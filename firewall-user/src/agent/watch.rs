@@ -182,7 +182,7 @@ fn unquiet(path: &Path) -> Option<Duration> {
     let (seconds, nanos) = times.max()?;
     let changed = jiff::Timestamp::new(seconds, i32::try_from(nanos).ok()?).ok()?;
     // A change in the future is a clock's fault, and not waited for.
-    let ago = Duration::try_from(jiff::Timestamp::now().duration_since(changed)).ok()?;
+    let ago = Duration::try_from(super::clock::wall().duration_since(changed)).ok()?;
     QUIET.checked_sub(ago).filter(|left| !left.is_zero())
 }
 

@@ -17,6 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::routes::{App, ask, fault};
 use super::types::{OneSidedRow, Problem, exit};
+use crate::agent::clock;
 use crate::events::drops::Drops;
 use crate::events::record::EventWord;
 use crate::events::{Hub, Loss, Seen};
@@ -57,7 +58,7 @@ pub(super) fn routes() -> Router<App> {
 fn back(since: Option<u64>) -> Timestamp {
     let seconds = since.and_then(|since| i64::try_from(since).ok());
     let span = seconds.and_then(|seconds| Span::new().try_seconds(seconds).ok());
-    let then = span.and_then(|span| Timestamp::now().checked_sub(span).ok());
+    let then = span.and_then(|span| clock::wall().checked_sub(span).ok());
     then.unwrap_or(Timestamp::UNIX_EPOCH)
 }
 

@@ -1,13 +1,17 @@
 //! What goes over the control socket, as JSON; `-o json` prints the same objects. Fields may be added and
 //! never change their meaning.
 
-use std::collections::BTreeMap;
+mod sessions;
+mod sets;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::sessions::{CookieLine, KillRequest, Killed, SessionLine, SourceLine};
+pub use self::sets::{MemberRow, SetOp, SetReply, SetRequest, SetRow, SetVersion};
 pub use super::problem::{Problem, exit};
 use crate::agent::revision::Allow;
 use crate::events::record::Process;
@@ -27,6 +31,9 @@ pub struct Status {
     pub interfaces: Vec<InterfaceLine>,
     /// The session tables.
     pub sessions: SessionLine,
+    /// Dynamic and file-backed sets of the policy in force.
+    #[serde(default)]
+    pub sets: Vec<SetVersion>,
     /// Records of events that were lost.
     #[serde(default)]
     pub lost: LossLine,
@@ -148,54 +155,6 @@ impl InterfaceLine {
     }
 }
 
-/// The session tables.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SessionLine {
-    /// Verified sessions.
-    pub open: u64,
-    /// Openings without an answer yet.
-    pub half_open: u64,
-    /// Places for verified sessions.
-    pub capacity: u64,
-    /// Places for half-open ones.
-    pub half_open_capacity: u64,
-    /// Places for verified sessions that are kept for management zones.
-    #[serde(default)]
-    pub reserve: u64,
-    /// Openings refused for want of room since the tables were made, by reason.
-    #[serde(default)]
-    pub refused: BTreeMap<String, u64>,
-    /// Who has opened the most sessions here, the heaviest first.
-    #[serde(default)]
-    pub sources: Vec<SourceLine>,
-    /// SYN cookies.
-    #[serde(default)]
-    pub syn_cookies: CookieLine,
-}
-
-/// What becomes of SYN cookies.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CookieLine {
-    /// Half-open sessions are being pushed out, so openings to listeners are answered with cookies where the kernel
-    /// makes them.
-    pub on: bool,
-    /// Given out since the tables were made.
-    pub sent: u64,
-    /// Come back, and right.
-    pub accepted: u64,
-}
-
-/// A source and its sessions.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceLine {
-    /// An address; of IPv6 a network of 64 bits.
-    pub source: String,
-    /// Verified sessions.
-    pub open: u64,
-    /// Half-open ones.
-    pub half_open: u64,
-}
-
 /// The agent.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AgentLine {
@@ -205,99 +164,6 @@ pub struct AgentLine {
     pub version: String,
     /// Seconds since it started.
     pub uptime_s: u64,
-}
-
-/// `POST /v1/sessions/kill`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct KillRequest {
-    /// FILTER.
-    pub filter: String,
-    /// Every session, which an empty filter alone does not mean.
-    #[serde(default)]
-    pub all: bool,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Killed {
-    /// Sessions that were ended, translated ones counted as `sessions` lists them.
-    pub killed: u64,
-}
-
-/// What is done to a dynamic set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SetOp {
-    /// Members are added, or their times renewed.
-    Add,
-    /// Members are taken out.
-    Del,
-    /// All are.
-    Flush,
-}
-
-/// `POST /v1/set`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetRequest {
-    /// The set.
-    pub name: String,
-    /// What is done.
-    pub op: SetOp,
-    /// Prefixes, addresses and ranges.
-    #[serde(default)]
-    pub addresses: Vec<String>,
-    /// For how many seconds; absent: the set's `default_for`.
-    #[serde(default)]
-    pub for_s: Option<u64>,
-}
-
-/// What became of it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetReply {
-    /// The set.
-    pub set: String,
-    /// Members added, renewed or taken out.
-    pub changed: u64,
-    /// Members that it has now.
-    pub entries: u64,
-    /// Its generation, which rises with every change.
-    pub generation: u64,
-    /// It is on disk, too, and so would be there after a reboot.
-    pub saved: bool,
-}
-
-/// A dynamic set: a row of `set list`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SetRow {
-    /// Its name.
-    pub set: String,
-    /// Members that it has.
-    pub entries: u64,
-    /// Members that it may have.
-    pub max: u64,
-    /// For how many seconds an address is added where nothing is said; `null`: until it is taken out.
-    pub default_for_s: Option<u64>,
-    /// Rises with every change.
-    pub generation: u64,
-    /// The last change, RFC 3339; `null`: none yet.
-    pub changed: Option<String>,
-    /// Some rule names it.
-    pub named: bool,
-}
-
-/// A member: a row of `set list NAME`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberRow {
-    /// The set.
-    pub set: String,
-    /// The address or prefix.
-    pub address: String,
-    /// Until when, RFC 3339; `null`: until it is taken out.
-    pub until: Option<String>,
-    /// How many seconds are left; `null`: for ever.
-    pub left_s: Option<u64>,
-    /// The set's generation.
-    pub generation: u64,
 }
 
 /// A place of the ordered list: a row of `policy show`.

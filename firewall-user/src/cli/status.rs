@@ -4,7 +4,9 @@ use clap::Args;
 
 use super::output::{Format, OutputArgs, cell};
 use super::{Context, Done, pinned};
-use crate::api::types::{self, InterfaceLine, LossLine, OtherProgram, Problem, SessionLine, exit};
+use crate::api::types::{
+    self, InterfaceLine, LossLine, OtherProgram, Problem, SessionLine, SetVersion, exit,
+};
 
 const LONG: &str = "\
 Shows what is enforced: the policy, every interface with its state and why, the session tables, and what \
@@ -68,6 +70,7 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         sessions.open, sessions.capacity, sessions.half_open, sessions.half_open_capacity
     ));
     lines.extend(pressure(sessions));
+    lines.extend(status.sets.iter().map(set));
     lines.extend(losses(&status.lost));
     lines.push(match &status.agent {
         Some(agent) => format!(
@@ -111,6 +114,13 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         .rows(interfaces, Format::Table, &header, cells)
 }
 
+fn set(set: &SetVersion) -> String {
+    let (name, entries, generation) = (&set.set, set.entries, set.generation);
+    let changed = set.changed.as_deref();
+    let changed = changed.map_or_else(String::new, |at| format!(", changed {at}"));
+    format!("set       {name}: {entries} members, generation {generation}{changed}")
+}
+
 /// Where records of events were lost; nothing where none were.
 fn losses(lost: &LossLine) -> Option<String> {
     let all = [
@@ -132,9 +142,21 @@ fn pressure(sessions: &SessionLine) -> Vec<String> {
     let mut lines = Vec::new();
     let cookies = &sessions.syn_cookies;
     if cookies.on {
+        let whom = match cookies.kernel {
+            Some(1) => " for listeners whose own queue is full (net.ipv4.tcp_syncookies is 1)",
+            _ => "",
+        };
         lines.push(format!(
-            "cookies   SYN cookies are on: {} sent, {} accepted",
+            "cookies   SYN cookies are on{whom}: {} sent, {} accepted",
             cookies.sent, cookies.accepted
+        ));
+    } else if cookies.pressure {
+        let why = match cookies.kernel {
+            Some(0) => "net.ipv4.tcp_syncookies is 0",
+            _ => "net.ipv4.tcp_syncookies cannot be read",
+        };
+        lines.push(format!(
+            "pressure  half-open sessions give way to new ones; SYN cookies would help, but {why}"
         ));
     }
     let refused = sessions.refused.iter().filter(|(_, count)| **count != 0);

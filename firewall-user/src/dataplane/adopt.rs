@@ -22,6 +22,7 @@ pub(super) fn adopt(maps: &Maps, sessions: &[Session], replace: bool) -> Result<
             Which::HalfOpen => &maps.half_open,
             Which::Sessions => &maps.sessions,
         };
+        maps.marks.note(&session.key);
         placed += usize::from(table.offer(&session.key, &session.entry, replace)?);
     }
     Ok(placed)

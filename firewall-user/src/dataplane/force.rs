@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firewall_common::config::{Name, SLOTS};
+use firewall_common::policy::rule::Rule;
 
 use super::deadman::{self, Pending};
-use super::error::Result;
+use super::error::{Error, Result};
 use super::maps::ONLY;
 use super::swap::{self, Applied, Flip, Info};
 use super::{Dataplane, InForce, clock};
@@ -45,7 +46,24 @@ impl Dataplane {
             .collect();
         let pause = self.options.before_flip;
         let flip = Flip { pause, within };
-        swap::apply(&mut self.maps, compiled, info, &entries, flip)
+        let applied = swap::apply(&mut self.maps, compiled, info, &entries, flip);
+        // Also where it failed: some of its tables may have been pinned by then.
+        self.keep.renew(&self.paths)?;
+        applied
+    }
+
+    /// When the rules of the generation in force stop to match, in nanoseconds since boot, in their order; 0: never.
+    ///
+    /// # Errors
+    /// Why it cannot be said.
+    pub fn expiries(&self) -> Result<Vec<u64>> {
+        let Some(now) = self.generation_in_force()? else {
+            return Ok(Vec::new());
+        };
+        let used = now.head.rules as usize;
+        let all = |rules: &[Rule]| rules.iter().take(used).map(|rule| rule.expires).collect();
+        let held = self.maps.rules.with(now.head.list, all);
+        held.ok_or(Error::Missing("RULES"))
     }
 
     /// The policy that waits to be confirmed, or was not in time.

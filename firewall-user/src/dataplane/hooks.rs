@@ -67,7 +67,26 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be guarded at all.
     pub fn attach_at(&mut self, interface: &str, ingress: Ingress) -> Result<Attached> {
-        self.put(interface, ingress, self.tcx)
+        self.mend()?;
+        let attached = self.put(interface, ingress, self.tcx);
+        // Also where it failed: something may have been pinned by then.
+        self.keep.renew(&self.paths)?;
+        attached
+    }
+
+    /// Puts back pins that somebody took away, as who unmounts their file system does: what was pinned is held by
+    /// descriptors, so packets have not noticed. Every look at the pins begins with this.
+    ///
+    /// # Errors
+    /// Why they cannot be put back. Enforcement lasts as long as this agent then.
+    pub fn mend(&self) -> Result<()> {
+        self.keep.mend(&self.options.bpf_dir, &self.paths)
+    }
+
+    /// How many pins were put back since this was last asked.
+    #[must_use]
+    pub fn restored(&self) -> usize {
+        self.keep.restored()
     }
 
     /// Is what arrives by an interface judged at XDP?
@@ -81,7 +100,9 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be.
     pub fn detach(&mut self, index: u32) -> Result<()> {
-        self.site().detach(index)
+        self.mend()?;
+        self.site().detach(index)?;
+        self.keep.renew(&self.paths)
     }
 
     /// Every guarded interface. What is left of interfaces that are gone is put away.
@@ -89,7 +110,10 @@ impl Dataplane {
     /// # Errors
     /// Why it cannot be said.
     pub fn attached(&self) -> Result<Vec<Attached>> {
-        self.site().attached()
+        self.mend()?;
+        let attached = self.site().attached()?;
+        self.keep.renew(&self.paths)?;
+        Ok(attached)
     }
 
     /// Of guarded interfaces that are still there, those that have lost a program of ours: somebody took it off.

@@ -39,7 +39,13 @@ pub(super) fn set_locals(maps: &Maps, locals: &[(Addr, u32)]) -> Result<()> {
     let entries = locals
         .iter()
         .map(|(a, kind)| (*a, LocalEntry { kind: *kind }));
-    hold(&maps.locals, &entries.collect())
+    let wanted: BTreeMap<Addr, LocalEntry> = entries.collect();
+    let known: BTreeMap<Addr, LocalEntry> = maps.locals.list()?.into_iter().collect();
+    if known == wanted && maps.marks.know_addresses() {
+        return Ok(());
+    }
+    maps.marks
+        .addresses(&wanted, || hold(&maps.locals, &wanted))
 }
 
 /// Tells which VLAN devices are set up: where, by which tag, and their indexes.

@@ -37,12 +37,28 @@ pub struct LimitUse {
 /// What became of SYN cookies.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cookies {
-    /// They are given out at present, to listeners of this host.
-    pub on: bool,
+    /// Half-open sessions are being pushed out, so they would help listeners of this host.
+    pub pressure: bool,
+    /// What the kernel is told of them, `net.ipv4.tcp_syncookies`; `None`: not known.
+    pub kernel: Option<u8>,
     /// Given out.
     pub sent: u64,
     /// Come back, and right.
     pub accepted: u64,
+}
+
+impl Cookies {
+    /// Are they given out at present? With 1 the kernel makes them for listeners whose own queue is full, with 0 never.
+    #[must_use]
+    pub const fn is_on(&self) -> bool {
+        self.pressure && matches!(self.kernel, Some(1..))
+    }
+}
+
+/// What the kernel is told in this network namespace.
+fn kernels_will() -> Option<u8> {
+    let text = std::fs::read_to_string("/proc/sys/net/ipv4/tcp_syncookies");
+    text.ok()?.trim().parse().ok()
 }
 
 /// What the agent remembers of them from one sweep to the next.
@@ -63,7 +79,8 @@ pub(super) fn used(maps: &Maps) -> Result<LimitUse> {
         count_places: u64::from(maps.held.places()?),
         shared: room::tally(&maps.counts, SHARED),
         cookies: Cookies {
-            on: room::tally(&maps.counts, PRESSURE_UNTIL) > clock::boot_now(),
+            pressure: room::tally(&maps.counts, PRESSURE_UNTIL) > clock::boot_now(),
+            kernel: kernels_will(),
             sent: room::tally(&maps.counts, COOKIES_MADE),
             accepted: room::tally(&maps.counts, COOKIES_TAKEN),
         },

@@ -22,6 +22,7 @@ use firewall_common::session::Entry;
 use firewall_common::way_back::Ways;
 
 use super::error::{Error, Result};
+use super::marks::Marks;
 use super::pin::{AddressKey, Paths, ServiceKeyPrefix};
 use super::raw;
 use super::room::Counts;
@@ -67,6 +68,7 @@ pub(super) struct Maps {
     pub zone_names: Table<u32, Name>,
     pub policy_info: Table<u32, PolicyInfo>,
     pub counts: Counts,
+    pub marks: Marks,
     pub buckets: Table<LimitKey, u64>,
     pub held: Table<LimitKey, u64>,
     pub settling: Settling,
@@ -105,6 +107,7 @@ impl Maps {
             zone_names: Table::open(at, "ZONE_NAMES")?,
             policy_info: Table::open(at, "POLICY_INFO")?,
             counts: Counts::open(at)?,
+            marks: Marks::open(at)?,
             buckets: Table::open(at, "RATES")?,
             held: Table::open(at, "HELD")?,
             settling: Settling::default(),
@@ -161,6 +164,16 @@ impl Inner {
         let map = MapData::from_pin(self.pin(place)).ok()?;
         let number = self.numbers.get(&place).ok()?;
         (number == Some(map.info().ok()?.id())).then_some(map)
+    }
+
+    /// Looks at the values of the table in a place, those behind the last that is used included; `None` where there is
+    /// none of such values.
+    pub(super) fn with<V: Pod + PartialEq, T>(
+        &self,
+        place: u32,
+        look: impl FnOnce(&[V]) -> T,
+    ) -> Option<T> {
+        Some(look(self.window(place)?.values()))
     }
 
     /// The table in a place as memory of ours.

@@ -20,12 +20,14 @@ pub mod groups;
 mod home;
 mod hooks;
 mod host;
+mod keep;
 mod kernel_types;
 mod limits;
 mod living;
 mod load;
 mod made;
 mod maps;
+mod marks;
 mod members;
 pub mod memory;
 mod migrate;
@@ -47,7 +49,6 @@ mod ways;
 mod window;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -74,6 +75,7 @@ pub use sessions::{Session, Swept};
 pub use swap::{Applied, Info};
 pub use watch::{Watch, WatchPlan};
 
+use self::keep::Keep;
 use self::load::{KernelLog, Programs};
 use self::maps::Maps;
 use self::migrate::Earlier;
@@ -177,12 +179,14 @@ pub struct Dataplane {
     notes: Vec<String>,
     /// Adds to sessions; loaded when it is first needed.
     carrier: Option<migrate::Carrier>,
-    /// Held by the one agent of a namespace; nobody's where pins are only looked at.
-    lock: Option<File>,
+    /// What is pinned, where this is an agent's.
+    keep: Keep,
     /// Looks whether sessions are counted right.
     audit: room::Audit,
     /// Looks after what rules bound.
     keeper: limits::Keeper,
+    /// When marks are made anew.
+    turns: marks::Turns,
 }
 
 impl Dataplane {
@@ -193,7 +197,10 @@ impl Dataplane {
     pub fn interface_seen(&mut self, plan: &InterfacePlan, name: &str, index: u32) -> Result<()> {
         let slot = self.deciding()?;
         let key = InterfaceKey { slot, index };
-        self.maps.interfaces.set(&key, &plan.entry(name))
+        let entry = plan.entry(name);
+        self.maps.interfaces.set(&key, &entry)?;
+        self.maps.marks.tell_interface(&key, entry);
+        Ok(())
     }
 
     /// Forgets interfaces that are gone: all but those of `indexes`.
@@ -203,6 +210,7 @@ impl Dataplane {
     pub fn keep_interfaces(&mut self, indexes: &BTreeSet<u32>) -> Result<()> {
         for (key, _) in self.maps.interfaces.list()? {
             if !indexes.contains(&key.index) {
+                self.maps.marks.forget_interface(&key);
                 self.maps.interfaces.delete(&key)?;
             }
         }
@@ -304,7 +312,15 @@ impl Dataplane {
     /// Why it could not be done.
     pub fn expire(&mut self, now: u64) -> Result<Swept> {
         self.log.flush();
+        // While programs of an earlier layout judge, nobody marks what they open.
+        let filling = match self.earlier {
+            Some(_) => None,
+            None => self.turns.next(&self.maps.marks)?,
+        };
         let (swept, found) = sessions::expire(&self.maps, &mut self.audit, now)?;
+        if let Some(filling) = filling {
+            filling.done(&self.maps.marks);
+        }
         self.release(&found.ended)?;
         self.keeper.sweep(&self.maps, now, &found.held)?;
         Ok(swept)
@@ -348,7 +364,7 @@ impl Dataplane {
     pub fn close_session(&mut self, key: &FlowKey) -> Result<bool> {
         let ended = sessions::close(&self.maps, key)?;
         // Without an agent, the next one counts.
-        if self.lock.is_some() {
+        if self.keep.is_begun() {
             self.release(&ended)?;
         }
         Ok(!ended.is_empty())

@@ -7,12 +7,13 @@ use std::path::Path;
 use firewall_common::config::Settings;
 
 use super::error::{Error, Result};
+use super::keep::Keep;
 use super::load::{KernelLog, Programs};
 use super::maps::{Maps, ONLY};
 use super::migrate::resize::Resize;
 use super::migrate::{self, Earlier};
 use super::pin::Paths;
-use super::{Dataplane, Options, bpffs, features, home, limits, room};
+use super::{Dataplane, Options, bpffs, features, home, limits, marks, room};
 
 impl Dataplane {
     /// Loads this version's programs over the pinned tables, or over new ones, and gives them to every
@@ -38,6 +39,10 @@ impl Dataplane {
         let (programs, log) = Programs::load(options, &paths)?;
         resize.place(&paths)?;
         let maps = Maps::open(&paths)?;
+        maps.marks.distrust();
+        for (key, entry) in maps.interfaces.list()? {
+            maps.marks.tell_interface(&key, entry);
+        }
         settle(&maps, options)?;
         home::settle(&maps)?;
         let mut plane = Self {
@@ -50,11 +55,13 @@ impl Dataplane {
             earlier: None,
             notes,
             carrier: None,
-            lock: Some(lock),
+            keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
+            turns: marks::Turns::default(),
         };
         plane.begin(earlier, waits, resize)?;
+        plane.keep.begin(&plane.paths, lock)?;
         Ok(plane)
     }
 
@@ -106,9 +113,10 @@ impl Dataplane {
             earlier: None,
             notes: Vec::new(),
             carrier: None,
-            lock: None,
+            keep: Keep::default(),
             audit: room::Audit::default(),
             keeper: limits::Keeper::default(),
+            turns: marks::Turns::default(),
         })
     }
 }

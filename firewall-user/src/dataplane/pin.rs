@@ -11,6 +11,7 @@ use firewall_common::config::{
 };
 use firewall_common::event::{BUCKETS, EVENT_BYTES, EventCount, KINDS};
 use firewall_common::flow::{FlowKey, FragmentKey};
+use firewall_common::marks;
 use firewall_common::policy::dynamic::{MAX_MEMBERS, MemberKey};
 use firewall_common::policy::limits::{LimitKey, MAX_LIMITED};
 use firewall_common::session::Entry;
@@ -45,7 +46,11 @@ impl Paths {
 
     /// Those of a layout in a namespace's directory.
     pub(super) fn below(namespace: &Path, layout: u32) -> Self {
-        let root = namespace.join(layout.to_string());
+        Self::at(namespace.join(layout.to_string()))
+    }
+
+    /// Those below a directory.
+    pub(super) fn at(root: PathBuf) -> Self {
         Self {
             maps: root.join("maps"),
             programs: root.join("programs"),
@@ -116,6 +121,7 @@ pub(super) fn shapes(options: &Options) -> Vec<Shape> {
         shape::<u32, Opening>("OPENINGS", Array, options.half_open_max),
         shape::<u32, u64>("TALLY", Array, TALLIES),
         shape::<u32, u64>("SOURCES", Array, SOURCES),
+        shape::<u32, u64>("MARKS", Array, marks::WORDS),
         shape::<LimitKey, u64>("RATES", Hash, 65_536),
         shape::<u32, u64>("RULE_RATES", Hash, 2 * MAX_LIMITED),
         shape::<LimitKey, u64>("HELD", Hash, 131_072),

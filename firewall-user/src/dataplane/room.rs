@@ -28,7 +28,7 @@ pub(super) struct Counts {
     sources: Window<u64>,
 }
 
-fn window(directory: &Path, name: &'static str, places: u32) -> Result<Window<u64>> {
+pub(super) fn window(directory: &Path, name: &'static str, places: u32) -> Result<Window<u64>> {
     let table: Table<u32, u64> = Table::open(directory, name)?;
     let window = Window::open(table.map().fd().as_fd(), places as usize);
     window.map_err(|error| Error::Table(name, error))

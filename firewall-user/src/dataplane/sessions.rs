@@ -147,6 +147,7 @@ fn sweep(maps: &Maps, which: Which, settings: &Settings, now: u64) -> Result<(Pa
     let table = table(maps, which);
     let (mut gone, mut live) = (Vec::new(), Vec::new());
     for (key, entry) in table.list()? {
+        maps.marks.note(&key);
         if !over(&entry, settings, now) {
             live.push((key, entry));
             continue;
@@ -233,6 +234,7 @@ fn leave_a_trace(maps: &Maps, session: &Session, taken_up: bool) -> Result<()> {
         entry.on_change = OnChange::Reset as u8;
     }
     entry.track.flags |= ENDED;
+    maps.marks.note(&session.key);
     if maps.sessions.put_back(&session.key, &entry)? {
         maps.counts.came(&entry);
     }

@@ -320,6 +320,7 @@ fn write<K: Pod, V: Pod + PartialEq>(
 
 /// The slot's interfaces, and no others that an earlier policy in this slot knew.
 fn fill_interfaces(maps: &Maps, slot: u32, interfaces: &[(InterfaceEntry, u32)]) -> Result<()> {
+    maps.marks.forget_interfaces(slot);
     for (key, _) in maps.interfaces.list()? {
         if key.slot == slot {
             maps.interfaces.delete(&key)?;
@@ -331,6 +332,7 @@ fn fill_interfaces(maps: &Maps, slot: u32, interfaces: &[(InterfaceEntry, u32)])
             index: *index,
         };
         write(&maps.interfaces, "INTERFACES", &key, entry)?;
+        maps.marks.tell_interface(&key, *entry);
     }
     Ok(())
 }

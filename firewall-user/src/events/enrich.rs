@@ -379,6 +379,7 @@ fn zone(view: &View, (source, destination): (ZoneId, ZoneId)) -> Zone {
 /// The policy of an epoch, and the rule of a counter in it; `unmatched` where none decided.
 fn policy(view: &View, epoch: u32, rule: u32, unmatched: Option<Course>) -> Option<PolicyRef> {
     let identity = view.policy(epoch);
+    let sets = view.sets(rule);
     let id = match (rule, unmatched) {
         (0, None) => None,
         (0, Some(course)) => Some(format!("unmatched/{}", direction(course))),
@@ -391,6 +392,7 @@ fn policy(view: &View, epoch: u32, rule: u32, unmatched: Option<Course>) -> Opti
         digest: identity.map(|identity| identity.digest.clone()),
         policy: policy.map(str::to_owned),
         rule: rule.map(str::to_owned),
+        sets,
     };
     (found != PolicyRef::default()).then_some(found)
 }

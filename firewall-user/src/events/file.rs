@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use firewall_common::event::pick::picked;
 
 use super::hub::Seen;
+use crate::agent::clock;
 
 /// What is written where, and how much of it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -132,7 +133,7 @@ impl Lines {
         }
         self.open = None;
         let path = &self.options.path;
-        let stamp = jiff::Timestamp::now().as_nanosecond();
+        let stamp = clock::wall().as_nanosecond();
         fs::rename(path, with_suffix(path, &stamp.to_string()))?;
         self.forget()
     }
@@ -146,7 +147,7 @@ impl Lines {
             - (self.options.max_size / PARTS)
                 .max(1)
                 .min(self.options.max_size);
-        let now = jiff::Timestamp::now().as_nanosecond();
+        let now = clock::wall().as_nanosecond();
         let oldest = now - i128::try_from(self.options.max_age.as_nanos()).unwrap_or(i128::MAX);
         for (stamp, path, size) in away {
             if total <= room && stamp >= oldest {

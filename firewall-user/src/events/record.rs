@@ -3,6 +3,7 @@
 //! Names here are promises. Fields may be added; none is renamed or changes its meaning under one
 //! [`SCHEMA`].
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -385,6 +386,10 @@ pub struct PolicyRef {
     /// The rule within that.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rule: Option<String>,
+    /// Of the dynamic and the file-backed sets that the rule names: the generation that each was in when the record was
+    /// made.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    pub sets: BTreeMap<String, u64>,
 }
 
 /// A process.

@@ -17,6 +17,8 @@ pub struct View {
     pub policies: BTreeMap<u32, Identity>,
     /// The newest epoch known.
     newest: u32,
+    /// Generations of the sets that a rule names, by the rule.
+    sets: Arc<BTreeMap<u32, BTreeMap<String, u64>>>,
     /// This host.
     pub host: Arc<Host>,
 }
@@ -54,8 +56,24 @@ impl View {
             names,
             policies: all,
             newest,
+            sets: Arc::clone(&self.sets),
             host: Arc::clone(&self.host),
         }
+    }
+
+    /// With other generations of sets.
+    #[must_use]
+    pub fn with_sets(self, sets: BTreeMap<u32, BTreeMap<String, u64>>) -> Self {
+        Self {
+            sets: Arc::new(sets),
+            ..self
+        }
+    }
+
+    /// The generations of the sets that a rule names.
+    #[must_use]
+    pub fn sets(&self, rule: u32) -> BTreeMap<String, u64> {
+        self.sets.get(&rule).cloned().unwrap_or_default()
     }
 
     /// The policy that an epoch is of.

@@ -29,9 +29,15 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
         ),
         Family::gauge(
             "ringwall_syn_cookies_active",
-            "1 while openings to listeners are answered with SYN cookies where the kernel makes them.",
+            "1 while openings to listeners are answered with SYN cookies: pressure is high, and the kernel is not told to make none.",
             &[],
-            vec![sample([], u64::from(used.cookies.on))],
+            vec![sample([], u64::from(used.cookies.is_on()))],
+        ),
+        Family::gauge(
+            "ringwall_half_open_pressure",
+            "1 while half-open sessions are being pushed out by new ones.",
+            &[],
+            vec![sample([], u64::from(used.cookies.pressure))],
         ),
         Family::counter(
             "ringwall_syn_cookies",

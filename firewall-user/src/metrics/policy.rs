@@ -34,12 +34,15 @@ pub(super) fn families(snapshot: &Snapshot) -> Vec<Family> {
     families
 }
 
-fn sets(snapshot: &Snapshot) -> [Family; 2] {
+fn sets(snapshot: &Snapshot) -> [Family; 3] {
     let labels = |set: &SetCount| vec![set.name.clone()];
     let entries = snapshot.sets.iter();
     let entries = entries.map(|set| (labels(set), Value::Whole(set.entries)));
     let updated = snapshot.sets.iter();
     let updated = updated.filter_map(|set| Some((labels(set), Value::Real(set.updated?))));
+    let generations = snapshot.sets.iter();
+    let generations =
+        generations.filter_map(|set| Some((labels(set), Value::Whole(set.generation?))));
     [
         Family::gauge(
             "ringwall_set_entries",
@@ -52,6 +55,12 @@ fn sets(snapshot: &Snapshot) -> [Family; 2] {
             "When a named address set last changed.",
             &["set"],
             updated.collect(),
+        ),
+        Family::gauge(
+            "ringwall_set_generation",
+            "The generation of a dynamic or file-backed set, which rises with every change of its members.",
+            &["set"],
+            generations.collect(),
         ),
     ]
 }

@@ -73,6 +73,8 @@ pub struct SetCount {
     pub entries: u64,
     /// When they last changed, in seconds since 1970.
     pub updated: Option<f64>,
+    /// Their generation, where the set has one of its own.
+    pub generation: Option<u64>,
 }
 
 impl SetCount {
@@ -82,6 +84,7 @@ impl SetCount {
             name: set.name.clone(),
             entries: set.entries,
             updated: updated.map(|at| at.as_millisecond() as f64 / 1000.0),
+            generation: None,
         }
     }
 
@@ -91,6 +94,7 @@ impl SetCount {
             name: row.set,
             entries: row.entries,
             updated: changed.map(|at: jiff::Timestamp| at.as_millisecond() as f64 / 1000.0),
+            generation: Some(row.generation),
         }
     }
 }
@@ -137,6 +141,12 @@ impl Snapshot {
             self.zones = zones.filter(|zone| *zone != 0).collect();
             let fixed = current.sets.iter().filter(|set| !set.dynamic);
             self.sets = fixed.map(|set| SetCount::of(agent, set)).collect();
+            for version in agent.set_versions() {
+                let mut of = self.sets.iter_mut().filter(|set| set.name == version.set);
+                if let Some(set) = of.next() {
+                    set.generation = Some(version.generation);
+                }
+            }
             let dynamic = agent.set_rows().into_iter();
             self.sets.extend(dynamic.map(SetCount::of_dynamic));
         }

@@ -61,6 +61,7 @@ fn snapshot(rules: usize, max_series: usize) -> Snapshot {
             name: "office".to_owned(),
             entries: 2,
             updated: Some(1_700_000_000.5),
+            generation: Some(7),
         }],
         process: Process::read(),
         max_series,
@@ -124,6 +125,7 @@ fn verdicts_sum_exactly_and_begin_at_zero() {
     );
     has(&text, "ringwall_policy_apply_total{outcome=\"refused\"} 0");
     has(&text, "ringwall_set_entries{set=\"office\"} 2");
+    has(&text, "ringwall_set_generation{set=\"office\"} 7");
     let updated = "ringwall_set_updated_timestamp_seconds{set=\"office\"} 1700000000.5";
     has(&text, updated);
 }

@@ -167,6 +167,8 @@ pub struct Listed {
     /// `to` of its policy.
     #[serde(with = "shared")]
     pub to: Arc<str>,
+    /// Dynamic and file-backed sets that it names.
+    pub sets: Vec<String>,
     /// It only monitors.
     pub monitor: bool,
     /// Index into [`Compiled::rules`]; `None` where it takes no part (disabled, not for this host).

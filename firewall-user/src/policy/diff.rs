@@ -103,6 +103,7 @@ mod tests {
             counter: 0,
             action: action.to_owned().into(),
             conditions: text(),
+            sets: Vec::new(),
             from: "".into(),
             to: "".into(),
             monitor: false,

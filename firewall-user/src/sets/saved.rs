@@ -57,6 +57,8 @@ pub struct Loaded {
     pub lines: usize,
     /// Lines that could not be read, and were left out.
     pub damaged: usize,
+    /// Its times by the two clocks are not of the same moment any more: the wall clock was set since.
+    pub askew: bool,
 }
 
 /// Where a set's members are.
@@ -186,6 +188,7 @@ fn read(text: &str, clock: &Clock, this_boot: &str) -> Loaded {
                 }
                 let same_boot = boot == this_boot;
                 for (prefix, until) in open.drain(..) {
+                    loaded.askew |= same_boot && until.flatten().is_some_and(|u| u.askew(clock));
                     loaded.take(
                         prefix,
                         until.map(|until| since_boot(until, same_boot, clock)),
@@ -199,6 +202,13 @@ fn read(text: &str, clock: &Clock, this_boot: &str) -> Loaded {
     let now = clock.boot;
     loaded.members.retain(|_, until| *until > now);
     loaded
+}
+
+impl Until {
+    /// Written by a clock that was set since, by more than two looks at both clocks differ.
+    fn askew(self, clock: &Clock) -> bool {
+        wall_of(self.boot, clock).abs_diff(self.wall) > 2000
+    }
 }
 
 impl Loaded {
@@ -331,7 +341,9 @@ mod tests {
         // The clock was set by a year, forth and back.
         for wall in [1_000_000 + 31_536_000, 1_000_000 - 900_000] {
             assert_eq!(left(&clock(110, wall), &here), Some(50));
+            assert!(read(&text, &clock(110, wall), &here).askew);
         }
+        assert!(!read(&text, &clock(110, 1_000_010), &here).askew);
         // Twenty seconds later, ten seconds after another boot; and long after it.
         assert_eq!(left(&clock(10, 1_000_020), "other"), Some(40));
         assert_eq!(left(&clock(10, 1_000_100), "other"), None);

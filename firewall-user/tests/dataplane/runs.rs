@@ -484,6 +484,48 @@ fn programs_are_taken_up_where_they_are_the_same() {
 }
 
 #[test]
+fn sessions_outlive_their_marks() {
+    let Some(mut bench) = bench() else { return };
+    let still = |bench: &mut Bench, when: &str| {
+        for version in VERSIONS {
+            let frame = tcp(version, false, 443, Ack, b"still here");
+            assert_eq!(bench.comes(&frame), PASS, "IPv{version}, {when}");
+        }
+    };
+    let look = |bench: &mut Bench| bench.plane.expire(clock::boot_now()).unwrap();
+    look(&mut bench);
+    for version in VERSIONS {
+        bench.handshake(version);
+    }
+    // Some sweeps make a set of marks anew, and packets go by the one and the other in turn.
+    for sweep in 0..40 {
+        look(&mut bench);
+        still(&mut bench, &format!("after sweep {sweep}"));
+    }
+    let sessions = bench.plane.sessions().unwrap();
+    assert_eq!(sessions.len(), 2);
+    for session in &sessions {
+        assert!(bench.plane.close_session(&session.key).unwrap());
+    }
+    // Enough of them for every mark of the two to be gone.
+    for _ in 0..40 {
+        look(&mut bench);
+    }
+    let stray = tcp(4, false, 443, Ack, b"gone");
+    assert_eq!(bench.comes(&stray), DROP);
+    assert_eq!(bench.plane.adopt(&sessions, false).unwrap(), 2);
+    still(&mut bench, "put in by the agent");
+    // The next agent knows nothing of what was marked before it.
+    let Bench { plane, lab, index } = bench;
+    drop(plane);
+    let plane = lab.open();
+    let mut bench = Bench { plane, lab, index };
+    still(&mut bench, "before the next agent has swept");
+    look(&mut bench);
+    still(&mut bench, "after it has");
+}
+
+#[test]
 fn what_a_packet_costs() {
     let Some(mut bench) = bench() else { return };
     // XDP's programs are loaded when they are first needed.

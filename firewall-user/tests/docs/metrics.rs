@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::markdown::text;
 
 /// Names and labels that dashboards depend on. Add freely; rename never.
-pub(crate) const SERIES: [(&str, &[&str]); 31] = [
+pub(crate) const SERIES: [(&str, &[&str]); 33] = [
     ("ringwall_packets_total", &["direction", "verdict"]),
     ("ringwall_bytes_total", &["direction", "verdict"]),
     (
@@ -25,6 +25,7 @@ pub(crate) const SERIES: [(&str, &[&str]); 31] = [
     ("ringwall_sessions_refused_total", &["zone", "reason"]),
     ("ringwall_set_entries", &["set"]),
     ("ringwall_set_updated_timestamp_seconds", &["set"]),
+    ("ringwall_set_generation", &["set"]),
     ("ringwall_sessions_opened_total", &["direction", "zone"]),
     ("ringwall_sessions_closed_total", &["cause"]),
     ("ringwall_one_sided_syn_total", &["direction", "cause"]),
@@ -43,6 +44,7 @@ pub(crate) const SERIES: [(&str, &[&str]); 31] = [
     ("ringwall_limit_table_capacity", &["table"]),
     ("ringwall_limit_shared_total", &[]),
     ("ringwall_syn_cookies_active", &[]),
+    ("ringwall_half_open_pressure", &[]),
     ("ringwall_syn_cookies_total", &["result"]),
     ("ringwall_interface_info", &["interface", "hook", "mode"]),
     ("ringwall_build_info", &["version", "revision"]),

@@ -25,12 +25,71 @@ pub fn remove_cgroup(path: &Path) {
 }
 
 /// Where the one hierarchy of version 2 is.
-pub(super) fn top() -> Option<PathBuf> {
+fn top() -> Option<PathBuf> {
+    mounted(|kind, _| kind == "cgroup2")
+}
+
+/// Where the memory of groups is accounted for in the manner of version 1.
+fn memory_top() -> Option<PathBuf> {
+    mounted(|kind, options| kind == "cgroup" && options.split(',').any(|word| word == "memory"))
+}
+
+/// Where groups of ours may be.
+pub(super) fn tops() -> impl Iterator<Item = PathBuf> {
+    top().into_iter().chain(memory_top())
+}
+
+/// The mount point that a file system's kind and options pick.
+fn mounted(is_it: impl Fn(&str, &str) -> bool) -> Option<PathBuf> {
     let mounts = std::fs::read_to_string("/proc/self/mounts").ok()?;
     let found = mounts.lines().find_map(|line| {
         let mut fields = line.split(' ').skip(1);
-        let place = fields.next()?;
-        (fields.next()? == "cgroup2").then_some(place)
+        let (place, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
+        is_it(kind, options).then_some(place)
     });
     found.map(PathBuf::from)
+}
+
+/// A control group that accounts for memory, the kernel's for our tables and programs included.
+pub struct MemoryGroup {
+    path: PathBuf,
+    second: bool,
+}
+
+impl MemoryGroup {
+    /// Makes one; `None` where the machine accounts for no group's memory.
+    pub fn make(prefix: &str) -> Option<Self> {
+        let second = top().filter(|top| {
+            let given = std::fs::read_to_string(top.join("cgroup.subtree_control"));
+            given.is_ok_and(|given| given.split_whitespace().any(|word| word == "memory"))
+        });
+        let path = second.clone().or_else(memory_top)?;
+        let path = path.join(clean::unique(prefix));
+        std::fs::create_dir(&path).ok()?;
+        let second = second.is_some();
+        Some(Self { path, second })
+    }
+
+    /// A program with its arguments that starts another one in the group.
+    pub fn starter(&self) -> Vec<String> {
+        let script = format!("echo $$ >{}/cgroup.procs; exec \"$@\"", self.path.display());
+        ["sh", "-c", &script, "sh"].map(str::to_owned).into()
+    }
+
+    /// Bytes that the kernel holds for the group.
+    pub fn kernel(&self) -> Option<u64> {
+        let read = |file: &str| std::fs::read_to_string(self.path.join(file)).ok();
+        if !self.second {
+            return read("memory.kmem.usage_in_bytes")?.trim().parse().ok();
+        }
+        let stat = read("memory.stat")?;
+        let line = stat.lines().find_map(|line| line.strip_prefix("kernel "));
+        line?.parse().ok()
+    }
+}
+
+impl Drop for MemoryGroup {
+    fn drop(&mut self) {
+        remove_cgroup(&self.path);
+    }
 }

@@ -90,9 +90,10 @@ fn sweep(which: impl Fn(u32) -> bool) {
     for name in names(RUN_DIR).filter(|n| owner(n).is_some_and(&which)) {
         remove_dir(&Path::new(RUN_DIR).join(name));
     }
-    let Some(groups) = cgroup::top() else { return };
-    for name in names(&groups.to_string_lossy()).filter(|n| owner(n).is_some_and(&which)) {
-        cgroup::remove_cgroup(&groups.join(name));
+    for groups in cgroup::tops() {
+        for name in names(&groups.to_string_lossy()).filter(|n| owner(n).is_some_and(&which)) {
+            cgroup::remove_cgroup(&groups.join(name));
+        }
     }
 }
 

@@ -22,7 +22,7 @@ mod tun;
 mod veth;
 pub mod xdp;
 
-pub use cgroup::{make_cgroup, remove_cgroup};
+pub use cgroup::{MemoryGroup, make_cgroup, remove_cgroup};
 pub use clean::{remove_locks, sweep_dead, sweep_own};
 pub use dirs::RunDir;
 pub use foreign::{Foreign, Seat};

@@ -88,6 +88,8 @@ impl KernelBench {
             plane.set_locals(&locals())?;
             plane.set_vlans(&on(world.near.ifindex))?;
             plane.set_ways(&back(world.near.ifindex, world.second.ifindex), true)?;
+            // As the agent does every second: packets go by marks from then on.
+            plane.expire(clock::boot_now())?;
             if way.wire() {
                 let (wanted, place) = if way.xdp() {
                     (Ingress::Xdp, Place::Xdp)

@@ -19,5 +19,5 @@ pub use pairs::{Pair, pairs, pairs_behind};
 pub use policy::{allow, policy, rule};
 pub use random::Random;
 pub use scene::{PATIENCE, SHORT, Scene, at_lan, at_wan};
-pub use traffic::{Called, Probed, Resent, Talked, call, counter_in, probe, talk};
+pub use traffic::{Called, Probed, Resent, Talked, call, counter_in, probe, talk, talk_every};
 pub use worker::Worker;

@@ -23,7 +23,12 @@ pub struct Talked {
 }
 
 /// Talks with an echo server without end: numbered blocks, each of which must come back unchanged.
-pub fn talk(mut stream: TcpStream) -> Worker<Talked> {
+pub fn talk(stream: TcpStream) -> Worker<Talked> {
+    talk_every(stream, Duration::from_millis(2))
+}
+
+/// The same, with a pause behind each block.
+pub fn talk_every(mut stream: TcpStream, pause: Duration) -> Worker<Talked> {
     Worker::start(move |stop| {
         let mut talked = Talked::default();
         while !stop.load(Ordering::Relaxed) && talked.error.is_none() {
@@ -33,7 +38,7 @@ pub fn talk(mut stream: TcpStream) -> Worker<Talked> {
                 Err(error) => talked.error = Some(error.to_string()),
             }
             talked.longest = talked.longest.max(begin.elapsed());
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(pause);
         }
         talked
     })

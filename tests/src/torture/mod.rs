@@ -4,15 +4,21 @@
 //! A row is a function in a file of its own and a line in [`ROWS`]. It makes its own namespaces, does its worst
 //! with real traffic, and tells what it saw as [`Figure`]s. An error means that it could not be done at all.
 
+mod clock;
 mod differential;
 mod drills;
 mod figure;
 mod full_table;
 mod interpreter;
+mod kernel_log;
+pub mod kills;
 mod reloads;
 mod siege;
+mod soak;
 mod syn_flood;
 mod withdrawn;
+
+use std::time::Duration;
 
 use anyhow::Result;
 
@@ -27,6 +33,8 @@ pub struct Effort {
     pub seed: u64,
     /// How many seeds are tried where one is not enough.
     pub seeds: u64,
+    /// How long the soak goes on, if somebody says.
+    pub soak: Option<Duration>,
 }
 
 impl Effort {
@@ -35,6 +43,7 @@ impl Effort {
         long: false,
         seed: 1,
         seeds: 1,
+        soak: None,
     };
 
     /// One number for the long form, another for the short one.
@@ -53,6 +62,9 @@ pub struct Row {
     /// Does it.
     pub run: fn(&Effort) -> Result<Vec<Figure>>,
 }
+
+/// The row that goes on for as long as one likes.
+pub const SOAK: &str = "soak";
 
 /// All rows, in the order in which they are shown.
 pub const ROWS: &[Row] = &[
@@ -82,13 +94,28 @@ pub const ROWS: &[Row] = &[
         run: full_table::run,
     },
     Row {
+        name: "kill",
+        what: "kill -9 of the agent at random moments, one in five of them in the middle of an apply",
+        run: kills::run,
+    },
+    Row {
         name: "drills",
         what: "a full disk, damaged files, others who clean up, no bpffs, no memory",
         run: drills::run,
     },
     Row {
+        name: "clock",
+        what: "the wall clock set back and forth by hours and days",
+        run: clock::run,
+    },
+    Row {
         name: "withdrawn",
         what: "a rule withdrawn under live traffic",
         run: withdrawn::run,
+    },
+    Row {
+        name: SOAK,
+        what: "mixed load with a new policy every five seconds; at the end nothing of it is left",
+        run: soak::run,
     },
 ];

@@ -123,7 +123,8 @@ pub(super) fn duration(node: &Node, key: &str, report: &mut Report<'_>) -> Optio
 }
 
 /// A whole number and its unit; `None` for anything else.
-pub(crate) fn parse_duration(text: &str) -> Option<Duration> {
+#[must_use]
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let unit = text.chars().next_back()?;
     let seconds = match unit {
         's' => 1,

@@ -289,6 +289,7 @@ impl Dataplane {
         let list = |which| earlier.tables.sessions(which);
         copied.last(&list, &self.maps, &carrier)?;
         self.finish(&earlier)?;
+        self.keep.renew(&self.paths)?;
         Ok(Some(TakenOver {
             layout: earlier.layout,
             sessions: self.sessions()?.len(),

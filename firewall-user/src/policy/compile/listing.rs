@@ -35,6 +35,7 @@ fn listed(policy: &Policy, place: &Place<'_>, (from, to): (&Arc<str>, &Arc<str>)
         conditions: rule.map_or_else(String::new, |rule| conditions(policy, rule)),
         from: Arc::clone(from),
         to: Arc::clone(to),
+        sets: rule.map_or_else(Vec::new, |rule| sets(policy, rule)),
         monitor: place.monitors(),
         index: place.index,
         owner: rule.and_then(|rule| rule.owner.clone()),
@@ -45,6 +46,23 @@ fn listed(policy: &Policy, place: &Place<'_>, (from, to): (&Arc<str>, &Arc<str>)
             .map(|at| at.to_string()),
         expires: rule.and_then(|rule| rule.expires).map(|at| at.to_string()),
     }
+}
+
+/// The sets with generations of their own that a rule names.
+fn sets(policy: &Policy, rule: &Rule) -> Vec<String> {
+    let fields = [
+        &rule.sources,
+        &rule.except_sources,
+        &rule.destinations,
+        &rule.except_destinations,
+    ];
+    let named = fields.into_iter().flatten().flat_map(|list| &list.sets);
+    let named = named.filter_map(|set| policy.sets.get(*set));
+    let own = named.filter(|set| set.dynamic.is_some() || set.file.is_some());
+    let mut names: Vec<String> = own.map(|set| set.name.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// The word for an action.

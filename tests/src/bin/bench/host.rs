@@ -78,6 +78,8 @@ impl Host {
         };
         let interfaces = [("in0".to_owned(), self.index)];
         self.plane().apply(compiled, &info, &interfaces)?;
+        // As the agent does every second.
+        self.plane().expire(clock::boot_now())?;
         Ok(())
     }
 

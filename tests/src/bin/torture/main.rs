@@ -5,7 +5,8 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use ringwall_tests::torture::{Effort, Figure, ROWS, Row, table};
+use firewall_user::agent::config::parse_duration;
+use ringwall_tests::torture::{Effort, Figure, ROWS, Row, SOAK, table};
 use serde_json::{Value, json};
 
 struct Plan {
@@ -31,6 +32,7 @@ fn plan() -> Result<Plan> {
             long: true,
             seed: 1,
             seeds: 5,
+            soak: None,
         },
         only: Vec::new(),
         json: false,
@@ -47,11 +49,19 @@ fn plan() -> Result<Plan> {
             "--seed" => plan.effort.seed = value()?.parse()?,
             "--seeds" => plan.effort.seeds = value()?.parse()?,
             "--only" => plan.only.push(value()?),
+            "--soak" => {
+                let time = value()?;
+                let read = parse_duration(&time);
+                plan.effort.soak = Some(read.with_context(|| format!("{time} is no time: 1h"))?);
+            }
             "--json" => plan.json = true,
             other => bail!(
-                "{other}: usage: torture [--only ROW]… [--short] [--seed N] [--seeds N] [--json]"
+                "{other}: usage: torture [--only ROW]… [--short] [--seed N] [--seeds N] [--soak TIME] [--json]"
             ),
         }
+    }
+    if plan.effort.soak.is_some() && plan.only.is_empty() {
+        plan.only.push(SOAK.to_owned());
     }
     Ok(plan)
 }

@@ -1,18 +1,21 @@
 //! What goes wrong on a host without anybody meaning harm: a full disk, files that rot, others who clean up, memory that
 //! runs out. Verdicts and live sessions stay as they are, and the agent comes back or says what is wrong.
 
+mod others;
+
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
-use serde_json::Value;
 
 use super::{Effort, Figure};
 use crate::net::sock::{Echo, Seen, connect, exchange};
-use crate::net::{Host, Lab, Ran, wait_until};
-use crate::scenario::{PATIENCE, Random, Scene, allow, at_wan, policy};
+use crate::net::{Host, Lab, Ran};
+use crate::scenario::{PATIENCE, Random, Scene, allow, at_wan, metric, policy};
 
+/// What comes of them. Where an interface has just come, what lives is a martian until the ways back are known.
+const DENIED: &str = "reason=\"default-deny\"";
 const OPEN: [Seen; 2] = [Seen::Answered, Seen::Answered];
 const SHUT: [Seen; 2] = [Seen::Silence, Seen::Silence];
 /// Looks at the hooks are seconds apart.
@@ -21,8 +24,10 @@ const NOTICED: std::time::Duration = std::time::Duration::from_secs(30);
 pub(super) fn run(effort: &Effort) -> Result<Vec<Figure>> {
     let mut all = full_disk()?;
     all.extend(damaged_files(effort)?);
-    all.extend(cleaned_up()?);
-    all.extend(no_bpffs()?);
+    all.extend(others::cleaned_up()?);
+    all.extend(others::interface_returns()?);
+    all.extend(others::pins_gone(effort)?);
+    all.extend(others::no_bpffs_and_no_agent()?);
     all.extend(no_memory()?);
     Ok(all)
 }
@@ -31,6 +36,8 @@ pub(super) fn run(effort: &Effort) -> Result<Vec<Figure>> {
 struct Drill {
     scene: Scene,
     live: Vec<TcpStream>,
+    /// Packets that the policy denied so far.
+    denied: u64,
     _servers: [Echo; 2],
 }
 
@@ -63,6 +70,7 @@ impl Drill {
         let live: Result<Vec<_>> = [false, true].map(open).into_iter().collect();
         let mut drill = Self {
             live: live?,
+            denied: 0,
             scene,
             _servers: servers,
         };
@@ -71,8 +79,19 @@ impl Drill {
     }
 
     /// The allowed port is open, the other one shut.
-    fn judges(&self) -> bool {
+    fn judges(&mut self) -> bool {
+        self.denied += 2;
         (self.scene.knock(443), self.scene.knock(22)) == (OPEN, SHUT)
+    }
+
+    /// Every packet that was denied has counted, and no other.
+    fn counts(&self) -> Result<bool> {
+        let text = self.scene.host.metrics()?;
+        let dropped = metric(&text, "ringwall_dropped_packets_total", &[DENIED]) as u64;
+        if dropped != self.denied {
+            eprintln!("{dropped} packets dropped, and not {}", self.denied);
+        }
+        Ok(dropped == self.denied)
     }
 
     /// The same, and the live sessions talk.
@@ -138,7 +157,9 @@ fn full_disk() -> Result<Vec<Figure>> {
     let again = drill.holds() && drill.in_force(1)?;
     std::fs::remove_file(filler)?;
     let healed = drill.apply(2)?.ok() && drill.in_force(2)? && drill.holds();
+    let counted = drill.counts()?;
     Ok(vec![
+        held("full disk: counters are right", counted),
         held("full disk: an apply is refused and says why", said),
         held("full disk: policy and sessions stay", stays),
         held("full disk: so they are after kill -9 and a start", again),
@@ -170,6 +191,7 @@ fn damaged_files(effort: &Effort) -> Result<Vec<Figure>> {
             "damaged policy files: the next good one holds",
             drill.apply(2)?.ok() && drill.in_force(2)?,
         ),
+        held("damaged policy files: counters are right", drill.counts()?),
     ])
 }
 
@@ -186,58 +208,6 @@ fn damaged(random: &mut Random) -> String {
     }
     // Changed bytes are of ASCII, and so was the text.
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-/// Somebody removes the qdisc that our programs are in, and every nftables table.
-fn cleaned_up() -> Result<Vec<Figure>> {
-    let mut drill = Drill::begin(&[("RINGWALL_TEST_CLSACT", "1")], |_| Ok(()))?;
-    let host = drill.scene.lab.host();
-    let flushed = host.exec("nft", &["flush", "ruleset"])?;
-    ensure!(flushed.ok(), "nft: {}", flushed.err);
-    let unmoved = drill.holds();
-    let removed = drill
-        .scene
-        .lab
-        .host()
-        .exec("tc", &["qdisc", "del", "dev", "wan0", "clsact"])?;
-    ensure!(removed.ok(), "tc: {}", removed.err);
-    let told = wait_until(NOTICED, || {
-        told(&drill.scene, "took Ringwall's programs off")
-    });
-    Ok(vec![
-        held("nftables flushed: policy and sessions stay", unmoved),
-        held("our qdisc removed: put back and told", told.is_some()),
-        held(
-            "our qdisc removed: policy and sessions hold again",
-            drill.holds(),
-        ),
-    ])
-}
-
-fn told(scene: &Scene, words: &str) -> Option<()> {
-    let warnings = scene.status().ok()?["warnings"].to_string();
-    warnings.contains(words).then_some(())
-}
-
-/// The BPF file system goes, and with it every pin: nothing enforces then. The agent says so, and one that starts
-/// makes everything anew by the policy that was in force.
-fn no_bpffs() -> Result<Vec<Figure>> {
-    let mut drill = Drill::begin(&[], |_| Ok(()))?;
-    unmount(drill.scene.host.dir.bpf(), UnmountFlags::DETACH)?;
-    let says_so = || {
-        let status: Value = drill.scene.status().ok()?;
-        (status["enforcing"] == false).then_some(())
-    };
-    let said = wait_until(NOTICED, says_so).is_some();
-    drill.scene.host.kill9();
-    drill.scene.host.restart()?;
-    Ok(vec![
-        held("bpffs gone: `status` says that nothing is enforced", said),
-        held(
-            "bpffs gone: a start brings the policy back",
-            drill.judges() && drill.in_force(1)?,
-        ),
-    ])
 }
 
 /// An agent that gets no more memory dies in the middle of its work; what is loaded goes on.
@@ -261,18 +231,23 @@ fn no_memory() -> Result<Vec<Figure>> {
         .map(|n| allow(&format!("r{n}"), &format!("tcp/{}, udp/{n}", 20_000 + n)))
         .collect();
     let large = policy(2, &[vec![allow("web", "tcp/443")], rules].concat());
-    let refused = !drill.scene.host.apply(&large)?.ok();
+    let refused = drill.scene.host.apply(&large)?;
+    let refused = !refused.ok() && !refused.err.trim().is_empty();
     let stays = drill.holds();
     drill.scene.host.kill9();
     drill.scene.host.restart()?;
     let again = drill.holds() && drill.in_force(1)?;
     Ok(vec![
-        held("agent without memory: a large apply fails", refused),
+        held(
+            "agent without memory: a large apply fails, and that is said",
+            refused,
+        ),
         held("agent without memory: policy and sessions stay", stays),
         held("agent without memory: so they are after a start", again),
         held(
             "agent without memory: the next apply holds",
             drill.apply(3)?.ok() && drill.in_force(3)?,
         ),
+        held("agent without memory: counters are right", drill.counts()?),
     ])
 }
