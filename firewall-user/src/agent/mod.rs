@@ -30,6 +30,7 @@ mod neighbours;
 pub mod net;
 pub mod notify;
 pub mod owner;
+mod pace;
 pub mod paths;
 pub mod plane;
 pub mod pressure;

@@ -19,6 +19,7 @@ use super::last_good::Given;
 use super::list_versions::ListVersions;
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Published, Socket};
+use super::pace::Pace;
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
@@ -172,6 +173,8 @@ pub struct Agent {
     /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when the dates of rules were last looked
     /// at; `None` where nobody has since they were put there.
     pub(super) timed: Option<i128>,
+    /// When sessions are looked through again.
+    pub(super) pace: Pace,
     /// The ways back to sources, as last worked out.
     pub(super) ways: Option<Ways>,
     /// Rung where the ways may have changed with the interfaces.
@@ -221,6 +224,7 @@ impl Agent {
             sets: Sets::default(),
             versions: ListVersions::default(),
             timed: None,
+            pace: Pace::default(),
             ways: None,
             ways_again: Arc::default(),
             warnings: BTreeMap::new(),
@@ -352,6 +356,16 @@ impl Agent {
 
     /// Sessions that are over leave the tables.
     pub fn sweep(&mut self) {
+        if self.plane.is_none() {
+            return;
+        }
+        self.in_its_time(Self::sweep_sessions);
+        self.sweep_sets();
+        self.follow_clock();
+        self.let_text_go(Instant::now());
+    }
+
+    fn sweep_sessions(&mut self) {
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
@@ -362,9 +376,6 @@ impl Agent {
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
-        self.sweep_sets();
-        self.follow_clock();
-        self.let_text_go(Instant::now());
     }
 
     /// The command line or the agent file were read again.
