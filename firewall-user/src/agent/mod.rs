@@ -30,6 +30,7 @@ mod neighbours;
 pub mod net;
 pub mod notify;
 pub mod owner;
+mod pace;
 pub mod paths;
 pub mod plane;
 pub mod pressure;
@@ -50,6 +51,7 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
+mod unread;
 pub mod watch;
 mod ways;
 mod zones;

@@ -19,6 +19,7 @@ use super::last_good::Given;
 use super::list_versions::ListVersions;
 use super::net::guard::Wishes;
 use super::net::{self, Link, Local, Published, Socket};
+use super::pace::Pace;
 use super::paths::Paths;
 use super::plane::Plane;
 use super::revision::Identity;
@@ -108,6 +109,20 @@ pub struct Current {
     pub applied: Timestamp,
 }
 
+/// Warnings that mean nothing once nothing is enforced any more.
+const OF_ENFORCEMENT: [&str; 10] = [
+    "policy",
+    "lists",
+    "list-warnings",
+    "restore",
+    "compiled",
+    "adopt",
+    "midstream",
+    "connected",
+    "hooks",
+    "sweep",
+];
+
 /// How applies went since the agent started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -173,6 +188,8 @@ pub struct Agent {
     /// How far the wall clock was ahead of the clock since boot, in nanoseconds, when the dates of rules were last looked
     /// at; `None` where nobody has since they were put there.
     pub(super) timed: Option<i128>,
+    /// When sessions are looked through again.
+    pub(super) pace: Pace,
     /// The ways back to sources, as last worked out.
     pub(super) ways: Option<Ways>,
     /// Which interfaces a flood has moved.
@@ -224,6 +241,7 @@ impl Agent {
             sets: Sets::default(),
             versions: ListVersions::default(),
             timed: None,
+            pace: Pace::default(),
             ways: None,
             ways_again: Arc::default(),
             shield: Shield::default(),
@@ -357,6 +375,16 @@ impl Agent {
 
     /// Sessions that are over leave the tables.
     pub fn sweep(&mut self) {
+        if self.plane.is_none() {
+            return;
+        }
+        self.in_its_time(Self::sweep_sessions);
+        self.sweep_sets();
+        self.follow_clock();
+        self.let_text_go(Instant::now());
+    }
+
+    fn sweep_sessions(&mut self) {
         let Some(plane) = self.plane.as_mut() else {
             return;
         };
@@ -367,9 +395,6 @@ impl Agent {
         }
         let failed = |e| format!("sessions that are over cannot be removed: {e:#}");
         self.note("sweep", swept.err().map(failed));
-        self.sweep_sets();
-        self.follow_clock();
-        self.let_text_go(Instant::now());
     }
 
     /// The command line or the agent file were read again.
@@ -409,6 +434,10 @@ impl Agent {
         }
         let links = self.links.clone();
         self.reconcile(links);
+        // They are about what was enforced; who looks at the files from now on says what is still so.
+        for subject in OF_ENFORCEMENT {
+            self.note(subject, None);
+        }
         let text = "enforcement was ended by `ringwall detach`: nothing is filtered until the next `ringwall apply` or start of the agent";
         self.note("detached", Some(text.to_owned()));
         Ok(())

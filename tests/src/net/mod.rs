@@ -12,6 +12,7 @@ mod host;
 mod icmp;
 pub mod injector;
 mod lab;
+pub mod meter;
 mod netns;
 pub mod offloads;
 pub mod packet;

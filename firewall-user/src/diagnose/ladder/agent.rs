@@ -95,7 +95,7 @@ fn summary(flows: &[Flow]) -> Step {
             }
             (EventWord::Shield, _) => continue,
             (EventWord::Update, _) => {
-                format!("live ({})", flow.tcp_state.as_deref().unwrap_or("?"))
+                format!("live ({})", flow.state.as_deref().unwrap_or("?"))
             }
         };
         *counts.entry(word).or_default() += 1;
