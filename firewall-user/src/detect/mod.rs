@@ -224,9 +224,7 @@ impl Detector {
     }
 
     fn look_at_strays(&mut self, sight: Sight<'_>, around: &mut dyn Around) {
-        let waits = !self.strays.is_empty() || !self.unsent.is_empty();
-        let keys = sight.half_open.iter().filter(|_| waits);
-        let keys: HashSet<FlowKey> = keys.map(|live| live.key).collect();
+        let keys: HashSet<FlowKey> = sight.half_open.iter().map(|live| live.key).collect();
         let mut found = self.strays.look(&keys, sight.now, around);
         found.extend(self.unsent.look(&keys, sight.now, around));
         found.extend(self.nowhere.look(around));

@@ -66,11 +66,6 @@ pub(super) struct Strays {
 }
 
 impl Strays {
-    /// Is there nothing to look at?
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// A packet was refused.
     pub(super) fn told(&mut self, refused: &Refused) {
         let reason = Reason::from_number(refused.reason);
@@ -262,11 +257,6 @@ fn judge(stray: &Stray, back: bool, around: &mut dyn Around) -> Option<Finding> 
 pub(super) struct Unsent(HashMap<Tuple, Dropped>);
 
 impl Unsent {
-    /// Is there nothing to look at?
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// The kernel dropped a SYN of this host's.
     pub(super) fn told(&mut self, tuple: Tuple, dropped: &Dropped) {
         if self.0.len() < KEPT || self.0.contains_key(&tuple) {
