@@ -13,6 +13,10 @@ use crate::source::xdp::Frame;
 
 /// Counts what is refused where it arrives, if the interface is watched.
 #[inline(always)]
+#[expect(
+    clippy::needless_borrows_for_generic_args,
+    reason = "a copy would be on the stack"
+)]
 pub(crate) fn count(at: &At, decision: &Decision) {
     let refused = matches!(decision.verdict, Verdict::Dropped | Verdict::Rejected);
     if !refused || !matches!(at.hook, Hook::Ingress) || !is_set(SETTINGS_COUNTS_REFUSED) {
