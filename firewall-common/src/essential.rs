@@ -3,7 +3,7 @@
 use crate::config::Generation;
 use crate::flow::Hook;
 use crate::judge;
-use crate::packet::{Packet, WHOLE, protocol};
+use crate::packet::{LATER, Packet, WHOLE, protocol};
 use crate::parse::eth;
 use crate::pipeline::At;
 use crate::reason::Reason;
@@ -111,13 +111,14 @@ pub(crate) fn essentials<T: Tables>(
     })
 }
 
-/// Which essential a packet is; `None` for all others.
+/// Which essential a packet is; `None` for all others. In fragments the first one tells: what a server has to say
+/// may be longer than a frame.
 ///
 /// # Errors
-/// `nd-invalid` for neighbour discovery that came from beyond the link.
+/// `nd-invalid` for neighbour discovery that came from beyond the link, or in fragments.
 #[inline(always)]
 pub fn find(packet: &Packet, hook: Hook) -> Result<Option<Essential>, Reason> {
-    if packet.fragment != WHOLE {
+    if packet.fragment == LATER {
         return Ok(None);
     }
     match (packet.family, packet.tuple.protocol) {
@@ -141,7 +142,8 @@ fn by_ethertype(packet: &Packet) -> Option<Essential> {
 }
 
 /// Neighbour discovery is believed only with a hop limit of 255, which no router lets through, and
-/// code 0; advertisements of routers only from link-local addresses (RFC 4861 sections 6.1 and 7.1).
+/// code 0, and whole (RFC 6980 section 5); advertisements of routers only from link-local addresses (RFC 4861
+/// sections 6.1 and 7.1).
 #[inline(always)]
 fn icmpv6(packet: &Packet) -> Result<Option<Essential>, Reason> {
     let kind = packet.icmp_type();
@@ -151,7 +153,7 @@ fn icmpv6(packet: &Packet) -> Result<Option<Essential>, Reason> {
         130..=132 | 143 => return Ok(mld(packet)),
         _ => return Ok(None),
     };
-    let on_link = packet.hop_limit == 255 && packet.icmp_code() == 0;
+    let on_link = packet.hop_limit == 255 && packet.icmp_code() == 0 && packet.fragment == WHOLE;
     let router = !matches!(kind, 134 | 137) || packet.tuple.source.is_link_local_v6();
     if on_link && router {
         Ok(Some(found))

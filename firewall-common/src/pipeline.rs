@@ -211,11 +211,11 @@ fn stages<T: Tables>(tables: T, at: &At, head: &Generation, scratch: &mut Scratc
     } else {
         before(tables, at, head, scratch)
     };
-    if let Some(decision) = early {
-        return decision;
-    }
     // In one place for both, since the kernel verifies each of its copies.
-    let decision = whole(tables, at, head, scratch);
+    let decision = match early {
+        Some(decision) => decision,
+        None => whole(tables, at, head, scratch),
+    };
     let first = scratch.packet.fragment == FIRST && !scratch.onward;
     if first && (decision.passes() || monitors(head)) {
         fragment_key(&scratch.packet, &mut scratch.fragment);

@@ -103,7 +103,7 @@ reasons! {
     Revoked = 23, "revoked", Drop;
     /// A session whose rule has expired.
     RuleExpired = 24, "rule-expired", Drop;
-    /// Neighbour discovery from beyond the link (RFC 4861).
+    /// Neighbour discovery from beyond the link (RFC 4861), or in fragments (RFC 6980).
     NdInvalid = 25, "nd-invalid", Drop;
     /// An ACK whose SYN cookie is wrong.
     SynCookieFailed = 26, "syn-cookie-failed", Drop;

@@ -13,6 +13,7 @@ pub mod differential;
 pub mod earlier;
 pub mod faults;
 pub mod fuzz;
+pub mod loaded;
 pub mod machine;
 pub mod net;
 pub mod package;

@@ -90,6 +90,25 @@ fn what_comes_by_a_tunnel_is_judged() {
     }
 }
 
+/// Fragments have no link header either: the first opens the way for the others, and for those of the answer.
+#[test]
+fn large_datagrams_go_both_ways_through_a_tunnel() {
+    need_root!();
+    let joined = Joined::new(&[allow("quic", "udp/443")]);
+    let (host, peer) = (&joined.host.ns, &joined.peer);
+    for v6 in [false, true] {
+        let _in = Echo::udp(host, here(v6, 443)).unwrap();
+        let _out = Echo::udp(peer, there(v6, 5000)).unwrap();
+        let inward = sock::large(peer, here(v6, 443), PATIENCE);
+        assert_eq!(inward.unwrap(), sock::LARGE, "from outside, v6: {v6}");
+        let outward = sock::large(host, there(v6, 5000), PATIENCE);
+        assert_eq!(outward.unwrap(), sock::LARGE, "from the host, v6: {v6}");
+        let closed = Door::udp(host, 161).unwrap();
+        assert!(sock::large(peer, here(v6, 161), SHORT).is_err());
+        assert_eq!(closed.entered(), 0, "v6: {v6}");
+    }
+}
+
 /// An answer on the way out has to come back to the local socket at once.
 #[test]
 fn what_leaves_by_a_tunnel_is_judged() {

@@ -6,36 +6,13 @@
 )]
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::time::Instant;
 
 use ringwall_tests::need_root;
-use ringwall_tests::net::sock::{Echo, Seen, connect, ping};
+use ringwall_tests::net::sock::{Echo, LARGE, Seen, connect, large, ping};
 use ringwall_tests::net::{Host, Netns, Veth};
 use ringwall_tests::scenario::{Door, PATIENCE, SHORT, Scene, allow, at_wan, counter_in, policy};
-
-/// More than two frames of 1500 bytes hold.
-const LARGE: usize = 4000;
-
-/// A large datagram to an echo server, and its echo; the bytes that came back.
-fn exchange(from: &Netns, to: SocketAddr, patience: Duration) -> std::io::Result<usize> {
-    let any: IpAddr = if to.is_ipv4() {
-        [0; 4].into()
-    } else {
-        [0; 16].into()
-    };
-    let data: Vec<u8> = (0..LARGE).map(|i| (i % 251) as u8).collect();
-    from.run(|| {
-        let socket = UdpSocket::bind((any, 0))?;
-        socket.connect(to)?;
-        socket.set_read_timeout(Some(patience))?;
-        socket.send(&data)?;
-        let mut back = vec![0; 2 * LARGE];
-        let n = socket.recv(&mut back)?;
-        assert!(back[..n] == data, "the echo is another");
-        Ok(n)
-    })
-}
 
 fn at_stranger(v6: bool, port: u16) -> SocketAddr {
     let ip: IpAddr = if v6 { "2001:db8::9" } else { "203.0.113.9" }
@@ -47,17 +24,24 @@ fn at_stranger(v6: bool, port: u16) -> SocketAddr {
 #[test]
 fn large_datagrams_go_both_ways_where_a_rule_allows_them() {
     need_root!();
-    let scene = Scene::guarded(&[allow("quic", "udp/443")]).unwrap();
+    for hook in ["tc", "xdp"] {
+        large_datagrams(hook);
+    }
+}
+
+fn large_datagrams(hook: &str) {
+    let scene = Scene::configured(&format!("hook: {hook}\n")).unwrap();
+    scene.put(&policy(1, &[allow("quic", "udp/443")])).unwrap();
     let host = scene.lab.host();
     for v6 in [false, true] {
         let _in = Echo::udp(host, at_wan(v6, 443)).unwrap();
         let _out = Echo::udp(scene.stranger(), at_stranger(v6, 5000)).unwrap();
-        let inward = exchange(scene.stranger(), at_wan(v6, 443), PATIENCE);
+        let inward = large(scene.stranger(), at_wan(v6, 443), PATIENCE);
         assert_eq!(inward.unwrap(), LARGE, "from outside, v6: {v6}");
-        let outward = exchange(host, at_stranger(v6, 5000), PATIENCE);
+        let outward = large(host, at_stranger(v6, 5000), PATIENCE);
         assert_eq!(outward.unwrap(), LARGE, "from the host, v6: {v6}");
         let closed = Door::udp(host, 161).unwrap();
-        assert!(exchange(scene.stranger(), at_wan(v6, 161), SHORT).is_err());
+        assert!(large(scene.stranger(), at_wan(v6, 161), SHORT).is_err());
         assert_eq!(closed.entered(), 0, "no fragment trick, v6: {v6}");
     }
 }
@@ -90,7 +74,7 @@ struct Narrow {
 }
 
 impl Narrow {
-    fn new() -> Self {
+    fn new(hook: &str) -> Self {
         let [host, router, far] = ["host", "router", "far"].map(|n| Netns::new(n).unwrap());
         let near = Veth::between(
             (&host, "wan0", &["203.0.113.1/24", "2001:db8::1/64"]),
@@ -109,7 +93,7 @@ impl Narrow {
             .unwrap();
         far.ip("route add default via 198.51.100.2\nroute add ::/0 via 2001:db8:5::2\n")
             .unwrap();
-        let host = Host::start(&host, &["wan0"], "").unwrap();
+        let host = Host::start(&host, &["wan0"], &format!("hook: {hook}\n")).unwrap();
         let ran = host.apply(&policy(1, &[allow("web", "tcp/443")])).unwrap();
         assert!(ran.ok(), "{ran:?}");
         let _router = router;
@@ -134,9 +118,8 @@ impl Narrow {
 
 const SIZE: usize = 8 << 20;
 
-fn download(v6: bool) {
-    need_root!();
-    let narrow = Narrow::new();
+fn download(hook: &str, v6: bool) {
+    let narrow = Narrow::new(hook);
     let at = at_wan(v6, 443);
     let listener = narrow.host.ns.run(|| TcpListener::bind(at)).unwrap();
     let server = std::thread::spawn(move || {
@@ -163,11 +146,17 @@ fn download(v6: bool) {
 }
 
 #[test]
-fn a_download_over_a_narrow_hop_finishes_v4() {
-    download(false);
+fn a_download_over_a_narrow_hop_finishes_at_tc() {
+    need_root!();
+    for v6 in [false, true] {
+        download("tc", v6);
+    }
 }
 
 #[test]
-fn a_download_over_a_narrow_hop_finishes_v6() {
-    download(true);
+fn a_download_over_a_narrow_hop_finishes_at_xdp() {
+    need_root!();
+    for v6 in [false, true] {
+        download("xdp", v6);
+    }
 }

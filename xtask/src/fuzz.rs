@@ -82,6 +82,10 @@ fn fuzz(target: &str, args: &Args) -> Result<bool> {
     let mut command = cargo_fuzz("run")?;
     command.arg(target).args([&found, &corpus]).arg("--");
     command.arg(format!("-artifact_prefix={}/", crashes.display()));
+    let dictionary = home().join(format!("{target}.dict"));
+    if dictionary.exists() {
+        command.arg(format!("-dict={}", dictionary.display()));
+    }
     command.arg(format!("-max_total_time={}", (args.minutes * 60.0).ceil()));
     command.args(["-rss_limit_mb=4096", "-timeout=20", "-print_final_stats=1"]);
     let ran = run_command(&mut command);

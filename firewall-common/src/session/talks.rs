@@ -140,6 +140,26 @@ fn blind_data_is_outside() {
     ]);
 }
 
+/// Both numbers guessed: the receiver drops it or keeps it, and the two ends go on from where they are.
+#[test]
+fn a_guess_that_is_believed_cuts_nothing() {
+    after_handshake(&[
+        // The byte before was lost, so what was sent is ahead of what is acknowledged.
+        (Opener, ACK, 1001, 1, 1000, Live, Established),
+        (Responder, ACK, 1, 1, 0, Live, Established),
+        (Opener, ACK, 65_981, 1, 20, Live, Established),
+        (Opener, ACK, 129_991, 1, 10, Live, Established),
+        (Responder, ACK, 1, 1, 0, Live, Established),
+        (Opener, ACK, 0, 1, 0, Live, Established),
+        (Opener, PSH | ACK, 1, 1, 1000, Live, Established),
+        (Responder, ACK, 1, 2001, 0, Live, Established),
+        // What the receiver has, and has acknowledged, is too old.
+        (Opener, ACK, 1, 1, 1000, Outside, Established),
+        (Responder, ACK, 1, 2000, 0, Outside, Established),
+        (Opener, PSH | ACK, 2001, 1, 10, Live, Established),
+    ]);
+}
+
 #[test]
 fn blind_resets_change_nothing() {
     after_handshake(&[

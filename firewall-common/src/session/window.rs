@@ -10,7 +10,8 @@
 //!
 //! `end` is one past the highest number sent, `reach` the greatest window offered. Nobody can have more in flight
 //! than the other side has offered, so a correct host keeps within them, whatever is lost, sent again or
-//! out of order. A blind sender must guess both numbers at once.
+//! out of order. A blind sender must guess both numbers at once. Should one hit, then `end` is ahead of the truth: so what
+//! is not behind the other side's last acknowledgement is believed also further below `end`, and the connection goes on.
 
 use crate::packet::Packet;
 use crate::parse::tcp::{ACK, FIN, SYN};
@@ -219,6 +220,12 @@ impl Window {
         self.flags & (UNKNOWN | INITIAL) == 0 && after(self.acknowledged, sequence)
     }
 
+    /// Is a number not behind what this side has acknowledged?
+    #[inline(always)]
+    const fn waits_for(&self, number: u32) -> bool {
+        self.flags & (UNKNOWN | INITIAL) == 0 && !after(self.acknowledged, number)
+    }
+
     /// May an ICMP error quote a packet of this side with that number (RFC 5927 section 4.1)? It must be in flight;
     /// as late as the last one sent, which may be an empty segment.
     #[inline(always)]
@@ -259,9 +266,11 @@ fn sends_within(sender: &Window, receiver: &Window, packet: &Packet) -> bool {
     if sender.is_unknown() || receiver.is_unknown() {
         return true;
     }
-    let reach = receiver.reach();
-    !after(end_of(packet), sender.end.wrapping_add(reach))
-        && !after(sender.end.wrapping_sub(reach), end_of(packet))
+    let (reach, end) = (receiver.reach(), end_of(packet));
+    let below = after(sender.end.wrapping_sub(reach), end);
+    // A keep-alive ends one byte before.
+    !after(end, sender.end.wrapping_add(reach))
+        && (!below || receiver.waits_for(end.wrapping_add(1)))
 }
 
 /// Is what it acknowledges what the other side has sent, or can have sent?
@@ -275,4 +284,5 @@ fn acknowledges(sender: &Window, receiver: &Window, packet: &Packet) -> bool {
         return receiver.flags & VAGUE != 0 && ahead <= sender.reach();
     }
     ahead.wrapping_neg() <= greater(sender.reach(), OLD_ACKNOWLEDGEMENT)
+        || sender.waits_for(packet.acknowledgement)
 }

@@ -465,6 +465,27 @@ mod tests {
     }
 
     #[test]
+    fn every_state_has_the_timeout_of_its_key() {
+        let defaults = firewall_common::config::Settings::default();
+        assert_eq!(timeouts(&Timeouts::default()), defaults.timeouts);
+        let seconds = Duration::from_secs;
+        let each = Timeouts {
+            tcp_syn_sent: seconds(1),
+            tcp_syn_recv: seconds(2),
+            tcp_established: seconds(3),
+            tcp_fin_wait: seconds(4),
+            tcp_time_wait: seconds(5),
+            tcp_close: seconds(6),
+            udp: seconds(7),
+            udp_stream: seconds(8),
+            icmp: seconds(9),
+            other: seconds(10),
+        };
+        let table = timeouts(&each).map(|time| time / 1_000_000_000);
+        assert_eq!(table[1..=10], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+    }
+
+    #[test]
     fn failsafe_rules_share_what_they_name() {
         let ssh = crate::policy::services::built_in("ssh").unwrap();
         let rule = |net: &str| FailsafeRule {

@@ -56,7 +56,7 @@ impl Way {
 pub enum LeftOut {
     /// `frame-too-short`: the kernel takes no frame shorter than a link header.
     FrameTooShort,
-    /// `tag-in-metadata`: a test run cannot set a VLAN tag beside the frame, nor a driver keep it inside.
+    /// `tag-in-metadata`: neither a test run nor XDP knows of a VLAN tag beside the frame.
     TagInMetadata,
     /// `no-link-header`: the frame has none.
     NoLinkHeader,

@@ -189,6 +189,13 @@ pub fn too_big(source: IpAddr, to: IpAddr, about: &Packet) -> Packet {
 }
 
 impl Packet {
+    /// The same headers around these bytes, which get no checksum.
+    #[must_use]
+    pub fn carrying(mut self, bytes: &[u8]) -> Self {
+        (self.body, self.checksum_at) = (bytes.to_vec(), None);
+        self
+    }
+
     /// With this payload after the transport header.
     #[must_use]
     pub fn data(mut self, payload: &[u8]) -> Self {

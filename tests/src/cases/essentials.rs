@@ -92,6 +92,16 @@ pub(super) const CASES: &[Case] = &[
         vec![arrives(discover.frame(), NoPolicy)]
     })
     .v4(),
+    Case::new("dhcp-answers-in-fragments", WEB, |_| {
+        let (server, client) = (ip("10.77.0.2"), ip("10.77.0.1"));
+        let first = udp((server, 67), (client, 68), &[2; 240]).fragment(0, true, 61);
+        let rest = raw(server, client, 17, vec![2; 80]).fragment(248, false, 61);
+        vec![
+            arrives(first.frame(), Essential).by("essentials/dhcp"),
+            arrives(rest.frame(), Session),
+        ]
+    })
+    .v4(),
     Case::new("dhcp-switched-off", NO_ESSENTIALS, |_| {
         let discover = udp((ip("0.0.0.0"), 68), (ip("255.255.255.255"), 67), &[1; 240]);
         let offer = udp(
@@ -114,6 +124,39 @@ pub(super) const CASES: &[Case] = &[
         ]
     })
     .v6(),
+    Case::new("dhcpv6-answers-in-fragments", WEB, |_| {
+        let (server, client) = (ip("fe80::2"), ip("fe80::1"));
+        let first = udp((server, 547), (client, 546), &[2; 240]).fragment(0, true, 62);
+        let rest = raw(server, client, 17, vec![2; 80]).fragment(248, false, 62);
+        vec![
+            arrives(first.frame(), Essential).by("essentials/dhcpv6"),
+            arrives(rest.frame(), Session),
+        ]
+    })
+    .v6(),
+    Case::new("neighbour-discovery-in-fragments", WEB, |_| {
+        // RFC 6980: nobody may take it.
+        let first = solicitation("fe80::2", "ff02::1:ff00:1").fragment(0, true, 63);
+        let rest = raw(ip("fe80::2"), ip("ff02::1:ff00:1"), 58, vec![0; 8]).fragment(24, false, 63);
+        vec![
+            arrives(first.frame(), NdInvalid),
+            arrives(rest.frame(), FragmentWithoutFirst),
+        ]
+    })
+    .v6(),
+    Case::new("igmp-in-fragments", WEB, |f| {
+        let report = raw(f.trusted, ip("224.0.0.22"), 2, vec![0x22; 64]).fragment(0, true, 64);
+        let rest = raw(f.trusted, ip("224.0.0.22"), 2, vec![0; 40]).fragment(64, false, 64);
+        let own = raw(f.host, ip("224.0.0.22"), 2, vec![0x22; 64]).fragment(0, true, 65);
+        let own_rest = raw(f.host, ip("224.0.0.22"), 2, vec![0; 40]).fragment(64, false, 65);
+        vec![
+            arrives(report.frame(), Essential).by("essentials/igmp"),
+            arrives(rest.frame(), Session),
+            leaves(own.sent(), Essential).by("essentials/igmp"),
+            leaves(own_rest.sent(), Session),
+        ]
+    })
+    .v4(),
     Case::new("igmp-both-ways", WEB, |f| {
         let body = vec![0x11, 0, 0xee, 0xff, 0, 0, 0, 0];
         let query = raw(f.trusted, ip("224.0.0.1"), 2, body.clone()).ttl(1);

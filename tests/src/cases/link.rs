@@ -3,7 +3,7 @@
 use firewall_common::reason::Reason::*;
 
 use super::policies::WEB;
-use crate::case::packet::{HOST_MAC, PEER_MAC, ethernet, syn};
+use crate::case::packet::{HOST_MAC, PEER_MAC, ack, ethernet, raw, syn, syn_ack, udp};
 use crate::case::{Case, LeftOut, Way, arrives, leaves};
 
 /// The cases.
@@ -40,6 +40,32 @@ pub(super) const CASES: &[Case] = &[
             arrives(shut.frame(), RuleDeny).by("inbound/telnet"),
         ]
     }),
+    Case::new("a-session-under-tags-is-the-same-session", WEB, |f| {
+        let (own, peer) = ((f.stranger, 40000), (f.host, 443));
+        vec![
+            arrives(
+                syn(own, peer).tag(0x88a8, 0).tag(0x8100, 0).frame(),
+                RuleAllow,
+            )
+            .by("inbound/web"),
+            leaves(syn_ack(peer, own).sent(), Session),
+            arrives(ack(own, peer).tag(0x8100, 0xe000).frame(), Session),
+            arrives(
+                ack(own, peer).tag(0x8100, 0).tag(0x88a8, 0).frame(),
+                Session,
+            ),
+        ]
+    }),
+    Case::new("fragments-under-tags", WEB, |f| {
+        let first = udp((f.stranger, 40000), (f.host, 443), &[0; 24]).fragment(0, true, 66);
+        let rest = raw(f.stranger, f.host, 17, vec![0; 40]).fragment(32, false, 66);
+        let lost = raw(f.stranger, f.host, 17, vec![0; 40]).fragment(32, false, 67);
+        vec![
+            arrives(first.tag(0x8100, 0).frame(), RuleAllow).by("inbound/web"),
+            arrives(rest.tag(0x88a8, 0).tag(0x8100, 0).frame(), Session),
+            arrives(lost.tag(0x8100, 0).frame(), FragmentWithoutFirst),
+        ]
+    }),
     Case::new("snap-behind-a-tag", WEB, |_| {
         let mut payload = vec![0, 0, 0, 48, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
         payload.extend([0; 40]);
@@ -67,7 +93,6 @@ pub(super) const CASES: &[Case] = &[
     .without(&[
         (Way::TestRun, LeftOut::TagInMetadata),
         (Way::XdpTestRun, LeftOut::TagInMetadata),
-        (Way::Wire, LeftOut::TagInMetadata),
         (Way::XdpWire, LeftOut::TagInMetadata),
     ]),
     Case::new("tagged-on-the-way-out", WEB, |f| {
@@ -125,7 +150,6 @@ pub(super) const CASES: &[Case] = &[
     .without(&[
         (Way::TestRun, LeftOut::TagInMetadata),
         (Way::XdpTestRun, LeftOut::TagInMetadata),
-        (Way::Wire, LeftOut::TagInMetadata),
         (Way::XdpWire, LeftOut::TagInMetadata),
     ]),
     Case::new("a-tag-and-nothing-behind", WEB, |_| {
@@ -175,6 +199,29 @@ pub(super) const CASES: &[Case] = &[
         )]
     })
     .v4(),
+    // RFC 1042; Linux takes no IP from such frames.
+    Case::new("an-open-port-in-a-snap-frame", WEB, |f| {
+        let snap = |frame: Vec<u8>| {
+            let (ethertype, ip) = (&frame[12..14], &frame[14..]);
+            let llc = [&[0xaa, 0xaa, 3, 0, 0, 0], ethertype, ip].concat();
+            let to = if frame[..6] == HOST_MAC {
+                (HOST_MAC, PEER_MAC)
+            } else {
+                (PEER_MAC, HOST_MAC)
+            };
+            ethernet(to.0, to.1, llc.len() as u16, &llc)
+        };
+        let (own, peer) = ((f.stranger, 40000), (f.host, 443));
+        let tagged = [&[0x81, 0, 0, 0][..], &snap(syn(own, peer).frame())[12..]].concat();
+        vec![
+            arrives(snap(syn(own, peer).frame()), UnsupportedEthertype),
+            arrives(
+                [&HOST_MAC[..], &PEER_MAC, &tagged].concat(),
+                UnsupportedEthertype,
+            ),
+            leaves(snap(syn((f.host, 1), own).sent()), UnsupportedEthertype),
+        ]
+    }),
     Case::new("snap-frame", WEB, |_| {
         let mut payload = vec![0xaa, 0xaa, 3, 0, 0, 0, 8, 0];
         payload.extend([0; 40]);

@@ -17,6 +17,7 @@ mod rules;
 mod source_check;
 mod strays;
 mod tcp;
+mod timeouts;
 mod udp_and_ping;
 mod windows;
 mod zones;
@@ -39,6 +40,7 @@ pub fn all() -> Vec<Case> {
         rules::CASES,
         tcp::CASES,
         windows::CASES,
+        timeouts::CASES,
         udp_and_ping::CASES,
         groups::CASES,
         other_protocols::CASES,

@@ -231,6 +231,16 @@ pub(super) const CASES: &[Case] = &[
             leaves(tcp(own, peer, flag::SYN, 4000, 0).sent(), DefaultAllow),
         ]
     }),
+    Case::new("an-opening-with-a-lower-number", WEB, |f| {
+        let open = |sequence| tcp(client(f), server(f), flag::SYN, sequence, 0);
+        vec![
+            arrives(open(900_000).frame(), RuleAllow).by("inbound/web"),
+            // Given up, and begun again behind it: the same half-open session.
+            arrives(open(1000).frame(), Session),
+            leaves(syn_ack(server(f), client(f)).sent(), Session),
+            arrives(ack(client(f), server(f)).frame(), Session),
+        ]
+    }),
     Case::new("simultaneous-open", WEB, |f| {
         let (own, peer) = ((f.host, 50000), (f.stranger, 50001));
         vec![

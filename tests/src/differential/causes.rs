@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use firewall_common::packet::Packet;
+use firewall_common::packet::{Packet, protocol};
 use firewall_common::parse;
 use firewall_common::reason::Reason;
 use firewall_common::source::Slice;
@@ -17,6 +17,8 @@ pub enum Cause {
     FragmentOrder,
     /// A first fragment without the whole transport header, or one that reaches into it.
     TinyFragment,
+    /// Neighbour discovery in fragments.
+    Discovery,
     /// A transport header that lies about itself.
     Transport,
     /// A chain of extension headers that no sender makes.
@@ -31,9 +33,10 @@ pub enum Cause {
 
 impl Cause {
     /// Every cause that there is.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::FragmentOrder,
         Self::TinyFragment,
+        Self::Discovery,
         Self::Transport,
         Self::ExtensionChain,
         Self::Link,
@@ -47,6 +50,7 @@ impl Cause {
         match self {
             Self::FragmentOrder => "fragment-order",
             Self::TinyFragment => "tiny-fragment",
+            Self::Discovery => "discovery-in-fragments",
             Self::Transport => "transport-header",
             Self::ExtensionChain => "extension-chain",
             Self::Link => "link",
@@ -91,7 +95,7 @@ fn read(step: &Step) -> Result<Packet, Reason> {
     Ok(packet)
 }
 
-/// In order of arrival: was there a later one before any first, or a first too short?
+/// In order of arrival: was there a later one before any first, or a first too short, or one of what may have none?
 fn fragments(steps: &[&Step]) -> Option<Cause> {
     use firewall_common::packet::{FIRST, LATER};
     let mut first_seen = false;
@@ -101,6 +105,9 @@ fn fragments(steps: &[&Step]) -> Option<Cause> {
                 return Some(Cause::TinyFragment);
             }
             Err(_) => return None,
+            Ok(packet) if packet.fragment == FIRST && discovers(&packet) => {
+                return Some(Cause::Discovery);
+            }
             Ok(packet) if packet.fragment == FIRST => first_seen = true,
             Ok(packet) if packet.fragment == LATER && !first_seen => {
                 return Some(Cause::FragmentOrder);
@@ -109,4 +116,34 @@ fn fragments(steps: &[&Step]) -> Option<Cause> {
         }
     }
     None
+}
+
+/// Neighbour discovery (RFC 4861 section 4).
+fn discovers(packet: &Packet) -> bool {
+    packet.family == 6
+        && packet.tuple.protocol == protocol::ICMPV6
+        && matches!(packet.icmp_type(), 133..=137)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOC: &str = include_str!("../../../docs/differences.md");
+
+    /// A row for each cause, in this order, that names an RFC or a standard of the IEEE.
+    #[test]
+    fn every_cause_is_documented_with_its_standard() {
+        let (_, rest) = DOC.split_once("<!-- causes -->").expect("a table");
+        let (table, _) = rest.split_once("<!-- /causes -->").expect("its end");
+        let rows: Vec<&str> = table.lines().filter(|row| row.starts_with("| `")).collect();
+        let words = rows.iter().filter_map(|row| row.split('`').nth(1));
+        assert!(
+            words.eq(Cause::ALL.iter().map(|cause| cause.word())),
+            "{rows:?}"
+        );
+        for row in rows {
+            assert!(row.contains("RFC") || row.contains("IEEE"), "{row}");
+        }
+    }
 }

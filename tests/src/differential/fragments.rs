@@ -1,6 +1,6 @@
 //! Fragments: whole packets cut up, in and out of order, overlapping, tiny, missing, under one identification.
 
-use super::framed::any;
+use super::framed::{any, essential};
 use super::step::{Maker, host};
 use super::world::Key;
 use crate::case::packet::{self, Packet};
@@ -28,17 +28,9 @@ pub(super) fn group(maker: &mut Maker) {
             (0, body[..600].to_vec(), true),
             (600, body[600..].to_vec(), false),
         ];
-        send(
-            maker,
-            &packet::raw(
-                other.source,
-                other.destination,
-                whole.protocol,
-                body.clone(),
-            ),
-            &cuts,
-            key,
-        );
+        let (from, to) = (other.source, other.destination);
+        let alike = packet::raw(from, to, whole.protocol, body);
+        send(maker, &alike, &cuts, key);
     }
 }
 
@@ -46,9 +38,10 @@ fn long(maker: &mut Maker, v6: bool) -> Packet {
     let length = 64 + maker.below(3000) as usize;
     let (peer, port, to) = (maker.peer(v6), maker.high_port(), maker.port());
     let data: Vec<u8> = (0..length).map(|at| at as u8).collect();
-    match maker.below(4) {
+    match maker.below(5) {
         0 => packet::syn((peer, port), (host(v6), to)).data(&data),
         1 => any(maker, v6).data(&data),
+        2 => essential(maker, v6).data(&data),
         _ => packet::udp((peer, port), (host(v6), to), &data),
     }
 }
@@ -116,12 +109,7 @@ fn spoil(maker: &mut Maker, cuts: &mut Vec<Cut>) -> &'static str {
 fn send(maker: &mut Maker, whole: &Packet, cuts: &[Cut], key: Key) {
     for (offset, bytes, more) in cuts {
         // The checksum is that of the whole, so the piece must not get its own.
-        let piece = packet::raw(
-            whole.source,
-            whole.destination,
-            whole.protocol,
-            bytes.clone(),
-        );
+        let piece = whole.clone().carrying(bytes);
         let piece = piece.fragment(*offset as u16, *more, key.1);
         maker.arrive_as(&piece, key);
     }

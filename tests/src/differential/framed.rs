@@ -200,11 +200,9 @@ pub(super) fn martians(maker: &mut Maker) {
 }
 
 /// What keeps a link alive, right and wrong (RFC 4861, RFC 3810, RFC 3376, RFC 2131, RFC 8415).
-pub(super) fn essentials(maker: &mut Maker) {
-    maker.class("essentials");
-    let v6 = maker.v6();
+pub(super) fn essential(maker: &mut Maker, v6: bool) -> Packet {
     let link_local: IpAddr = "fe80::5".parse().expect("an address");
-    let packet = match (v6, maker.below(3)) {
+    match (v6, maker.below(3)) {
         (true, 0 | 1) => {
             let source = if maker.chance(3) {
                 maker.peer(true)
@@ -224,7 +222,13 @@ pub(super) fn essentials(maker: &mut Maker) {
             vec![0x16, 0, 0, 0, 224, 0, 0, 9],
         ),
         (false, _) => packet::udp((maker.peer(false), 67), (host(false), 68), &[0; 64]),
-    };
+    }
+}
+
+pub(super) fn essentials(maker: &mut Maker) {
+    maker.class("essentials");
+    let v6 = maker.v6();
+    let packet = essential(maker, v6);
     maker.arrive(&packet);
 }
 

@@ -5,25 +5,27 @@
 //! the [`Cause`]s, each of which has its RFC.
 
 mod causes;
+mod compare;
 mod fragments;
 mod framed;
 mod moments;
 mod nflog;
+mod report;
 mod step;
 mod story;
 mod talks;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result};
+use firewall_common::flow::FlowKey;
 
 pub use causes::Cause;
-use causes::cause;
+use compare::{compare, guesses};
+pub use report::{Difference, Plan, Report};
 use step::{Maker, Step};
-use story::{Both, story};
-use world::{Guarded, Key, Seen};
+use world::{Guarded, Seen};
 
 /// The policy that both enforce.
 const POLICY: &str = include_str!("policy.yaml");
@@ -33,127 +35,14 @@ const CONFIG: &str =
 /// Steps between two looks: few enough that no number comes twice.
 const CHUNK: usize = 2000;
 
-/// How much is sent.
-#[derive(Debug, Clone, Copy)]
-pub struct Plan {
-    /// What chance begins with.
-    pub seed: u64,
-    /// Packets, at least.
-    pub packets: usize,
-}
-
-/// A difference that has no cause, or is the wrong way round.
-#[derive(Debug, Clone)]
-pub struct Difference {
-    /// The firewall that is not nftables.
-    pub host: &'static str,
-    /// The kind of packet.
-    pub class: &'static str,
-    /// Did Ringwall let by what nftables did not?
-    pub more: bool,
-    /// How many came through Ringwall, and through nftables.
-    pub came: [usize; 2],
-    /// Its number: is it of IPv6, and the identification or flow label.
-    pub key: (bool, u32),
-    /// What was sent, in hexadecimal.
-    pub packets: Vec<String>,
-    /// Of a TCP segment: its conversation so far.
-    pub story: Vec<String>,
-}
-
-/// What came of it.
-#[derive(Debug, Default)]
-pub struct Report {
-    /// Packets that were sent to each host, by kind.
-    pub sent: BTreeMap<&'static str, u64>,
-    /// Packets that came through nftables, and through Ringwall at each hook.
-    pub through: BTreeMap<&'static str, u64>,
-    /// Differences by cause.
-    pub causes: BTreeMap<Cause, u64>,
-    /// Differences that must not be.
-    pub wrong: Vec<Difference>,
-}
-
-impl Report {
-    /// All packets sent to each host.
-    #[must_use]
-    pub fn packets(&self) -> u64 {
-        self.sent.values().sum()
-    }
-
-    /// Packets let in that nftables drops.
-    #[must_use]
-    pub fn more(&self) -> usize {
-        self.wrong
-            .iter()
-            .filter(|difference| difference.more)
-            .count()
-    }
-
-    /// Joins another seed's.
-    pub fn join(&mut self, other: Self) {
-        other
-            .sent
-            .into_iter()
-            .for_each(|(class, n)| *self.sent.entry(class).or_default() += n);
-        other
-            .through
-            .into_iter()
-            .for_each(|(host, n)| *self.through.entry(host).or_default() += n);
-        other
-            .causes
-            .into_iter()
-            .for_each(|(cause, n)| *self.causes.entry(cause).or_default() += n);
-        self.wrong.extend(other.wrong);
-    }
-
-    /// For people.
-    #[must_use]
-    pub fn text(&self) -> String {
-        let mut text = format!("{} packets to each host:", self.packets());
-        let _ = self
-            .sent
-            .iter()
-            .try_for_each(|(class, n)| write!(text, " {class} {n};"));
-        let _ = self
-            .through
-            .iter()
-            .try_for_each(|(host, n)| write!(text, "\nthrough {host}: {n}"));
-        let _ = self
-            .causes
-            .iter()
-            .try_for_each(|(cause, n)| write!(text, "\ndrops more, {cause}: {n}"));
-        for wrong in self.wrong.iter().take(20) {
-            let way = if wrong.more {
-                "LETS BY MORE"
-            } else {
-                "drops more, without a cause"
-            };
-            let _ = write!(
-                text,
-                "
-{}: {way}: {} {:?}, came {:?}
-  {}",
-                wrong.host,
-                wrong.class,
-                wrong.key,
-                wrong.came,
-                wrong.packets.join("\n  ")
-            );
-            let _ = wrong
-                .story
-                .iter()
-                .try_for_each(|line| write!(text, "\n    {line}"));
-        }
-        text
-    }
-}
-
 /// The hosts.
 pub struct Hosts {
-    guarded: Vec<Guarded>,
+    guarded: Vec<(Guarded, Fooled)>,
     nftables: Guarded,
 }
+
+/// Sessions of which nftables let a guess by that Ringwall dropped: from there on the two have seen different ones.
+type Fooled = BTreeSet<FlowKey>;
 
 impl Hosts {
     /// Ringwall at TC and, where asked for, at XDP; and nftables.
@@ -171,7 +60,11 @@ impl Hosts {
             )?);
         }
         let nftables = Guarded::nftables(POLICY)?;
-        Ok(Self { guarded, nftables })
+        let guarded = guarded.into_iter().map(|host| (host, Fooled::new()));
+        Ok(Self {
+            guarded: guarded.collect(),
+            nftables,
+        })
     }
 
     /// Sends it all, and compares.
@@ -191,12 +84,14 @@ impl Hosts {
         }
         let reference = deliver(&mut self.nftables, steps)?;
         note(report, "nftables", &reference);
-        for host in &mut self.guarded {
+        for (host, fooled) in &mut self.guarded {
             let seen = deliver(host, steps)?;
             note(report, host.name, &seen);
             let both = [&seen, &reference];
-            compare(report, host.name, steps, both, false);
-            compare(report, host.name, steps, both, true);
+            let since = guesses(steps, both, fooled);
+            compare(report, host.name, steps, both, false, &since);
+            compare(report, host.name, steps, both, true, &since);
+            fooled.extend(since.into_keys());
         }
         Ok(())
     }
@@ -221,56 +116,6 @@ fn deliver(host: &mut Guarded, steps: &[Step]) -> Result<[Seen; 2]> {
 fn note(report: &mut Report, host: &'static str, seen: &[Seen; 2]) {
     let through: usize = seen.iter().flat_map(BTreeMap::values).map(Vec::len).sum();
     *report.through.entry(host).or_default() += through as u64;
-}
-
-fn compare(report: &mut Report, host: &'static str, steps: &[Step], both: Both<'_>, leaves: bool) {
-    let mut sent: BTreeMap<Key, Vec<&Step>> = BTreeMap::new();
-    for step in steps.iter().filter(|step| step.leaves == leaves) {
-        sent.entry(step.key).or_default().push(step);
-    }
-    let [seen, reference] = both.map(|seen| &seen[usize::from(leaves)]);
-    let keys: BTreeSet<&Key> = seen.keys().chain(reference.keys()).collect();
-    // Number 0 is nobody's: so a firewall's own answers to the host are marked.
-    for key in keys.into_iter().filter(|(_, number)| *number != 0) {
-        let sent = sent.get(key).map_or(&[][..], Vec::as_slice);
-        if leaves && sent.is_empty() {
-            // A firewall's own answer.
-            continue;
-        }
-        let (own, other) = (of(seen, key), of(reference, key));
-        if own == other {
-            continue;
-        }
-        let more = own.iter().any(|packet| !other.contains(packet)) || own.len() > other.len();
-        if let Some(cause) = cause(sent).filter(|_| !more) {
-            *report.causes.entry(cause).or_default() += 1;
-            continue;
-        }
-        report.wrong.push(Difference {
-            host,
-            class: sent.first().map_or("?", |step| step.class),
-            more,
-            came: [own.len(), other.len()],
-            key: *key,
-            packets: sent.iter().map(|step| hex(&step.bytes)).collect(),
-            story: sent
-                .first()
-                .map_or_else(Vec::new, |step| story(steps, step, both)),
-        });
-    }
-}
-
-/// What came under this number.
-fn of<'a>(seen: &'a Seen, key: &Key) -> &'a [u64] {
-    seen.get(key).map_or(&[], Vec::as_slice)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .take(200)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }
 
 /// Packets that are sent in one go wait in one queue only if they are sent by one processor.

@@ -340,8 +340,10 @@ impl Talk {
         usize::from(self.host_opens)
     }
 
-    /// What the host says to a segment that cannot be right, if it has come there; harmless where not.
+    /// What the host says to a segment that cannot be right, if it has come there; harmless where not. It is no guess any
+    /// more, and neither is what follows.
     fn challenge(&mut self, maker: &mut Maker) {
+        maker.class("conversations");
         self.say(maker, 1 - self.outer(), flag::ACK, 0);
     }
 }

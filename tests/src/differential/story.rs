@@ -57,6 +57,11 @@ fn line(step: &Step, packet: &Packet, both: Both<'_>, first: &mut BTreeMap<bool,
     )
 }
 
+/// The session that a segment names.
+pub(super) fn session(step: &Step) -> Option<FlowKey> {
+    read(step).map(|(_, session)| session)
+}
+
 /// A TCP segment and the session it names.
 fn read(step: &Step) -> Option<(Packet, FlowKey)> {
     let (mut packet, mut key, bytes) = (Packet::default(), FlowKey::default(), step.framed());

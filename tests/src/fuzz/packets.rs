@@ -1,6 +1,7 @@
 //! Every parser of packets, sessions and the look-up, by way of `decide()`: frames one after the other through a host in
 //! memory. The first byte of each says how it comes; two more, how long it is.
 
+use std::cell::RefCell;
 use std::sync::OnceLock;
 
 use firewall_common::flow::Hook;
@@ -18,6 +19,23 @@ const POLICY: &str = include_str!("../differential/policy.yaml");
 /// Frames of one input; more tell nothing new.
 const MOST: usize = 24;
 
+thread_local! {
+    /// Filling the tables takes a thousand times as long as a packet.
+    static BENCH: RefCell<Option<HostBench>> = const { RefCell::new(None) };
+}
+
+/// A host under the policy that has seen nothing yet.
+fn bench() -> HostBench {
+    let kept = BENCH.take();
+    let mut bench = kept.unwrap_or_else(|| {
+        let mut bench = HostBench::default();
+        bench.apply(policy()).expect("tables in memory");
+        bench
+    });
+    bench.forget();
+    bench
+}
+
 fn policy() -> &'static Compiled {
     static POLICY_ONCE: OnceLock<Compiled> = OnceLock::new();
     POLICY_ONCE.get_or_init(|| {
@@ -34,9 +52,13 @@ pub(super) fn compiled() -> Vec<u8> {
     postcard::to_stdvec(&(policy(), Numbers::default())).expect("it can be written")
 }
 
-pub(super) fn decide_about(mut bytes: &[u8]) {
-    let mut bench = HostBench::default();
-    bench.apply(policy()).expect("tables in memory");
+pub(super) fn decide_about(bytes: &[u8]) {
+    let mut bench = bench();
+    frames(&mut bench, bytes);
+    BENCH.set(Some(bench));
+}
+
+fn frames(bench: &mut HostBench, mut bytes: &[u8]) {
     for _ in 0..MOST {
         let Some((how, frame, rest)) = next(bytes) else {
             return;

@@ -11,6 +11,7 @@ mod foreign;
 mod host;
 mod icmp;
 mod lab;
+pub mod meter;
 mod netns;
 pub mod packet;
 mod process;

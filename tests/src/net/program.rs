@@ -22,6 +22,8 @@ pub const AFTER: u32 = 1 << 4;
 pub enum Place {
     /// `BPF_PROG_TYPE_SCHED_CLS` at `BPF_TCX_INGRESS`.
     Tc,
+    /// The same at `BPF_TCX_EGRESS`.
+    TcEgress,
     /// `BPF_PROG_TYPE_XDP` at `BPF_XDP`.
     Xdp,
 }
@@ -29,7 +31,7 @@ pub enum Place {
 impl Place {
     const fn kind(self) -> u32 {
         match self {
-            Self::Tc => 3,
+            Self::Tc | Self::TcEgress => 3,
             Self::Xdp => 6,
         }
     }
@@ -37,6 +39,7 @@ impl Place {
     const fn attach(self) -> u32 {
         match self {
             Self::Tc => 46,
+            Self::TcEgress => 47,
             Self::Xdp => 37,
         }
     }
@@ -44,7 +47,7 @@ impl Place {
     /// What this place is told before a program is attached; TC is told nothing.
     const fn expected(self) -> u32 {
         match self {
-            Self::Tc => 0,
+            Self::Tc | Self::TcEgress => 0,
             Self::Xdp => 37,
         }
     }
@@ -52,7 +55,7 @@ impl Place {
     /// What lets a packet by here, at TC to the next program: `TCX_NEXT` and `XDP_PASS`.
     pub const fn pass(self) -> i32 {
         match self {
-            Self::Tc => -1,
+            Self::Tc | Self::TcEgress => -1,
             Self::Xdp => 2,
         }
     }
@@ -60,7 +63,7 @@ impl Place {
     /// What drops a packet here: `TC_ACT_SHOT` and `XDP_DROP`.
     pub const fn shot(self) -> i32 {
         match self {
-            Self::Tc => 2,
+            Self::Tc | Self::TcEgress => 2,
             Self::Xdp => 1,
         }
     }

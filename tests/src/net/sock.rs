@@ -214,6 +214,30 @@ pub fn udp(ns: &Netns, to: SocketAddr, patience: Duration) -> Seen {
     ns.run(talk).map_or_else(Seen::from, |_| Seen::Answered)
 }
 
+/// More than two frames of 1500 bytes hold.
+pub const LARGE: usize = 4000;
+
+/// A large datagram to an echo server, and its echo; the bytes that came back.
+pub fn large(ns: &Netns, to: SocketAddr, patience: Duration) -> io::Result<usize> {
+    let any: IpAddr = if to.is_ipv4() {
+        [0; 4].into()
+    } else {
+        [0; 16].into()
+    };
+    let data: Vec<u8> = (0..LARGE).map(|i| (i % 251) as u8).collect();
+    ns.run(|| {
+        let socket = UdpSocket::bind((any, 0))?;
+        socket.connect(to)?;
+        socket.set_read_timeout(Some(patience))?;
+        socket.send(&data)?;
+        let mut back = vec![0; 2 * LARGE];
+        let n = socket.recv(&mut back)?;
+        let same = back[..n] == data;
+        same.then_some(n)
+            .ok_or_else(|| io::Error::other("the echo is another"))
+    })
+}
+
 /// GET over plain HTTP/1.1 inside the namespace; the body of a 200 answer.
 pub fn http_get(ns: &Netns, at: SocketAddr, path: &str) -> Result<String> {
     let mut stream = connect(ns, at, Duration::from_secs(20))

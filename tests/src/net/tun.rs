@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -94,7 +94,7 @@ fn open(name: &str, flags: libc::c_int) -> Result<File> {
 }
 
 /// Waits until one of the files can be read.
-fn ready<const N: usize>(files: [&File; N], patience: Duration) -> bool {
+pub(super) fn ready<const N: usize>(files: [&impl AsRawFd; N], patience: Duration) -> bool {
     let mut polls = files.map(|file| libc::pollfd {
         fd: file.as_raw_fd(),
         events: libc::POLLIN,

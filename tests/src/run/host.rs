@@ -19,6 +19,8 @@ use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans, ways, ways_ba
 const ETH0: u32 = 2;
 const ETH1: u32 = 3;
 const SECOND: u64 = 1_000_000_000;
+/// When the first packet comes.
+const BEGIN: u64 = 1000 * SECOND;
 
 /// A host in memory.
 pub struct HostBench {
@@ -64,7 +66,7 @@ impl Default for HostBench {
         tables.settings.ways = WAYS_OF_SEVERAL;
         Self {
             tables,
-            now: 1000 * SECOND,
+            now: BEGIN,
             epoch: 0,
             bare: false,
             scratch: Scratch::default(),
@@ -73,6 +75,12 @@ impl Default for HostBench {
 }
 
 impl HostBench {
+    /// As before the first packet, with the policy in force.
+    pub fn forget(&mut self) {
+        self.tables.forget();
+        (self.now, self.bare, self.scratch) = (BEGIN, false, Scratch::default());
+    }
+
     fn judge<S: PacketSource>(&mut self, source: &S, at: &mut At) -> Seen {
         let decision = decide(source, &self.tables, at, &mut self.scratch);
         let answer = if decision.answer {

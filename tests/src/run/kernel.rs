@@ -23,7 +23,7 @@ use super::wire::{Taps, World, network_part};
 use super::{Bench, Packets, Rules, Seen, Zones, rule_names, vlans, ways, ways_back};
 use crate::case::{Case, Family, Step, Way};
 use crate::net::xdp::PassAll;
-use crate::net::{RunDir, wait_until};
+use crate::net::{Foreign, RunDir, Seat, wait_until};
 
 /// How long a frame may take to where it goes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -248,7 +248,13 @@ impl Bench for KernelBench {
         self.awaits = something;
     }
 
-    fn send(&mut self, hook: Hook, frame: &[u8], _tag: Option<Tag>) -> Result<Seen> {
+    fn send(&mut self, hook: Hook, frame: &[u8], tag: Option<Tag>) -> Result<Seen> {
+        let seat = match hook {
+            Hook::Ingress => Seat::TcxFirst,
+            Hook::Egress => Seat::EgressFirst,
+        };
+        let tagging = |tag| Foreign::tagging(self.world.host(), "eth0", seat, tag);
+        let _tagging = tag.map(tagging).transpose()?;
         if self.taps.is_some() {
             self.send_really(hook, frame)
         } else {

@@ -26,6 +26,12 @@ pub(super) fn run(effort: &Effort) -> Result<Vec<Figure>> {
             0,
             drops,
         ),
+        Figure::new(
+            "segments of connections that a guess cut behind nftables alone",
+            "any",
+            report.kept,
+            true,
+        ),
         Figure::at_most("known causes that occurred", CAUSES, report.causes.len()),
     ])
 }

@@ -9,6 +9,7 @@ mod differential;
 mod drills;
 mod figure;
 mod full_table;
+mod interpreter;
 mod kernel_log;
 pub mod kills;
 mod reloads;
@@ -71,6 +72,11 @@ pub const ROWS: &[Row] = &[
         name: "differential",
         what: "the same packets through us and through nftables with the same policy",
         run: differential::run,
+    },
+    Row {
+        name: "interpreter",
+        what: "random policies and packets through the loaded programs and a naive interpreter",
+        run: interpreter::run,
     },
     Row {
         name: "reloads",

@@ -34,7 +34,7 @@ impl Peer {
     pub(crate) fn name(self) -> String {
         match self {
             Self::Nothing => "no firewall".to_owned(),
-            Self::Floor(Place::Tc, _) => "empty TC program".to_owned(),
+            Self::Floor(Place::Tc | Place::TcEgress, _) => "empty TC program".to_owned(),
             Self::Floor(Place::Xdp, _) => "empty XDP program".to_owned(),
             Self::Nft => "nftables, conntrack, linear".to_owned(),
             Self::NftMap => "nftables, conntrack, verdict map".to_owned(),
