@@ -107,7 +107,8 @@ pub fn judge<T: Tables>(
             destination_zone: answer.destination_zone,
             ..Decision::plain(Reason::Martian)
         };
-        return (decision, false);
+        let opens = matches!(scratch.packet.role, Role::Opens);
+        return (decision, opens && opens_session(head, &decision));
     }
     let mut decision = match scratch.packet.role {
         Role::Opens => of_opening(head, &scratch.question, answer),

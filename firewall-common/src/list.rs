@@ -31,7 +31,7 @@ pub(crate) fn list<T: Tables>(
     judge::ask(tables, at, &scratch.packet, &mut scratch.question);
     (scratch.decision, scratch.opens) = judge::judge(tables, at.slot, head, scratch);
     let scratch = forgotten(scratch);
-    if scratch.search.answer.martian {
+    if scratch.search.answer.martian && !scratch.opens {
         return scratch.decision;
     }
     let decision = bounded(tables, at, head, scratch, scratch.decision);
@@ -76,9 +76,24 @@ pub(crate) fn list<T: Tables>(
         reserves: head.management != 0,
         most,
         verified: matches!(begins, Begins::Cookie),
+        uncapped: false,
     };
     let put = open(tables, at, begins, bounds, scratch);
     let refused = no_room(put, &scratch.entry);
+    if let Some(reason) = refused
+        && monitors(head)
+        && matches!(put, Put::Held | Put::Crowded)
+    {
+        // What only a bound refuses is let in, too, and counts for none: its replies would be strays.
+        scratch.decision.reason = reason;
+        scratch.entry.counted &= MANAGED;
+        let bounds = Bounds {
+            reserves: head.management != 0,
+            uncapped: true,
+            ..Bounds::default()
+        };
+        open(tables, at, begins, bounds, scratch);
+    }
     if refused.is_none() {
         scratch.happened.asks = u8::from(scratch.entry.welcomes());
     }
@@ -190,7 +205,11 @@ pub(crate) fn open<T: Tables>(
         if question.leaving { LEAVING } else { 0 } | if question.group { GROUP } else { 0 };
     // Of the host's own openings the source says nothing, and those of a stand-in are counted where they came in.
     let counted_before = question.course == Course::Outbound as u8 || entry.stands_in();
-    entry.counted |= if counted_before { 0 } else { CAPPED };
+    entry.counted |= if counted_before || bounds.uncapped {
+        0
+    } else {
+        CAPPED
+    };
     if happened.log != 0 {
         let seed = pick::of_session(key, at.now);
         let quiet = !pick::picked(seed, happened.log);

@@ -48,6 +48,8 @@ pub struct Bounds {
     pub most: u32,
     /// It is verified already, and goes among those.
     pub verified: bool,
+    /// It does not count for its source while it is half open.
+    pub uncapped: bool,
 }
 
 /// What became of a SYN cookie.

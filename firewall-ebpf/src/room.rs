@@ -26,6 +26,7 @@ pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
         reserves,
         most,
         verified,
+        ..
     } = bounds;
     match admit(key, entry, reserves, verified) {
         ADMITTED => {}

@@ -255,12 +255,21 @@ fn a_dry_run_and_a_policy_for_others_change_nothing() {
     let others = policy(2, &[ssh()]) + "hosts: {labels: {role: database}}\n";
     let answer = outcome(&scene, &others, &[], 0, "not-for-this-host");
     assert_eq!(answer["changed"], false);
-    assert_eq!(
-        (scene.status().unwrap()["policy"].clone(), history(&scene)),
-        before
-    );
+    let status = scene.status().unwrap();
+    assert_eq!(status["policy"], before.0);
+    assert_eq!(status["offered"]["outcome"], "not-for-this-host");
+    assert_eq!(status["offered"]["revision"], 2);
+    // Once, however often it is offered.
+    outcome(&scene, &others, &[], 0, "not-for-this-host");
+    let now = scene.host.json(&["history"]).unwrap();
+    let rows = now.as_array().unwrap();
+    assert_eq!(rows[0]["outcome"], "not-for-this-host");
+    assert_eq!(rows.len(), 2, "{rows:#?}");
+    let table = scene.host.cli(&["status"]).unwrap().out;
+    assert!(table.contains("revision 2: not-for-this-host"), "{table}");
     let ours = policy(2, &[ssh()]) + "hosts: {labels: {role: web}}\n";
     outcome(&scene, &ours, &[], 0, "applied");
+    assert!(scene.status().unwrap()["offered"].is_null());
 }
 
 #[test]

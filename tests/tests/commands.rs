@@ -7,6 +7,7 @@
 
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen, connect, exchange};
+use ringwall_tests::net::wait_until;
 use ringwall_tests::scenario::{PATIENCE, Scene, allow, at_wan, policy};
 use serde_json::json;
 
@@ -148,12 +149,22 @@ fn pins(scene: &Scene) -> Vec<String> {
 #[test]
 fn detach_ends_enforcement_and_apply_begins_it_again() {
     need_root!();
-    let scene = Scene::guarded(&[web()]).unwrap();
+    let mut scene = Scene::guarded(&[web()]).unwrap();
     let _ssh = serve(&scene, 22);
     assert_eq!(scene.knock(22), [Seen::Silence, Seen::Silence]);
     assert!(!pins(&scene).is_empty());
+    let warned = |words: &str| {
+        let warnings = scene.status().unwrap()["warnings"].to_string();
+        warnings.contains(words)
+    };
+    std::fs::write(scene.host.dir.policy(), "{").unwrap();
+    let told = wait_until(2 * PATIENCE, || warned("in force stays").then_some(()));
+    assert!(told.is_some(), "{}", scene.host.log());
     let said = scene.host.cli(&["detach"]).unwrap();
     assert!(said.ok(), "{said:?}");
+    // Nothing is in force, and that no interface is guarded is meant.
+    assert!(warned("enforcement was ended") && !warned("in force stays"));
+    assert!(!warned("no interface is guarded"));
     let loudly = (said.out + &said.err).to_lowercase();
     assert!(
         loudly.contains("nothing is filtered") || loudly.contains("enforce"),
@@ -169,4 +180,9 @@ fn detach_ends_enforcement_and_apply_begins_it_again() {
     );
     scene.put(&policy(1, &[web()])).unwrap();
     assert_eq!(scene.knock(22), [Seen::Silence, Seen::Silence]);
+    assert!(scene.host.cli(&["detach"]).unwrap().ok());
+    scene.host.stop().unwrap();
+    let log = scene.host.log();
+    let last = log.lines().last().unwrap_or_default();
+    assert!(last.contains("the agent ends; nothing is pinned"), "{log}");
 }

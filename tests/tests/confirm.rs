@@ -98,8 +98,14 @@ fn confirmed_in_time_it_stays() {
     assert_eq!(scene.knock(8443), OPEN);
     let status = scene.status().unwrap();
     assert_eq!(status["policy"]["outcome"], "pending-confirm", "{status:#}");
-    assert!(status["policy"]["confirm_by"].is_string());
+    // The same whenever it is asked.
+    let by = status["policy"]["confirm_by"].as_str().unwrap();
+    assert_eq!(scene.status().unwrap()["policy"]["confirm_by"], by);
+    assert_eq!(newest(&scene)["confirm_by"], by);
     assert_eq!(newest(&scene)["outcome"], "pending-confirm");
+    let table = scene.host.cli(&["status"]).unwrap().out;
+    let line = table.lines().find(|line| line.starts_with("PENDING"));
+    assert!(line.is_some_and(|line| !line.contains('.')), "{table}");
 
     let confirmed = scene.host.cli(&["confirm"]).unwrap();
     assert!(

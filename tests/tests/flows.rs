@@ -11,7 +11,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use ringwall_tests::need_root;
-use ringwall_tests::net::sock::{Echo, Seen, tcp};
+use ringwall_tests::net::sock::{Echo, Seen, tcp, udp};
 use ringwall_tests::net::{binary, wait_until};
 use ringwall_tests::scenario::records::{records, validate, wait_for};
 use ringwall_tests::scenario::{PATIENCE, SHORT, Scene, allow, at_wan, metric, policy, rule};
@@ -75,6 +75,13 @@ fn a_session_is_told_of_when_it_opens_and_once_when_it_has_ended() {
         assert_eq!(open["IP"]["source"], peer);
         assert_eq!(open["interface"]["name"], "wan0");
         assert_eq!(open["packets"], json!({"sent": 1, "received": 0}));
+        assert_eq!(close["reason"], "session", "{close:#}");
+        for time in ["time", "start", "end"] {
+            for one in [open, close] {
+                let digits = one[time].as_str().unwrap().split_once('.').unwrap().1;
+                assert_eq!(digits.len(), "123456789Z".len(), "{time} of {one:#}");
+            }
+        }
         assert_eq!(close["close_cause"], "finished", "{close:#}");
         assert_eq!(close["tcp_state"], "time-wait");
         // SYN, ACK, word, ACK of its echo, FIN …: both sides' packets, as the session counted them.
@@ -381,4 +388,40 @@ fn outbound_routed_and_icmp_flows_validate_and_filters_pick() {
         scene.host.cli(&["flows", "--since", "10"]).unwrap().status,
         2
     );
+}
+
+#[test]
+fn what_only_monitoring_let_in_says_what_the_policy_says_of_it() {
+    need_root!();
+    let rules = [web(), rule("dns", "reject", "udp/53")];
+    let scene = scene(&rules);
+    scene.put(&(policy(2, &rules) + "mode: monitor\n")).unwrap();
+    let _servers = (
+        serve(&scene, 22),
+        Echo::udp(scene.lab.host(), ([0_u16; 8], 53).into()).unwrap(),
+    );
+    assert_eq!(scene.knock(22), [Seen::Answered, Seen::Answered]);
+    let asked = udp(scene.stranger(), at_wan(true, 53), PATIENCE);
+    assert_eq!(asked, Seen::Answered);
+    let told = |event: &str, filter: &str, expect: [&str; 2]| {
+        let found = wait_for(&scene.host, event, filter, 1, 2 * PATIENCE);
+        for one in &found {
+            assert_eq!(one["verdict"], "AUDIT", "{one:#}");
+            assert_eq!([&one["action"], &one["reason"]], expect, "{one:#}");
+        }
+        found[0].clone()
+    };
+    told("open", "port 22", ["deny", "default-deny"]);
+    told("close", "port 22", ["deny", "session"]);
+    told("drop", "port 53", ["reject", "rule-reject"]);
+    let open = told("open", "port 53", ["reject", "rule-reject"]);
+    // A conversation over UDP has a state, and none of TCP's.
+    assert!(
+        open["tcp_state"].is_null() && open["state"] == "udp",
+        "{open:#}"
+    );
+    let killed = ["sessions", "kill", "port 53"];
+    assert!(scene.host.cli(&killed).unwrap().ok());
+    let close = told("close", "port 53", ["reject", "session"]);
+    assert_eq!(close["close_cause"], "killed", "{close:#}");
 }

@@ -209,3 +209,88 @@ fn explain_judges_with_full_buckets() {
         "{shown}"
     );
 }
+
+/// More sources than there are buckets: the rest share one, and that is said.
+#[test]
+fn a_full_table_of_buckets_is_told() {
+    need_root!();
+    let rules = [with(
+        "names",
+        "udp/53",
+        "limit: {rate: 1/h, burst: 1, per: source}",
+    )];
+    let (scene, _servers) = scene("", &rules);
+    let used = || {
+        let text = scene.host.metrics().unwrap();
+        let of = |name: &str| metric(&text, name, &["table=\"buckets\""]) as u64;
+        let shared = metric(&text, "ringwall_limit_shared_total", &[]) as u64;
+        let (entries, places) = (
+            of("ringwall_limit_table_entries"),
+            of("ringwall_limit_table_capacity"),
+        );
+        (entries, places, shared)
+    };
+    let full = || {
+        // Drawn by chance, so it takes more than there are places.
+        at_once(&scene, 53, false, 20_000);
+        let (entries, places, shared) = used();
+        (entries == places && shared > 0).then_some(())
+    };
+    assert!(wait_until(8 * PATIENCE, full).is_some(), "{:?}", used());
+    let told = scene.status().unwrap()["warnings"].to_string();
+    assert!(
+        told.contains("places for buckets of sources are taken"),
+        "{told}"
+    );
+    // All who come now share what is left of one bucket: nothing, soon.
+    let seen = [false, true].map(|v6| udp(scene.stranger(), at_wan(v6, 53), SHORT));
+    assert!(seen.contains(&Seen::Silence), "{seen:?}");
+}
+
+#[test]
+fn what_only_monitors_lets_in_what_is_past_a_bound() {
+    need_root!();
+    let rules = [
+        with("web", "tcp/443", "max_sessions: {count: 1, per: source}"),
+        with("names", "udp/53", "max_sessions: {count: 1}"),
+    ];
+    let (scene, _servers) = scene("", &rules);
+    scene.put(&(policy(2, &rules) + "mode: monitor\n")).unwrap();
+    let open = || connect(scene.stranger(), at_wan(true, 443), PATIENCE).unwrap();
+    let mut all = [open(), open(), open()];
+    for stream in &mut all {
+        assert_eq!(exchange(stream, PATIENCE), Seen::Answered);
+    }
+    for v6 in [false, true] {
+        let asked = udp(scene.stranger(), at_wan(v6, 53), PATIENCE);
+        assert_eq!(asked, Seen::Answered);
+    }
+    // Two connections and a question too many, and nothing that follows them is a stray.
+    let rows = || {
+        let rows = scene.host.json(&["drops"]).unwrap();
+        let rows = rows.as_array().unwrap().iter();
+        let row = |row: &serde_json::Value| {
+            let word = |key: &str| row[key].as_str().unwrap_or_default().to_owned();
+            (word("reason"), word("verdict"), row["packets"].as_u64())
+        };
+        rows.map(row).collect::<std::collections::BTreeSet<_>>()
+    };
+    let row = |reason: &str, packets| (reason.to_owned(), "AUDIT".to_owned(), Some(packets));
+    let wanted = [row("session-limit", 1), row("source-limit", 2)].into();
+    let told = wait_until(PATIENCE, || (rows() == wanted).then_some(()));
+    assert!(told.is_some(), "{:?}", rows());
+    let table = scene.host.cli(&["drops"]).unwrap().out;
+    assert!(
+        table.contains("AUDIT") && !table.contains("DROPPED"),
+        "{table}"
+    );
+    // What was let in goes on under the rule that allows it; the next one is one too many.
+    scene.put(&policy(3, &rules)).unwrap();
+    for stream in &mut all {
+        assert_eq!(exchange(stream, PATIENCE), Seen::Answered);
+    }
+    assert_eq!(
+        tcp(scene.stranger(), at_wan(true, 443), SHORT),
+        Seen::Silence
+    );
+}

@@ -106,3 +106,34 @@ fn the_watched_policy_is_held_to_it_and_a_rollback_is_not() {
     std::thread::sleep(SHORT);
     assert!(ssh[0].heard_nothing());
 }
+
+#[test]
+fn what_is_cut_already_holds_up_no_policy() {
+    need_root!();
+    let scene = Scene::guarded(&[allow("ssh", "tcp/22")]).unwrap();
+    let (host, stranger) = (scene.lab.host(), scene.stranger());
+    let mut idle = pairs(stranger, host, at_wan(true, 22), 1);
+    let mut cut = pairs(stranger, host, at_wan(false, 22), 1);
+    let meant = ["--allow-lockout"];
+    assert!(scene.host.apply_with(&policy(2, &[]), &meant).unwrap().ok());
+    cut[0].says();
+    std::thread::sleep(SHORT);
+    assert!(cut[0].heard_nothing());
+    // The sockets live on. No policy cuts them a second time.
+    scene.put(&policy(3, &[])).unwrap();
+    idle[0].says();
+    std::thread::sleep(SHORT);
+    assert!(idle[0].heard_nothing());
+
+    scene.put(&policy(4, &[allow("ssh", "tcp/22")])).unwrap();
+    let mut alive = pairs(stranger, host, at_wan(false, 22), 1);
+    let refused = scene.host.apply(&policy(5, &[])).unwrap();
+    assert_eq!(refused.status, 1, "{refused:?}");
+    assert!(alive[0].talks());
+    let log = scene.host.log();
+    assert!(
+        log.contains("refused: it would lock out") && !log.contains("refused: refused"),
+        "{log}"
+    );
+    assert!(!log.contains("policy:  "), "{log}");
+}

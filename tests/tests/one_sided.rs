@@ -5,13 +5,16 @@
     reason = "a test that cannot go on must stop with a message"
 )]
 
+use std::io::Write as _;
 use std::net::{Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use ringwall_tests::net::sock::{Echo, Seen, tcp};
 use ringwall_tests::net::{Netns, wait_until};
 use ringwall_tests::scenario::records::wait_for;
-use ringwall_tests::scenario::{PATIENCE, Resent, SHORT, Scene, allow, at_wan, metric, policy};
+use ringwall_tests::scenario::{
+    PATIENCE, Resent, SHORT, Scene, allow, at_lan, at_wan, metric, pairs, policy,
+};
 use ringwall_tests::{need_root, skip};
 use serde_json::Value;
 
@@ -202,4 +205,39 @@ fn a_retransmitted_syn_that_then_completes_is_no_fault() {
     let of_port = |row: &&Value| row["destination_port"] == 1040;
     let wrong: Vec<_> = rows.as_array().unwrap().iter().filter(of_port).collect();
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn what_was_only_asked_about_and_what_we_have_cut_are_no_riddles() {
+    need_root!();
+    let scene = scene();
+    let (host, stranger, trusted) = (scene.lab.host(), scene.stranger(), scene.trusted());
+    let mut revoked = pairs(stranger, host, at_wan(false, 1050), 1);
+    let mut killed = pairs(trusted, host, at_lan(true, 1051), 1);
+    let asked = "tcp host:50000 -> 203.0.113.9:1052";
+    let explained = scene.host.cli(&["policy", "explain", asked]).unwrap();
+    assert!(explained.ok(), "{explained:?}");
+    scene.put(&policy(2, &[allow("one", "tcp/1051")])).unwrap();
+    let kill = ["sessions", "kill", "port 1051"];
+    assert!(scene.host.cli(&kill).unwrap().ok());
+    // Their ends know nothing of it, and send again and again: in one direction.
+    for pair in revoked.iter_mut().chain(&mut killed) {
+        pair.client.write_all(b"ping").unwrap();
+    }
+    // Nobody has this address: two that are told, one after the other, so that the others had their time.
+    for port in [1053, 1054] {
+        let nobody = SocketAddr::new("203.0.113.77".parse().unwrap(), port);
+        let _how_it_ends = tcp(host, nobody, FOUND);
+        assert_eq!(found(&scene, port, 1)[0]["cause"], "no-route");
+    }
+    let rows = scene.host.json(&["one-sided"]).unwrap();
+    assert_eq!(rows.as_array().unwrap().len(), 2, "{rows:#}");
+    let told = wait_for(&scene.host, "one_sided", "", 2, PATIENCE);
+    assert_eq!(told.len(), 2, "{told:#?}");
+    let text = scene.host.metrics().unwrap();
+    for cause in ["unknown", "midstream-only"] {
+        let label = format!("cause=\"{cause}\"");
+        let count = metric(&text, "ringwall_one_sided_syn_total", &[&label]);
+        assert!(count < 0.5, "{cause}: {count}");
+    }
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen, connect, exchange};
 use ringwall_tests::net::{Host, Ran, wait_until};
+use ringwall_tests::scenario::records::wait_for;
 use ringwall_tests::scenario::{PATIENCE, SHORT, Scene, at_wan, metric, policy};
 use serde_json::Value;
 
@@ -252,4 +253,33 @@ fn a_member_inside_another_ends_by_the_longer_time() {
         (scene.knock(443)[0] == Seen::Answered).then_some(())
     });
     assert!(free.is_some());
+}
+
+/// A set's own generation is where the contract says: in listings, metrics, and records of the rules that name it.
+#[test]
+fn generations_are_in_listings_metrics_and_records() {
+    need_root!();
+    let (scene, _echoes) = scene();
+    for him in HIM {
+        set(&scene.host, &["add", "banned", him]);
+    }
+    let status = scene.status().unwrap();
+    let told = |name: &str| {
+        let mut sets = status["sets"].as_array().unwrap().iter();
+        sets.find(|set| set["set"] == name).unwrap()["generation"].clone()
+    };
+    assert_eq!((told("banned"), told("guests")), (2.into(), 0.into()));
+    let text = scene.host.metrics().unwrap();
+    let of = |set: &str| metric(&text, "ringwall_set_generation", &[set]) as u64;
+    assert_eq!([of("set=\"banned\""), of("set=\"guests\"")], [2, 0]);
+    assert_eq!(scene.knock(443), [Seen::Silence, Seen::Silence]);
+    let dropped = wait_for(&scene.host, "drop", "rule in/banned", 2, PATIENCE);
+    for record in &dropped {
+        assert_eq!(record["policy"]["sets"]["banned"], 2, "{record:#}");
+    }
+    set(&scene.host, &["flush", "banned"]);
+    talking(&scene, false, 443);
+    // That rule names none.
+    let opened = wait_for(&scene.host, "open", "rule in/web", 1, PATIENCE);
+    assert!(opened[0]["policy"]["sets"].is_null(), "{:#}", opened[0]);
 }

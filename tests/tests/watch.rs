@@ -66,6 +66,14 @@ fn an_edited_policy_is_applied_and_a_bad_edit_is_not() {
         warnings().contains("policy.yaml").then_some(())
     });
     assert!(told.is_some(), "status tells: {}", warnings());
+    let history = scene.host.json(&["history"]).unwrap();
+    let last = &history[0];
+    assert_eq!(last["outcome"], "refused", "{history:#}");
+    assert_eq!(
+        (&last["name"], &last["revision"]),
+        (&"lab".into(), &3.into())
+    );
+    assert!(last["detail"].as_str().unwrap().contains("alow"));
 }
 
 #[test]

@@ -53,6 +53,18 @@ impl Agent {
         problem.refused(Some(&candidate.identity()), self.previous())
     }
 
+    /// Notes a policy that is meant for other hosts. Gives the revision in force, which stays.
+    pub(super) fn leave_to_others(&mut self, candidate: &Candidate) -> Option<u64> {
+        if !candidate.errand.dry_run {
+            self.tally.not_for_this_host += 1;
+            let record = self.record_of(&candidate.checked, &candidate.errand);
+            let why = "its `hosts` does not select this host";
+            let noted = self.history.left_out(record, Outcome::NotForThisHost, why);
+            self.note_history(noted);
+        }
+        self.previous()
+    }
+
     /// Puts a policy in force: one that was read, checked and proved.
     ///
     /// # Errors
@@ -145,6 +157,7 @@ impl Agent {
         record.context = self.settings.context(&checked.host);
         record.connected = checked.policy.connected();
         let (identity, applied) = (record.identity.clone(), record.at);
+        let lists = record.lists.clone();
         let begun = self.history.begin(record, &files);
         let id = begun.map_err(|error| self.no_state(&error))?;
         if let Err(error) = self.keep_numbers(numbers) {
@@ -153,6 +166,9 @@ impl Agent {
             return Err(problem);
         }
         self.save(id, &compiled, &self.numbers.clone());
+        if let Some(before) = self.in_force().map(|before| before.record) {
+            self.history.keep_times(id, before);
+        }
         let within = match next {
             Next::Replaces(within) => within,
             Next::RollsBack => None,
@@ -165,11 +181,12 @@ impl Agent {
             self.withdraw(id, &problem);
             return Err(problem);
         }
+        self.note_lists(&checked.warnings, &lists);
         self.current = Some(Current {
             record: id,
             identity,
             text: None,
-            sets: text::sets(&checked.policy),
+            sets: text::sets(&checked.policy, &lists),
             compiled,
             applied,
         });
@@ -200,6 +217,7 @@ impl Agent {
         self.plane()?;
         // Members are there before anything is judged by them.
         self.begin_sets();
+        self.sets_begin(compiled);
         let applied = if self.plane()?.in_force()?.is_some() {
             self.plane()?.apply(compiled, identity, &names, within)
         } else {

@@ -90,7 +90,13 @@ fn refused(
     cut
 }
 
-fn refuses(tables: &MemoryTables, compiled: &Compiled, live: &Live, now: u64) -> Option<CutLine> {
+/// The session, if the policy ends it at its next packet.
+pub(super) fn refuses(
+    tables: &MemoryTables,
+    compiled: &Compiled,
+    live: &Live,
+    now: u64,
+) -> Option<CutLine> {
     let head = tables.generation(tables.active())?;
     let mut tuple = Tuple::default();
     let entry: &Entry = &live.entry;

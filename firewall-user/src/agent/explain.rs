@@ -1,8 +1,9 @@
 //! Which rule decides about a packet, asked of the live program.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use firewall_common::flow::Hook;
+use firewall_common::flow::{Hook, Tuple};
 use firewall_common::reason::Reason;
 use firewall_common::verdict::{Decision, Verdict};
 use firewall_common::zone::Course;
@@ -11,9 +12,10 @@ use super::net::{Local, LocalKind};
 use super::plane::Question;
 use super::state::Agent;
 use crate::api::types::{Explained, InterfaceLine, Problem, exit};
+use crate::dataplane::memory::mapped;
 use crate::policy::compiled::InterfacePlan;
 use crate::policy::explain::{self, Chosen};
-use crate::policy::frame::on_link;
+use crate::policy::frame::{Concrete, on_link};
 use crate::policy::packet;
 use crate::policy::space::Space;
 
@@ -60,9 +62,9 @@ impl Agent {
             interface,
             came_by,
         };
-        let judged = self
-            .plane()
-            .and_then(|plane| plane.explain(question))
+        let hub = Arc::clone(&self.eyes.hub);
+        let judged = hub
+            .asking(tuple_of(&chosen.packet), || self.plane()?.explain(question))
             .map_err(|error| {
                 let text = format!("the packet cannot be judged: {error:#}");
                 Problem::new(exit::NO, text)
@@ -135,6 +137,17 @@ impl Agent {
             packet,
             host_address: None,
         }
+    }
+}
+
+fn tuple_of(packet: &Concrete) -> Tuple {
+    Tuple {
+        source: mapped(packet.source),
+        destination: mapped(packet.destination),
+        source_port: packet.source_port,
+        destination_port: packet.destination_port,
+        protocol: packet.protocol,
+        pad: [0; 3],
     }
 }
 

@@ -60,6 +60,8 @@ impl Agent {
             .iter()
             .map(|session| session.key)
             .collect::<BTreeSet<_>>();
+        // Not all of them have a record.
+        self.eyes.hub.cut(&count);
         self.tell_ended(&ended, |_| Cause::Killed);
         Ok(count.len() as u64)
     }

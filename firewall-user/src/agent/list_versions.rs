@@ -126,7 +126,7 @@ impl Agent {
             set: row.set,
             kind: "dynamic".to_owned(),
             entries: row.entries,
-            generation: row.generation,
+            generation: row.generation.unwrap_or_default(),
             changed: row.changed,
         });
         dynamic.chain(of_files).collect()

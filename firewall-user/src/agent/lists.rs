@@ -7,10 +7,15 @@ use jiff::Timestamp;
 
 use super::history::StoredFiles;
 use super::state::Agent;
-use super::text::SetLine;
+use super::text::{SetLine, original};
 use crate::api::types::{Problem, exit};
 use crate::policy::source::{MAX_BYTES, read_regular};
-use crate::policy::{self, Checked};
+use crate::policy::{self, Checked, Diagnostic};
+
+/// What a list file may have that is no fault of it: the codes of such warnings.
+const ODD: [&str; 2] = ["host-bits", "empty-list-file"];
+/// Warnings told one by one.
+const SHOWN: usize = 3;
 
 impl Agent {
     /// The list files to be watched: where they are.
@@ -85,6 +90,19 @@ impl Agent {
         changed
     }
 
+    /// What is odd about the lists that were read, for as long as it is.
+    pub(super) fn note_lists(&mut self, found: &[Diagnostic], lists: &BTreeMap<PathBuf, PathBuf>) {
+        let odd = found.iter().filter(|found| ODD.contains(&found.code));
+        let mut lines: Vec<String> = odd.map(|found| line(found, lists)).collect();
+        let more = lines.len().saturating_sub(SHOWN);
+        lines.truncate(SHOWN);
+        if more > 0 {
+            lines.push(format!("and {more} more"));
+        }
+        let text = (!lines.is_empty()).then(|| lines.join("; "));
+        self.note("list-warnings", text);
+    }
+
     fn take_lists(&mut self, changed: &[(PathBuf, Vec<u8>)]) -> Result<(), Problem> {
         let Some(id) = self.in_force().map(|current| current.record) else {
             return Ok(());
@@ -106,9 +124,10 @@ impl Agent {
         // Before the copies of the lists: as long as one of those differs, the lists are read again.
         self.save(id, &compiled, &self.numbers.clone());
         if let Some(current) = self.current.as_mut() {
-            current.learn(checked.policy);
+            current.learn(checked.policy, &record.lists);
             current.compiled = compiled;
         }
+        self.note_lists(&checked.warnings, &record.lists);
         for (path, bytes) in changed {
             let kept = self.history.replace_list(id, Path::new(path), bytes);
             self.note_history(kept);
@@ -119,6 +138,61 @@ impl Agent {
     }
 }
 
+/// `file:line: message`.
+fn line(found: &Diagnostic, lists: &BTreeMap<PathBuf, PathBuf>) -> String {
+    let file = found.file.as_deref().unwrap_or_default();
+    let mut text = original(Path::new(file), lists).display().to_string();
+    if let Some(line) = found.line {
+        text.push_str(&format!(":{line}"));
+    }
+    format!("{text}: {}", found.message).replace(char::is_control, "\u{fffd}")
+}
+
 fn failed(error: impl Into<anyhow::Error>) -> Problem {
     Problem::new(exit::NO, format!("{:#}", error.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::agent::tests::{Host, apply, text};
+
+    #[test]
+    fn what_is_odd_about_a_list_is_a_warning_until_it_is_mended() {
+        let host = Host::new();
+        let mut agent = host.agent();
+        let list = host.path("l.txt");
+        let warned = |agent: &super::Agent| agent.warnings.get("list-warnings").cloned();
+        std::fs::write(&list, "198.51.100.0/24\n").unwrap();
+        let sets = "sets: {bad: {file: l.txt}}\nzones:";
+        let of = |revision| text(revision, 443).replace("zones:", sets);
+        apply(&host, &mut agent, &of(1)).unwrap();
+        assert_eq!(warned(&agent), None);
+        for (members, words) in [
+            ("# nobody\n", "the list is empty"),
+            (
+                "\n198.51.100.7/24\n",
+                "l.txt:2: 1 entries have host bits set",
+            ),
+        ] {
+            std::fs::write(&list, members).unwrap();
+            agent.reload_lists();
+            let warning = warned(&agent).unwrap();
+            assert!(warning.contains(words), "{warning}");
+            assert!(
+                warning.starts_with(&list.display().to_string()),
+                "{warning}"
+            );
+            assert!(agent.status().warnings.contains(&warning));
+        }
+        // It is there under the next revision, too, and when the text was read again.
+        apply(&host, &mut agent, &of(2)).unwrap();
+        let warning = warned(&agent).unwrap();
+        drop(agent);
+        let mut agent = host.agent();
+        agent.read_text();
+        assert_eq!(warned(&agent), Some(warning));
+        std::fs::write(&list, "198.51.100.0/24\n").unwrap();
+        agent.reload_lists();
+        assert_eq!(warned(&agent), None);
+    }
 }

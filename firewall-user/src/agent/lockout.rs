@@ -13,7 +13,9 @@ use firewall_common::verdict::Decision;
 
 use super::adopt::Living;
 use super::clock::boot_now;
+use super::cut;
 use super::net::{LocalKind, Standing};
+use super::plane::Live;
 use super::state::Agent;
 use crate::dataplane::memory::MemoryTables;
 use crate::policy::compiled::Compiled;
@@ -51,10 +53,15 @@ impl Agent {
         if living.is_empty() {
             return None;
         }
-        self.as_seen(&mut living);
+        let sessions = self.as_seen(&mut living);
         let candidate = self.trial(compiled, &living);
         let now = self.in_force().filter(|_| self.enforces());
         let now = now.map(|now| self.trial(&now.compiled, &living));
+        // What is cut already is cut by no policy to come, though the kernel keeps its socket for minutes.
+        living.retain(|one| {
+            let session = sessions.get(&one.session(0).key);
+            !now.as_ref().is_some_and(|now| now.has_cut(one, session))
+        });
         let held = ssh_inodes();
         let mut told = BTreeSet::new();
         for one in &living {
@@ -71,18 +78,18 @@ impl Agent {
         refusal(&told)
     }
 
-    /// Where connections really come by, as far as their sessions say: routing may be asymmetric.
-    fn as_seen(&self, living: &mut [Living]) {
+    /// Where connections really come by, as far as their sessions say: routing may be asymmetric. Gives the sessions.
+    fn as_seen(&self, living: &mut [Living]) -> HashMap<FlowKey, Live> {
         let sessions = self.plane.as_ref().map(|plane| plane.sessions());
         let sessions = sessions.and_then(Result::ok).unwrap_or_default();
-        let seen: HashMap<FlowKey, u32> = { sessions.iter() }
-            .map(|live| (live.key, live.entry.interface_in))
-            .filter(|(_, index)| *index != 0)
-            .collect();
+        let seen: HashMap<FlowKey, Live> =
+            sessions.into_iter().map(|live| (live.key, live)).collect();
         for one in living {
             let found = seen.get(&one.session(0).key);
-            one.interface = found.copied().or(one.interface);
+            let index = found.map(|live| live.entry.interface_in);
+            one.interface = index.filter(|index| *index != 0).or(one.interface);
         }
+        seen
     }
 
     /// Is a policy in force, by the tables?
@@ -93,6 +100,7 @@ impl Agent {
 
     fn trial<'a>(&self, compiled: &'a Compiled, living: &[Living]) -> Trial<'a> {
         let mut tables = MemoryTables::with(compiled);
+        tables.members = self.members();
         for (index, name) in self.interface_names() {
             tables.name_interface(index, &name);
         }
@@ -135,6 +143,13 @@ impl Trial<'_> {
             .decide(&packet.frame(), Hook::Ingress, interface, 0, boot_now())
     }
 
+    /// Is the connection refused already: an opening of it would be, and what session there is ends at its next packet?
+    fn has_cut(&self, one: &Living, session: Option<&Live>) -> bool {
+        let open = self.open(one, one.socket.far.port()).passes();
+        let goes_on = |live| cut::refuses(&self.tables, self.compiled, live, boot_now()).is_none();
+        !open && !session.is_some_and(goes_on)
+    }
+
     /// Does it come from a management zone?
     fn manages(&self, decision: &Decision) -> bool {
         let zone = decision.source_zone.0;
@@ -175,8 +190,7 @@ fn refusal(told: &BTreeSet<String>) -> Option<String> {
     if told.is_empty() {
         return None;
     }
-    let mut text =
-        "refused, since it would lock out who administers this host now; the policy:".to_owned();
+    let mut text = "it would lock out who administers this host now; the policy:".to_owned();
     for line in told.iter().take(SHOWN) {
         text.push_str("\n  ");
         text.push_str(line);

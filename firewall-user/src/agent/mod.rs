@@ -50,6 +50,7 @@ pub mod submit;
 #[cfg(test)]
 pub(crate) mod tests;
 pub mod text;
+mod unread;
 pub mod watch;
 mod ways;
 mod zones;

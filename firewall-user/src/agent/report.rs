@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use firewall_common::config::{FIRST_FAILSAFE_COUNTER, RuleCount};
 use firewall_common::essential::Essential;
 use firewall_common::zone::ZoneId;
+use jiff::{SignedDuration, Timestamp};
 
 use super::clock;
 use super::config::FailsafeRule;
@@ -42,6 +43,7 @@ impl Agent {
         let plane = self.plane.as_ref();
         let waits = plane.and_then(|p| p.pending().ok().flatten());
         let waits = waits.filter(|waits| !waits.passed);
+        let told = self.history.pending();
         let outcome = if waits.is_some() {
             "pending-confirm"
         } else {
@@ -49,7 +51,7 @@ impl Agent {
         };
         let policy = in_force.map(|held| PolicyLine {
             outcome: outcome.to_owned(),
-            confirm_by: waits.map(|waits| wall(waits.deadline)),
+            confirm_by: waits.map(|waits| confirm_by(waits.deadline, told)),
             cost: self.in_force().map(|current| current.compiled.cost),
             applied: seconds(since(&held)),
             name: held.identity.name,
@@ -59,6 +61,7 @@ impl Agent {
         Status {
             mode: mode.to_owned(),
             policy,
+            offered: self.history.for_others().map(offered),
             ..Status::default()
         }
     }
@@ -69,7 +72,8 @@ impl Agent {
         let line = self.status_line();
         let guarded = self.interfaces.iter().any(|line| line.state == "guarded");
         let mut warnings: Vec<String> = self.warnings.values().cloned().collect();
-        if !guarded && !self.warnings.contains_key(UNGUARDED) {
+        let unguarded = !guarded && self.plane.is_some();
+        if unguarded && !self.warnings.contains_key(UNGUARDED) {
             warnings.push(UNGUARDED_TEXT.to_owned());
         }
         warnings.extend(crate::diagnose::nft::dropping_chains());
@@ -163,6 +167,12 @@ impl Agent {
         for link in &self.links {
             names.interfaces.insert(link.index, link.name.clone());
         }
+        let listing = self.in_force().map(|now| now.compiled.listing.iter());
+        let rejects = listing
+            .into_iter()
+            .flatten()
+            .filter(|r| r.action == "reject");
+        names.rejects = rejects.map(|rule| rule.counter).collect();
         names
     }
 }
@@ -261,12 +271,35 @@ fn history_row(record: &Record) -> HistoryRow {
     }
 }
 
-/// RFC 3339 of nanoseconds since boot.
-fn wall(boot: u64) -> String {
+fn offered(record: &Record) -> PolicyLine {
+    PolicyLine {
+        name: record.identity.name.clone(),
+        revision: record.identity.revision,
+        digest: record.identity.digest.clone(),
+        applied: String::new(),
+        outcome: record.outcome.word().to_owned(),
+        ..PolicyLine::default()
+    }
+}
+
+/// Until when a policy waits, RFC 3339: as was said when it came, unless the clock was set since.
+fn confirm_by(deadline: u64, told: Option<&Record>) -> String {
+    let by_tables = wall(deadline);
+    let told = told.and_then(|record| record.confirm_by);
+    let near =
+        |told: &Timestamp| told.duration_since(by_tables).abs() < SignedDuration::from_secs(2);
+    match told.filter(near) {
+        Some(told) => told.to_string(),
+        // Both clocks are read one after the other, and the same time comes out a little different each time.
+        None => seconds(u64::try_from(by_tables.as_second()).unwrap_or_default()),
+    }
+}
+
+/// The time of so many nanoseconds since boot.
+fn wall(boot: u64) -> Timestamp {
     let now = clock::now();
     let ahead = std::time::Duration::from_nanos(boot.saturating_sub(now.boot));
-    let at = now.wall.checked_add(ahead).unwrap_or(now.wall);
-    at.to_string()
+    now.wall.checked_add(ahead).unwrap_or(now.wall)
 }
 
 /// RFC 3339 of seconds since 1970.

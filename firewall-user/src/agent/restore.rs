@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use super::history::Record;
+use super::history::{Outcome, Record};
 use super::plane::InForce;
 use super::ready::Ready;
 use super::state::{Agent, Current};
@@ -77,6 +77,8 @@ impl Agent {
         }
         self.timed = None;
         self.note("compiled", ready.warning.clone());
+        self.begin_sets();
+        self.sets_begin(&ready.compiled);
         self.current = Some(current(record, ready));
         Ok(())
     }
@@ -88,7 +90,16 @@ impl Agent {
             .as_ref()
             .and_then(|p| p.in_force().ok().flatten());
         let Some(held) = held else { return };
-        let record = self.history.last(|r| r.identity == held.identity).cloned();
+        let was = |r: &Record| {
+            !matches!(
+                r.outcome,
+                Outcome::Refused | Outcome::NotForThisHost | Outcome::Interrupted
+            )
+        };
+        let record = self
+            .history
+            .last(|r| was(r) && r.identity == held.identity)
+            .cloned();
         let Some(record) = record else { return };
         self.current = self
             .ready(&record)
@@ -167,7 +178,7 @@ fn current(record: &Record, ready: Ready) -> Current {
         applied: record.at,
     };
     if let Some(policy) = ready.policy {
-        current.learn(policy);
+        current.learn(policy, &record.lists);
     }
     current
 }

@@ -223,8 +223,14 @@ async fn signals(owner: &Owner, again: &Notify) -> anyhow::Result<()> {
             _ = hangup.recv() => reread(owner, again).await?,
         }
     }
+    let pinned = owner.with(|agent| agent.plane.is_some()).await?;
     tracing::info!(
-        "the agent ends; what is pinned goes on enforcing (`ringwall detach` ends that)"
+        "the agent ends; {}",
+        if pinned {
+            "what is pinned goes on enforcing (`ringwall detach` ends that)"
+        } else {
+            "nothing is pinned or enforced, since `ringwall detach`"
+        }
     );
     Ok(())
 }

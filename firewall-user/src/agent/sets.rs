@@ -16,8 +16,9 @@ use jiff::Timestamp;
 
 use super::clock;
 use super::state::Agent;
+use super::text::SetLine;
 use crate::api::types::{MemberRow, Problem, SetOp, SetReply, SetRequest, SetRow, exit};
-use crate::policy::compiled::DynamicSet;
+use crate::policy::compiled::{Compiled, DynamicSet};
 use crate::policy::text::address;
 use crate::sets::members::{Set, is_for_ever, net_of, of_key, prefix_of};
 use crate::sets::saved::{self, Loaded, Step, Version};
@@ -178,6 +179,8 @@ impl Agent {
             return Err(Problem::new(exit::NO, text));
         }
         let kept = self.keep_steps(&set, &steps);
+        // From here on records tell the new generation.
+        self.tell_names();
         let saved = kept.is_ok();
         let failed = |error| {
             format!(
@@ -293,6 +296,20 @@ impl Agent {
         saved::append(&path, steps, version, &clock::now())
     }
 
+    /// A set that no command has changed yet is as old as the first policy with it.
+    pub(super) fn sets_begin(&mut self, compiled: &Compiled) {
+        for set in &compiled.sets {
+            let kept = self.sets.files.entry(set.name.clone()).or_default();
+            if kept.version.changed != 0 {
+                continue;
+            }
+            kept.version.changed = clock::wall().as_millisecond();
+            let written = self.write_anew(&set.name, set.number);
+            let failed = |error| format!("when `{}` began is not kept: {error}", set.name);
+            self.note(&format!("set {}", set.name), written.err().map(failed));
+        }
+    }
+
     fn write_anew(&mut self, name: &str, number: u32) -> std::io::Result<()> {
         let path = saved::path_of(&self.settings.paths.state, name);
         let (version, members) = (self.version(name), self.members());
@@ -364,15 +381,41 @@ impl Agent {
             let changed = changed.and_then(|ms| Timestamp::from_millisecond(ms).ok());
             SetRow {
                 set: set.name.clone(),
+                kind: "dynamic".to_owned(),
                 entries: self.entries(set.number),
-                max: u64::from(set.max),
+                max: Some(u64::from(set.max)),
                 default_for_s: set.default_for,
-                generation: version.generation,
+                generation: Some(version.generation),
                 changed: changed.map(|at| at.to_string()),
-                named: set.named,
+                named: Some(set.named),
+                file: None,
             }
         };
         sets.unwrap_or_default().iter().map(row).collect()
+    }
+
+    /// All sets of the policy in force, the dynamic ones first.
+    #[must_use]
+    pub fn all_set_rows(&self) -> Vec<SetRow> {
+        let versions = self.set_versions();
+        let generation = |set: &SetLine| {
+            let version = versions.iter().find(|one| one.set == set.name);
+            version.map(|one| one.generation)
+        };
+        let row = |set: &SetLine| SetRow {
+            set: set.name.clone(),
+            kind: if set.file.is_some() { "file" } else { "inline" }.to_owned(),
+            entries: set.entries,
+            generation: generation(set),
+            changed: self.set_changed(set).map(|at| at.to_string()),
+            file: set.file.as_ref().map(|file| file.display().to_string()),
+            ..SetRow::default()
+        };
+        let sets = self.in_force().map(|current| current.sets.as_slice());
+        let fixed = sets.unwrap_or_default().iter().filter(|set| !set.dynamic);
+        let mut rows = self.set_rows();
+        rows.extend(fixed.map(row));
+        rows
     }
 
     /// The members of a set; with an address, those that hold it.

@@ -108,6 +108,20 @@ pub struct Current {
     pub applied: Timestamp,
 }
 
+/// Warnings that mean nothing once nothing is enforced any more.
+const OF_ENFORCEMENT: [&str; 10] = [
+    "policy",
+    "lists",
+    "list-warnings",
+    "restore",
+    "compiled",
+    "adopt",
+    "midstream",
+    "connected",
+    "hooks",
+    "sweep",
+];
+
 /// How applies went since the agent started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -415,6 +429,10 @@ impl Agent {
         }
         let links = self.links.clone();
         self.reconcile(links);
+        // They are about what was enforced; who looks at the files from now on says what is still so.
+        for subject in OF_ENFORCEMENT {
+            self.note(subject, None);
+        }
         let text = "enforcement was ended by `ringwall detach`: nothing is filtered until the next `ringwall apply` or start of the agent";
         self.note("detached", Some(text.to_owned()));
         Ok(())

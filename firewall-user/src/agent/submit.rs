@@ -61,14 +61,14 @@ pub async fn checked_policy(
     owner.with(move |agent| agent.put(&candidate)).await?
 }
 
-async fn not_for_this_host(owner: &Owner, candidate: &Candidate) -> Result<ApplyReply, Problem> {
+async fn not_for_this_host(
+    owner: &Owner,
+    candidate: &Arc<Candidate>,
+) -> Result<ApplyReply, Problem> {
     let identity = candidate::identity(&candidate.checked);
-    let rehearsal = candidate.errand.dry_run;
+    let asked = Arc::clone(candidate);
     let previous = owner
-        .with(move |agent| {
-            agent.tally.not_for_this_host += u64::from(!rehearsal);
-            agent.previous()
-        })
+        .with(move |agent| agent.leave_to_others(&asked))
         .await?;
     let line = format!(
         "not for this host: `hosts` of {} revision {} does not select it; what is in force stays",

@@ -437,7 +437,7 @@ fn the_shapes_that_scripts_depend_on() {
     );
     assert_eq!(
         keys(&agent.status()),
-        "agent enforcing interfaces lost mode policy sessions sets warnings"
+        "agent enforcing interfaces lost mode offered policy sessions sets warnings"
     );
     assert_eq!(
         keys(&agent.session_rows().unwrap()[0]),

@@ -15,6 +15,7 @@ use super::history::{How, Who};
 use super::owner::{Gone, Owner};
 use super::revision::{Allow, Identity};
 use super::submit;
+use super::unread::Unread;
 use crate::api::types::Problem;
 use crate::policy::{self, Checked, source};
 
@@ -197,11 +198,18 @@ async fn policy_at(owner: &Owner, path: &Path, named: bool, seen: &mut Seen) -> 
     let said = match consider(owner, path, seen).await {
         Ok(None) => None,
         Ok(Some(text)) => Some(text),
-        Err(problem) => Some(format!(
-            "the watched policy {} is refused, and what is in force stays: {}",
-            path.display(),
-            problem.brief()
-        )),
+        Err(problem) => {
+            let enforces = owner.with(|agent| agent.plane.is_some()).await?;
+            let stays = if enforces {
+                ", and what is in force stays"
+            } else {
+                ""
+            };
+            let (path, why) = (path.display(), problem.brief());
+            Some(format!(
+                "the watched policy {path} is refused{stays}: {why}"
+            ))
+        }
     };
     owner.with(move |agent| agent.note("policy", said)).await
 }
@@ -218,6 +226,7 @@ async fn consider(owner: &Owner, path: &Path, seen: &mut Seen) -> Verdict {
     source::trusted(path).map_err(|fault| Problem::from(&fault.into()))?;
     let read = source::read(path).map_err(|refusal| Problem::from(&refusal))?;
     let digest = read.digest.clone();
+    let unread = Unread::of(path, &read);
     let same = before.as_ref() == Some(&digest);
     seen.digest = Some(digest);
     if same {
@@ -233,8 +242,12 @@ async fn consider(owner: &Owner, path: &Path, seen: &mut Seen) -> Verdict {
     let checked = match parsed {
         Ok(checked) => checked,
         Err(refusal) => {
-            owner.with(|agent| agent.tally.refused += 1).await?;
-            return Err(Problem::from(&refusal));
+            let problem = Problem::from(&refusal);
+            let why = problem.brief();
+            owner
+                .with(move |agent| agent.refuse_unread(unread, &why))
+                .await?;
+            return Err(problem);
         }
     };
     submit_risen(owner, path, checked).await

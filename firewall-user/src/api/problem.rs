@@ -47,7 +47,7 @@ impl Problem {
             lines.push(format!("and {more} more"));
         }
         let text = if lines.is_empty() {
-            self.message.replace('\n', " ")
+            joined(&self.message)
         } else {
             lines.join("; ")
         };
@@ -68,6 +68,24 @@ fn brief(fault: &serde_json::Value) -> String {
         text.push_str(": ");
     }
     text.push_str(fault["message"].as_str().unwrap_or_default());
+    text
+}
+
+/// The lines of a message as one. What one line announces, the next ones list.
+fn joined(message: &str) -> String {
+    let mut text = String::new();
+    for line in message
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+    {
+        text.push_str(match text.chars().last() {
+            None => "",
+            Some(':' | ';' | ',' | '.') => " ",
+            Some(_) => "; ",
+        });
+        text.push_str(line);
+    }
     text
 }
 

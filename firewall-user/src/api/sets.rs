@@ -27,7 +27,7 @@ pub(super) fn routes() -> Router<App> {
 }
 
 async fn sets(State(app): State<App>) -> Answer<impl Serialize> {
-    ask(&app, |agent| Ok(agent.set_rows())).await
+    ask(&app, |agent| Ok(agent.all_set_rows())).await
 }
 
 async fn members(

@@ -112,8 +112,10 @@ async fn the_socket_answers_and_is_closed_to_others() {
 
 #[test]
 fn a_brief_problem_is_one_line_that_steers_nothing() {
+    let listed = Problem::new(exit::NO, "it cuts:\n  this\n  that\n\nsay so");
+    assert_eq!(listed.brief(), "it cuts: this; that; say so");
     let mut problem = Problem::new(exit::INPUT, "one\n\u{1b}[2Jtwo");
-    assert_eq!(problem.brief(), "one \u{fffd}[2Jtwo");
+    assert_eq!(problem.brief(), "one; \u{fffd}[2Jtwo");
     problem.diagnostics = serde_json::json!([
         {"severity": "error", "file": "a\nb", "line": 1, "column": 2, "message": "x\r\ny"}
     ]);

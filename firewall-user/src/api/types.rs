@@ -27,6 +27,9 @@ pub struct Status {
     pub mode: String,
     /// The policy in force.
     pub policy: Option<PolicyLine>,
+    /// The policy that was offered last, where it is meant for other hosts: its outcome is `not-for-this-host`.
+    #[serde(default)]
+    pub offered: Option<PolicyLine>,
     /// Every interface, guarded or not.
     pub interfaces: Vec<InterfaceLine>,
     /// The session tables.

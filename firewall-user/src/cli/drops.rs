@@ -71,6 +71,7 @@ impl DropsCommand {
 fn table(context: &Context, drops: &Drops) -> Result<(), Problem> {
     let header = [
         "PACKETS",
+        "VERDICT",
         "LAST",
         "PEER",
         "SERVICE",
@@ -116,6 +117,7 @@ fn cells(row: &DropRow) -> Vec<String> {
     let zone = |zone: &Option<String>| cell(zone.as_ref());
     vec![
         row.packets.to_string(),
+        row.verdict.word().to_owned(),
         format!("{:.0}", row.last),
         cell(row.peer),
         row.service.clone(),

@@ -217,7 +217,7 @@ fn cells(flow: &Flow) -> Vec<String> {
     let ip = flow.ip.as_ref();
     let why = flow.cause.as_ref().or(flow.close_cause.as_ref());
     let state = flow
-        .tcp_state
+        .state
         .as_ref()
         .filter(|_| flow.event == EventWord::Update);
     vec![

@@ -29,7 +29,8 @@ Takes addresses out of a dynamic set: exactly the prefixes that were added. `-` 
   sudo ringwall set del banned 203.0.113.9";
 
 const LIST: &str = "\
-Lists the dynamic sets of the policy in force, or the members of one, with their times. With an address: the members \
+Lists the sets of the policy in force: dynamic ones, those read from files, and those in its text, each with its \
+members and when they last changed. With a name: the members of a dynamic one, with their times. With an address: the members \
 that hold it.
 
   ringwall set list
@@ -41,7 +42,7 @@ Takes all members out of a dynamic set.
 
   sudo ringwall set flush banned";
 
-/// Change and list dynamic sets.
+/// Change dynamic sets, and list all.
 #[derive(Debug, Subcommand)]
 pub(super) enum SetCommand {
     /// Add members to a dynamic set.
@@ -50,7 +51,7 @@ pub(super) enum SetCommand {
     /// Take members out of a dynamic set.
     #[command(long_about = DEL)]
     Del(Del),
-    /// List dynamic sets, or the members of one.
+    /// List sets, or the members of a dynamic one.
     #[command(long_about = LIST)]
     List(List),
     /// Empty a dynamic set.
@@ -224,6 +225,7 @@ impl List {
             let rows: Vec<SetRow> = context.client().get("/v1/sets")?;
             let header = [
                 "SET",
+                "KIND",
                 "MEMBERS",
                 "MAX",
                 "FOR",
@@ -252,12 +254,13 @@ impl List {
 fn set_cells(row: &SetRow) -> Vec<String> {
     vec![
         row.set.clone(),
+        row.kind.clone(),
         row.entries.to_string(),
-        row.max.to_string(),
+        cell(row.max),
         cell(row.default_for_s.map(|seconds| format!("{seconds}s"))),
-        row.generation.to_string(),
+        cell(row.generation),
         cell(row.changed.as_deref().map(moment)),
-        if row.named { "yes" } else { "no" }.to_owned(),
+        cell(row.named.map(|named| if named { "yes" } else { "no" })),
     ]
 }
 

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::output::{Format, OutputArgs, cell};
+use super::output::{Format, OutputArgs, cell, moment};
 use super::{Context, Done, pinned};
 use crate::api::types::{
     self, InterfaceLine, LossLine, OtherProgram, Problem, SessionLine, SetVersion, exit,
@@ -60,10 +60,14 @@ fn show(context: &Context, status: &types::Status) -> Result<(), Problem> {
         ));
         lines.push(format!("digest    {}", policy.digest));
         lines.extend(policy.cost.map(|cost| format!("cost      {cost}")));
-        lines.extend(policy.confirm_by.as_ref().map(|by| {
+        lines.extend(policy.confirm_by.as_deref().map(moment).map(|by| {
             format!("PENDING   until {by}: goes back by itself without `ringwall confirm`")
         }));
     }
+    lines.extend(status.offered.as_ref().map(|offered| {
+        let (name, revision, outcome) = (&offered.name, offered.revision, &offered.outcome);
+        format!("offered   {name} revision {revision}: {outcome}")
+    }));
     let sessions = &status.sessions;
     lines.push(format!(
         "sessions  {} of {}, half-open {} of {}",

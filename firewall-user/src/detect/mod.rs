@@ -13,6 +13,7 @@ mod judge_tests;
 pub mod listeners;
 mod nowhere;
 mod one;
+mod ours;
 mod strays;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use firewall_common::event::decode::Event;
 use firewall_common::event::layout::Refused;
 use firewall_common::flow::{FlowKey, Tuple};
 use firewall_common::parse::tcp::{ACK, SYN};
+use firewall_common::session::end::Cause as End;
 use firewall_common::session::{Entry, State, opener_tuple};
 use firewall_common::watch::KernelDrop;
 
@@ -33,6 +35,7 @@ use self::judge::Finding;
 use self::listeners::Heard;
 use self::nowhere::Nowhere;
 use self::one::{of_refusal, of_session};
+use self::ours::Ours;
 use self::strays::{Strays, Unsent};
 use crate::agent::plane::Live;
 use crate::sessions::address;
@@ -68,6 +71,7 @@ pub struct Detector {
     unsent: Unsent,
     nowhere: Nowhere,
     crowd: Crowd,
+    ours: Ours,
     /// What could be judged at the last look.
     judged: HashSet<(FlowKey, u64)>,
 }
@@ -96,8 +100,12 @@ impl Detector {
                 opener_tuple(&of.key, &of.entry, &mut tuple);
                 // It was let in after all.
                 self.waiting.remove(&tuple);
+                self.strays.opened(&of.key);
             }
-            Event::Close(of, _) => {
+            Event::Close(of, cause) => {
+                if matches!(cause, End::Revoked | End::RuleExpired | End::Killed) {
+                    self.strays.cut(of.key);
+                }
                 let unfinished = judge::ripe_at(&of.entry, false).is_some();
                 if self.ended.len() < REMEMBERED && unfinished {
                     self.ended.push((of.key, of.entry));
@@ -108,6 +116,9 @@ impl Detector {
 
     /// The kernel has dropped a packet of a handshake.
     pub fn kernel_dropped(&mut self, drop: &KernelDrop, reason: &str) {
+        if self.ours.made(&drop.tuple, drop.time) {
+            return;
+        }
         if self.dropped.len() >= REMEMBERED && !self.dropped.contains_key(&drop.tuple) {
             return;
         }
@@ -126,6 +137,21 @@ impl Detector {
             let known = known.clone();
             self.unsent.told(drop.tuple, &known);
         }
+    }
+
+    /// We have ended a session ourselves.
+    pub fn cut(&mut self, key: FlowKey) {
+        self.strays.cut(key);
+    }
+
+    /// The agent is about to ask the live program about a packet, which the kernel frees as it frees any other.
+    pub fn asks_about(&mut self, tuple: Tuple, now: u64) {
+        self.ours.begin(tuple, now);
+    }
+
+    /// It has asked.
+    pub fn has_asked_about(&mut self, tuple: &Tuple, now: u64) {
+        self.ours.end(tuple, now);
     }
 
     /// A process of this host has called, and no SYN came of it.

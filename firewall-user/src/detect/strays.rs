@@ -18,6 +18,8 @@ use crate::sessions::address;
 
 /// Conversations that are remembered.
 const KEPT: usize = 1024;
+/// Sessions that we have ended are remembered, at least so many.
+const CUT: usize = 4096;
 /// Nanoseconds that one is watched before it is looked up.
 const SOON: u64 = 2_500_000_000;
 /// After so many without more of it, it is forgotten.
@@ -58,18 +60,36 @@ struct Stray {
 
 /// What was refused of conversations without a session, by who sent it.
 #[derive(Debug, Default)]
-pub(super) struct Strays(HashMap<Tuple, Stray>);
+pub(super) struct Strays {
+    seen: HashMap<Tuple, Stray>,
+    cut: Cut,
+}
 
 impl Strays {
     /// A packet was refused.
     pub(super) fn told(&mut self, refused: &Refused) {
+        let reason = Reason::from_number(refused.reason);
+        if matches!(reason, Some(Reason::Revoked | Reason::RuleExpired)) {
+            self.cut(key_of(&refused.tuple));
+        }
         let Some(stray) = of(refused) else { return };
-        if let Some(known) = self.0.get_mut(&refused.tuple) {
+        if let Some(known) = self.seen.get_mut(&refused.tuple) {
             known.one.last = refused.header.time;
             known.one.sent += u64::from(refused.packets);
-        } else if self.0.len() < KEPT {
-            self.0.insert(refused.tuple, stray);
+        } else if self.seen.len() < KEPT && !self.cut.has(&refused.tuple) {
+            self.seen.insert(refused.tuple, stray);
         }
+    }
+
+    /// We have ended a session: its ends may go on for minutes, and why nothing passes is no riddle.
+    pub(super) fn cut(&mut self, key: FlowKey) {
+        self.cut.add(key);
+        self.seen.retain(|tuple, _| key_of(tuple) != key);
+    }
+
+    /// A session was opened.
+    pub(super) fn opened(&mut self, key: &FlowKey) {
+        self.cut.0.remove(key);
     }
 
     /// What has become clear of them. Whose session is half open is judged by that.
@@ -79,31 +99,54 @@ impl Strays {
         now: u64,
         around: &mut dyn Around,
     ) -> Vec<(OneSided, Finding)> {
-        self.0
+        self.seen
             .retain(|_, stray| now.saturating_sub(stray.one.last) < LONG);
-        let ripe = self.0.iter();
+        let ripe = self.seen.iter();
         let ripe = ripe.filter(|(_, stray)| now.saturating_sub(stray.one.first) >= SOON);
-        let both = |tuple: &Tuple| self.0.contains_key(&tuple.reversed());
+        let both = |tuple: &Tuple| self.seen.contains_key(&tuple.reversed());
         let ripe: Vec<(Tuple, bool)> = ripe.map(|(tuple, _)| (*tuple, both(tuple))).collect();
         let mut found = Vec::new();
         for (tuple, back) in ripe {
-            let Some(stray) = self.0.remove(&tuple) else {
+            let Some(stray) = self.seen.remove(&tuple) else {
                 continue;
             };
-            let mut key = FlowKey::default();
-            tuple.key(&mut key);
-            if half_open.contains(&key) {
+            if half_open.contains(&key_of(&tuple)) {
                 continue;
             }
             let waits = stray.kind == Kind::Middle && stray.one.sent < MANY;
             if waits {
-                self.0.insert(tuple, stray);
+                self.seen.insert(tuple, stray);
             } else if let Some(finding) = judge(&stray, back, around) {
                 found.push((stray.one, finding));
             }
         }
         found
     }
+}
+
+/// Sessions that we have ended, and when each was added in the order of that. Where there are too many, the oldest go.
+#[derive(Debug, Default)]
+struct Cut(HashMap<FlowKey, u64>, u64);
+
+impl Cut {
+    fn add(&mut self, key: FlowKey) {
+        self.1 += 1;
+        self.0.insert(key, self.1);
+        if self.0.len() > 2 * CUT {
+            let old = self.1 - CUT as u64;
+            self.0.retain(|_, added| *added > old);
+        }
+    }
+
+    fn has(&self, tuple: &Tuple) -> bool {
+        !self.0.is_empty() && self.0.contains_key(&key_of(tuple))
+    }
+}
+
+fn key_of(tuple: &Tuple) -> FlowKey {
+    let mut key = FlowKey::default();
+    tuple.key(&mut key);
+    key
 }
 
 fn of(refused: &Refused) -> Option<Stray> {
@@ -238,8 +281,7 @@ impl Unsent {
         let ripe: Vec<Tuple> = ripe.map(|(tuple, _)| *tuple).collect();
         let mut found = Vec::new();
         for tuple in ripe {
-            let mut key = FlowKey::default();
-            tuple.key(&mut key);
+            let key = key_of(&tuple);
             let dropped = self.0.remove(&tuple).filter(|_| !half_open.contains(&key));
             found.extend(dropped.and_then(|dropped| unsent(tuple, &dropped, around)));
         }
@@ -281,4 +323,88 @@ fn unsent(tuple: Tuple, dropped: &Dropped, around: &mut dyn Around) -> Option<(O
         advice: None,
     };
     Some((one, finding))
+}
+
+#[cfg(test)]
+mod tests {
+    use firewall_common::event::layout::Header;
+    use firewall_common::session::State;
+
+    use super::super::tests::{SECOND, START, Still, session};
+    use super::*;
+
+    /// Segments from the middle that arrive, and whose session they would be of.
+    fn middle() -> (Refused, FlowKey) {
+        let live = session(Way::Inbound, false, State::Established);
+        let mut tuple = Tuple::default();
+        live.key.tuple(live.entry.opener_side(), &mut tuple);
+        let refused = Refused {
+            header: Header {
+                time: START,
+                ..Header::default()
+            },
+            tuple,
+            packets: 3,
+            tcp_flags: ACK,
+            hook: Hook::Ingress as u8,
+            destination_zone: ZoneId::HOST.0,
+            reason: Reason::NoSession as u8,
+            ..Refused::default()
+        };
+        (refused, live.key)
+    }
+
+    fn found(strays: &mut Strays) -> Vec<Cause> {
+        let mut here = Still {
+            socket: Some(Standing::Connected),
+            ..Still::default()
+        };
+        let found = strays.look(&HashSet::new(), START + 3 * SECOND, &mut here);
+        found
+            .into_iter()
+            .map(|(_, finding)| finding.cause)
+            .collect()
+    }
+
+    #[test]
+    fn what_we_have_cut_ourselves_is_no_half_of_a_conversation() {
+        let (refused, key) = middle();
+        let mut strays = Strays::default();
+        strays.told(&refused);
+        assert_eq!(found(&mut strays), [Cause::MidstreamOnly]);
+        // Told before, and after.
+        strays.told(&refused);
+        strays.cut(key);
+        strays.told(&refused);
+        assert_eq!(found(&mut strays), []);
+        strays.opened(&key);
+        strays.told(&refused);
+        assert_eq!(found(&mut strays), [Cause::MidstreamOnly]);
+        // The packet that was the end says so, too.
+        for reason in [Reason::Revoked, Reason::RuleExpired] {
+            strays.opened(&key);
+            strays.told(&Refused {
+                reason: reason as u8,
+                ..refused
+            });
+            strays.told(&refused);
+            assert_eq!(found(&mut strays), []);
+        }
+    }
+
+    #[test]
+    fn of_what_was_cut_the_last_are_remembered() {
+        let mut cut = Cut::default();
+        let key = |number: usize| FlowKey {
+            low: firewall_common::addr::Addr::v4(number as u32),
+            ..FlowKey::default()
+        };
+        (0..5 * CUT).for_each(|number| cut.add(key(number)));
+        assert!((CUT..=2 * CUT).contains(&cut.0.len()));
+        let last = 4 * CUT..5 * CUT;
+        assert!(
+            last.into_iter()
+                .all(|number| cut.0.contains_key(&key(number)))
+        );
+    }
 }

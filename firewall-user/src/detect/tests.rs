@@ -2,7 +2,6 @@ use firewall_common::addr::Addr;
 use firewall_common::event::layout::{Header, OfSession};
 use firewall_common::flow::Side;
 use firewall_common::parse::tcp::RST;
-use firewall_common::session::end::Cause as End;
 use firewall_common::session::{LEAVING, State};
 use firewall_common::tables::Table;
 

@@ -38,6 +38,7 @@ impl Seen {
             What::Live(live) => {
                 let flow = self.ends(blank, &live.key, &live.entry);
                 Flow {
+                    reason: Some(Reason::Session.word().to_owned()),
                     interface: interface(&self.view, crossed(&live.entry)),
                     traffic_direction: opening_hook(&live.entry),
                     ..flow
@@ -78,6 +79,7 @@ impl Seen {
             end: None,
             duration_ms: None,
             tcp_state: None,
+            state: None,
             tcp_flags_seen: None,
             close_cause: None,
             cause: None,
@@ -90,9 +92,14 @@ impl Seen {
     fn of_session(&self, flow: Flow, of: &OfSession, cause: Option<Cause>) -> Flow {
         let flow = self.ends(flow, &of.key, &of.entry);
         let reason = Reason::from_number(of.reason);
-        // What ended a session says nothing of what it was let in by.
-        let reason = reason.filter(|_| cause.is_none_or(told_by_packet));
+        // Else the packet that made room of it may be another's.
+        let own = cause.is_none_or(told_by_packet);
+        let reason = if own { reason } else { Some(Reason::Session) };
+        // By which a session opened that would not have been; of its later records the rule says it.
+        let refusal = reason.filter(|reason| reason.outcome() != Outcome::Pass);
+        let opened = refusal.filter(|_| cause.is_none()).map(action_of);
         Flow {
+            action: opened.map(str::to_owned).or(flow.action.clone()),
             traffic_direction: hook(of.hook),
             interface: interface(&self.view, of.interface),
             reason: reason.map(|reason| reason.word().to_owned()),
@@ -109,6 +116,15 @@ impl Seen {
         let monitored = entry.track.flags & MONITORED != 0;
         let course = entry.course();
         let tcp = tuple.protocol == protocol::TCP;
+        let state = Some(entry.track.state().word().to_owned());
+        let action = match (
+            monitored,
+            self.view.names.rejects.contains(&entry.permit.rule),
+        ) {
+            (false, _) => "allow",
+            (true, true) => "reject",
+            (true, false) => "deny",
+        };
         let since = entry.last_seen.saturating_sub(entry.opened);
         Flow {
             verdict: if monitored {
@@ -116,7 +132,7 @@ impl Seen {
             } else {
                 VerdictWord::Forwarded
             },
-            action: (!monitored).then(|| "allow".to_owned()),
+            action: Some(action.to_owned()),
             direction: Some(direction(course).to_owned()),
             ip: Some(ip(&tuple)),
             l4: Some(layer4(&tuple, None)),
@@ -142,7 +158,8 @@ impl Seen {
             start: Some(wall(&self.clock, entry.opened)),
             end: Some(wall(&self.clock, entry.last_seen)),
             duration_ms: Some(since / 1_000_000),
-            tcp_state: Some(entry.track.state().word().to_owned()),
+            tcp_state: state.clone().filter(|_| tcp),
+            state,
             tcp_flags_seen: tcp.then(|| FlagsSeen {
                 sent: Flags::new(entry.track.seen[0]),
                 received: Flags::new(entry.track.seen[1]),
@@ -271,6 +288,14 @@ pub(super) fn course(refused: &Refused) -> Option<Course> {
 fn is_group(refused: &Refused) -> bool {
     let destination = &refused.tuple.destination;
     destination.is_multicast() || destination.is_limited_broadcast()
+}
+
+/// What the policy says by a refusal.
+fn action_of(reason: Reason) -> &'static str {
+    match reason.outcome() {
+        Outcome::Reject => "reject",
+        _ => "deny",
+    }
 }
 
 /// Does the reason of the packet that ended it belong to the session's end?

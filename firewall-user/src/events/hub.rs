@@ -3,13 +3,13 @@
 //! Nobody who is slow holds anybody up. History forgets the oldest, a follower that is behind misses some,
 //! the file's queue takes no more when it is full; what is lost so is counted.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use firewall_common::event::decode::{Event, decode};
-use firewall_common::flow::FlowKey;
+use firewall_common::flow::{FlowKey, Tuple};
 use jiff::Timestamp;
 use tokio::sync::broadcast;
 use uuid::Uuid;
@@ -279,6 +279,20 @@ impl Hub {
         for (drop, reason) in &drops {
             detector.kernel_dropped(drop, reason);
         }
+    }
+
+    /// Sessions were ended by hand: what comes of them still has its cause in that.
+    pub fn cut(&self, keys: &BTreeSet<FlowKey>) {
+        let mut detector = lock(&self.detector);
+        keys.iter().for_each(|key| detector.cut(*key));
+    }
+
+    /// Asks the live program about a packet, of which no trace is to stay.
+    pub fn asking<R>(&self, tuple: Tuple, ask: impl FnOnce() -> R) -> R {
+        lock(&self.detector).asks_about(tuple, clock::boot_now());
+        let answer = ask();
+        lock(&self.detector).has_asked_about(&tuple, clock::boot_now());
+        answer
     }
 
     /// Listens to the kernel from now on, or no more. Who listens already is looked up.

@@ -28,7 +28,7 @@ pub struct Flow {
     /// Unique for ever, and sorted by time.
     pub uuid: String,
     /// Numbers rise by one for each record since the agent started; a gap is as large as what was lost or left
-    /// out there.
+    /// out there. An `update` is asked for and takes no number: it bears that of the last record before it.
     pub seq: u64,
     /// What happened.
     pub event: EventWord,
@@ -37,7 +37,7 @@ pub struct Flow {
     /// What the policy says of it: `allow`, `deny` or `reject`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub action: Option<String>,
-    /// Why, a word of the table of reasons.
+    /// Why, a word of the table of reasons; of a session's end what ended it, else `session`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reason: Option<String>,
     /// The nearest of Hubble's drop reasons.
@@ -87,16 +87,23 @@ pub struct Flow {
     pub bytes: Traffic,
     /// The session's first packet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(with = "maybe_nanoseconds")]
+    #[schemars(with = "Option<Timestamp>")]
     pub start: Option<Timestamp>,
     /// The session's last packet.
     #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[serde(with = "maybe_nanoseconds")]
+    #[schemars(with = "Option<Timestamp>")]
     pub end: Option<Timestamp>,
     /// From the first packet to the last.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub duration_ms: Option<u64>,
-    /// Where the session stands or stood: `established`, `udp-stream` …
+    /// Where a session of TCP stands or stood: `established`, `time-wait` …
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tcp_state: Option<String>,
+    /// The same of a session of any protocol: `established`, `udp-stream` …
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub state: Option<String>,
     /// All TCP flags that either side has sent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tcp_flags_seen: Option<FlagsSeen>,
@@ -436,5 +443,28 @@ mod nanoseconds {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
         Timestamp::deserialize(from)
+    }
+}
+
+/// The same, where there may be none.
+mod maybe_nanoseconds {
+    use jiff::Timestamp;
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    #[expect(clippy::ref_option, reason = "serde asks for this shape")]
+    pub(super) fn serialize<S: Serializer>(
+        at: &Option<Timestamp>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        match at {
+            Some(at) => super::nanoseconds::serialize(at, to),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Timestamp>, D::Error> {
+        Option::<Timestamp>::deserialize(from)
     }
 }

@@ -87,7 +87,7 @@ impl Subject for Flow {
     }
 
     fn state(&self) -> &str {
-        self.tcp_state.as_deref().unwrap_or_default()
+        self.state.as_deref().unwrap_or_default()
     }
 
     fn verdict(&self) -> &str {

@@ -94,7 +94,7 @@ impl SetCount {
             name: row.set,
             entries: row.entries,
             updated: changed.map(|at: jiff::Timestamp| at.as_millisecond() as f64 / 1000.0),
-            generation: Some(row.generation),
+            generation: row.generation,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A session as people and programs see it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use firewall_common::addr::Addr;
@@ -76,6 +76,8 @@ pub struct Row {
 pub struct Names {
     /// Rules by counter number.
     pub rules: BTreeMap<u32, String>,
+    /// Those of them that reject, of the policy in force.
+    pub rejects: BTreeSet<u32>,
     /// Zones by number.
     pub zones: BTreeMap<u8, String>,
     /// Interfaces by index.

@@ -114,14 +114,21 @@ pub(super) const CASES: &[Case] = &[
         let from = of(f, "169.254.7.7", "fe80::7");
         vec![opens(f, from, RuleAllow).by("in/web")]
     }),
-    Case::new("watching-it-drops-nothing", WATCHED, |f| {
-        let from = |port| udp((lost(f), port), (f.host, 9), b"x").frame();
-        vec![
-            arrives(from(40000), Martian).audited(),
-            // No session came of it.
-            arrives(from(40000), Martian).audited(),
-        ]
-    }),
+    Case::new(
+        "watching-it-drops-nothing-and-what-follows-is-no-stray",
+        WATCHED,
+        |f| {
+            let (client, server) = ((lost(f), 40000), (f.host, 9));
+            let from = |port| udp((lost(f), port), (f.host, 9), b"x").frame();
+            vec![
+                arrives(from(40000), Martian).audited(),
+                leaves(udp(server, client, b"x").sent(), Session),
+                arrives(from(40000), Session),
+                arrives(from(40001), Martian).audited(),
+                arrives(ack(client, server).frame(), Martian).audited(),
+            ]
+        },
+    ),
     Case::new("what-is-for-all-is-held-against-it-too", WEB, |f| {
         let from = lost(f);
         vec![arrives(

@@ -34,6 +34,11 @@ impl Lab {
         Self::with(Veth::static_neighbours)
     }
 
+    /// The same with so many queues on each wire, so that several CPUs judge packets at the same time.
+    pub fn with_queues(queues: u32) -> Result<Self> {
+        Self::with(|wire| wire.static_neighbours().queues(queues))
+    }
+
     /// The host's namespace.
     pub fn host(&self) -> &Netns {
         &self.lan.ns

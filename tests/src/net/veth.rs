@@ -26,6 +26,7 @@ pub struct End {
 pub struct Veth {
     ends: [Spec; 2],
     mtu: u32,
+    queues: u32,
     neighbours: bool,
 }
 
@@ -44,6 +45,7 @@ impl Veth {
         Self {
             ends: [Spec::new(a), Spec::new(b)],
             mtu: 1500,
+            queues: 1,
             neighbours: false,
         }
     }
@@ -51,6 +53,12 @@ impl Veth {
     /// Another MTU than 1500.
     pub fn mtu(mut self, mtu: u32) -> Self {
         self.mtu = mtu;
+        self
+    }
+
+    /// So many queues each way; the kernel spreads flows over them by a hash.
+    pub fn queues(mut self, queues: u32) -> Self {
+        self.queues = queues;
         self
     }
 
@@ -69,7 +77,7 @@ impl Veth {
     /// Makes it and waits until both ends carry.
     pub fn create(self) -> Result<(End, End)> {
         let [a, b] = &self.ends;
-        let (one, other) = (a.device(self.mtu), b.device(self.mtu));
+        let (one, other) = (a.device(&self), b.device(&self));
         let add = format!(
             "link add {one} type veth peer {other} netns {}\n",
             b.ns.name()
@@ -114,10 +122,11 @@ impl Spec {
 
     /// With equal numbers at both ends (the first device in each of two namespaces) the kernel takes a
     /// second to notice the carrier; so each end gets its own.
-    fn device(&self, mtu: u32) -> String {
+    fn device(&self, veth: &Veth) -> String {
         let index = 100 + u32::from(self.number);
+        let (mtu, queues) = (veth.mtu, veth.queues);
         format!(
-            "name {} index {index} address {} mtu {mtu}",
+            "name {} index {index} address {} mtu {mtu} numtxqueues {queues} numrxqueues {queues}",
             self.interface,
             mac_text(self.mac)
         )

@@ -130,6 +130,13 @@ impl History {
         &self.index.records
     }
 
+    /// What was offered since the policy in force came, and is meant for other hosts.
+    #[must_use]
+    pub fn for_others(&self) -> Option<&Record> {
+        let last = self.index.records.last();
+        last.filter(|record| record.outcome == Outcome::NotForThisHost)
+    }
+
     /// The record of the policy in force: the confirmed one.
     #[must_use]
     pub fn in_force(&self) -> Option<&Record> {
@@ -218,9 +225,14 @@ impl History {
     }
 
     /// Notes a policy that was refused, once per content and reason.
-    pub fn refused(&mut self, mut record: Record, why: &str) -> io::Result<()> {
+    pub fn refused(&mut self, record: Record, why: &str) -> io::Result<()> {
+        self.left_out(record, Outcome::Refused, why)
+    }
+
+    /// Notes a policy that does not come into force, once per content and reason.
+    pub fn left_out(&mut self, mut record: Record, outcome: Outcome, why: &str) -> io::Result<()> {
         let again = self.index.records.last().is_some_and(|last| {
-            last.outcome == Outcome::Refused
+            last.outcome == outcome
                 && last.identity == record.identity
                 && last.detail.as_deref() == Some(why)
         });
@@ -229,7 +241,7 @@ impl History {
         }
         let mut index = self.index.clone();
         record.id = index.next;
-        record.outcome = Outcome::Refused;
+        record.outcome = outcome;
         record.detail = Some(why.to_owned());
         index.next += 1;
         index.records.push(record);

@@ -28,6 +28,8 @@ pub enum Outcome {
     Refused,
     /// The agent ended before it came into force.
     Interrupted,
+    /// It is meant for others: its `hosts` does not select this one.
+    NotForThisHost,
 }
 
 impl Outcome {
@@ -43,6 +45,7 @@ impl Outcome {
             Self::Reverted => "reverted",
             Self::Refused => "refused",
             Self::Interrupted => "interrupted",
+            Self::NotForThisHost => "not-for-this-host",
         }
     }
 }

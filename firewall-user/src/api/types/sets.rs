@@ -44,23 +44,29 @@ pub struct SetReply {
     pub saved: bool,
 }
 
-/// A dynamic set: a row of `set list`.
+/// A set: a row of `set list`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SetRow {
     /// Its name.
     pub set: String,
-    /// Members that it has.
+    /// `dynamic`, `file`, or `inline` where the policy's text has its members.
+    #[serde(default)]
+    pub kind: String,
+    /// Members that it has; of those that are not dynamic, prefixes that they come to.
     pub entries: u64,
-    /// Members that it may have.
-    pub max: u64,
+    /// Members that it may have; `null` where it is not dynamic.
+    pub max: Option<u64>,
     /// For how many seconds an address is added where nothing is said; `null`: until it is taken out.
     pub default_for_s: Option<u64>,
-    /// Rises with every change.
-    pub generation: u64,
-    /// The last change, RFC 3339; `null`: none yet.
+    /// Rises with every change; `null` of an inline set, which is in the policy's revision.
+    pub generation: Option<u64>,
+    /// When its members last changed, RFC 3339; of an inline set when the policy came.
     pub changed: Option<String>,
-    /// Some rule names it.
-    pub named: bool,
+    /// Some rule names it; `null`: not known of a set that is not dynamic.
+    pub named: Option<bool>,
+    /// The file that its members are read from.
+    #[serde(default)]
+    pub file: Option<String>,
 }
 
 /// A set with a generation of its own, as `status` has it.

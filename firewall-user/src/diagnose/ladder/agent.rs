@@ -94,7 +94,7 @@ fn summary(flows: &[Flow]) -> Step {
                 format!("ended ({})", flow.close_cause.as_deref().unwrap_or("?"))
             }
             (EventWord::Update, _) => {
-                format!("live ({})", flow.tcp_state.as_deref().unwrap_or("?"))
+                format!("live ({})", flow.state.as_deref().unwrap_or("?"))
             }
         };
         *counts.entry(word).or_default() += 1;
