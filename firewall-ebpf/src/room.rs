@@ -58,6 +58,8 @@ pub(crate) fn open(key: &FlowKey, entry: &Entry, bounds: Bounds) -> Put {
 // Not inlined, for the kernel's stack.
 #[inline(never)]
 pub(crate) fn close(key: &FlowKey, entry: &Entry) -> bool {
+    // What is left of it is put in after it was taken out, when a set of marks may have been filled without it.
+    marks::note(key);
     let half_open = HALF_OPEN.remove(key).is_ok();
     if half_open {
         release(key, entry);

@@ -401,8 +401,6 @@ impl<const DRY: bool> Tables for MapTables<DRY> {
         if DRY {
             return Put::There;
         }
-        // Marked anew: what is left of a session is put in by this, too, after the session was taken out.
-        marks::note(key);
         let put = put(SESSIONS.insert(key, entry, BPF_NOEXIST.into()));
         if matches!(put, Put::There) {
             room::count_verified(entry, 1);

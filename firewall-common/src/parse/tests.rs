@@ -41,6 +41,50 @@ fn fields_are_where_the_rfcs_put_them() {
     assert_eq!((packet.family, packet.fragment), (4, WHOLE));
 }
 
+/// A SYN with these options, of whole words.
+fn with_options(options: &[u8]) -> Vec<u8> {
+    let mut bytes = v4_tcp(b"");
+    bytes.extend(options);
+    bytes[14 + 3] += options.len() as u8;
+    bytes[34 + 12] = (5 + options.len() as u8 / 4) << 4;
+    bytes
+}
+
+/// RFC 7323 section 2, RFC 9293 section 3.1.
+#[test]
+fn the_window_scale_is_found_among_the_options() {
+    let none: &[&[u8]] = &[
+        &[2, 4, 5, 180],
+        &[0, 3, 3, 7],
+        &[1, 0, 3, 3],
+        &[3, 4, 7, 0],
+        &[1, 1, 3, 3],
+        &[8, 0, 0, 3],
+    ];
+    for options in none {
+        let found = read(&with_options(options)).unwrap();
+        assert_eq!(found.offered_scale(), None, "{options:?}");
+    }
+    let some: &[(&[u8], u8)] = &[
+        (&[3, 3, 7, 0], 7),
+        (&[1, 3, 3, 0], 0),
+        (&[2, 4, 5, 180, 4, 2, 1, 3, 3, 9, 0, 0], 9),
+        (&[3, 3, 200, 0], 14),
+        (&[1; 40], 14),
+    ];
+    for (options, scale) in some {
+        let found = read(&with_options(options)).unwrap();
+        assert_eq!(found.offered_scale(), Some(*scale), "{options:?}");
+    }
+}
+
+#[test]
+fn a_tcp_header_is_no_shorter_than_its_least() {
+    let mut bytes = v4_tcp(b"");
+    bytes[34 + 12] = 4 << 4;
+    assert_eq!(read(&bytes), Err(Reason::Malformed));
+}
+
 #[test]
 fn every_cut_of_a_packet_is_truncated() {
     let whole = v4_tcp(b"abc");
