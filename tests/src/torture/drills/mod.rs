@@ -201,7 +201,8 @@ fn damaged(random: &mut Random) -> String {
         let at = random.below(bytes.len() as u64) as usize;
         match random.below(4) {
             0 => bytes.truncate(at.max(1)),
-            1 => drop(bytes.remove(at)),
+            // Something is left to be damaged further.
+            1 if bytes.len() > 1 => drop(bytes.remove(at)),
             2 => bytes.insert(at, b' ' + random.below(95) as u8),
             _ => bytes[at] = b' ' + random.below(95) as u8,
         }
