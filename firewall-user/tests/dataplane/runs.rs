@@ -532,7 +532,8 @@ fn what_a_packet_costs() {
     bench.cost(&tcp(4, false, 443, Syn, b""), true);
     for (name, count) in bench.plane.verified_instructions().unwrap() {
         println!("{name}: {count} instructions verified");
-        assert!(count < 350_000);
+        // Linux 6.1 looks at about twice as many, and at a million at most.
+        assert!(count < 400_000);
     }
     for (version, xdp) in VERSIONS.into_iter().flat_map(|v| [(v, false), (v, true)]) {
         bench.handshake(version);

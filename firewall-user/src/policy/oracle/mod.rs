@@ -215,6 +215,9 @@ impl<'p> Oracle<'p> {
     fn list(&mut self, parsed: &Parsed, way: &Way, now: Timestamp) -> (Reason, Option<String>) {
         let route = self.world.route(parsed, way);
         if self.comes_by_another_way(parsed, &route) {
+            if parsed.part == Part::Opens && self.opens(Reason::Martian) {
+                self.open(parsed, &route, None);
+            }
             return (Reason::Martian, None);
         }
         let found = self.first_match(parsed, &route, now);
