@@ -220,10 +220,11 @@ impl Window {
         self.flags & (UNKNOWN | INITIAL) == 0 && after(self.acknowledged, sequence)
     }
 
-    /// Is a number not behind what this side has acknowledged?
+    /// Is a number not behind what this side has acknowledged? One that is half of all numbers away is.
     #[inline(always)]
     const fn waits_for(&self, number: u32) -> bool {
-        self.flags & (UNKNOWN | INITIAL) == 0 && !after(self.acknowledged, number)
+        let ahead = number.wrapping_sub(self.acknowledged);
+        self.flags & (UNKNOWN | INITIAL) == 0 && ahead < 1 << 31
     }
 
     /// May an ICMP error quote a packet of this side with that number (RFC 5927 section 4.1)? It must be in flight;
