@@ -68,6 +68,7 @@ zones:
   internet: {{default: true}}
 sets:
   scanners: [203.0.113.66, \"2001:db8::66\"]
+  banned: {{dynamic: true}}
 policies:
   - name: in
     from: any
