@@ -211,9 +211,10 @@ impl Agent {
     pub fn new(settings: Settings, open: Opener) -> anyhow::Result<Self> {
         let state = &settings.paths.state;
         let cannot = || format!("cannot use the state directory {}", state.display());
-        let mut history = History::open(state).with_context(cannot)?;
-        let damage = history.damage();
+        let history = History::open(state).with_context(cannot)?;
         let mut agent = Self::beside(settings, open, history);
+        // That of the numbers is known once they are read.
+        let damage = agent.history.damage();
         agent.note("state", damage);
         agent.plane()?;
         Ok(agent)
