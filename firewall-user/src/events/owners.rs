@@ -32,6 +32,9 @@ const ONES: usize = 4096;
 const AT_ONCE: u64 = 5_000_000;
 /// The same where the next hop must be found first.
 const HELD_UP: u64 = 4_000_000_000;
+/// A session's time of opening is that of the kernel's last tick, so that its call may be later by that: with 100 ticks
+/// a second, the fewest that a kernel is built with.
+const TICK: u64 = 10_000_000;
 /// Nanoseconds after which a call has found its way, or there is none.
 const DECIDED: u64 = 300_000_000;
 
@@ -193,7 +196,7 @@ impl Owners {
 
     fn known(&self, key: &FlowKey, opened: u64) -> Option<Arc<Process>> {
         let known = self.known.get(key)?;
-        let within = (known.called..=known.ended).contains(&opened);
+        let within = (known.called.saturating_sub(TICK)..=known.ended).contains(&opened);
         within.then(|| Arc::clone(&known.process))
     }
 
@@ -226,7 +229,8 @@ impl Owners {
         let far = (tuple.destination, tuple.destination_port);
         let before = |within: u64| {
             self.calls.iter().filter(move |call| {
-                call.far == far && call.time <= opened && opened - call.time <= within
+                let after = opened.saturating_add(TICK) >= call.time;
+                call.far == far && after && opened.saturating_sub(call.time) <= within
             })
         };
         let soon = before(AT_ONCE).next().is_some();

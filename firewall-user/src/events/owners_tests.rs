@@ -36,7 +36,9 @@ fn a_call_a_moment_before_is_the_owner_and_two_are_none() {
     assert_eq!(pid(&owners, at + 1000), Some(7));
     assert_eq!(pid(&owners, at + HELD_UP), Some(7));
     assert_eq!(pid(&owners, at + HELD_UP + 1), None);
-    assert_eq!(pid(&owners, at - 1), None);
+    // As of the tick before the call.
+    assert_eq!(pid(&owners, at - TICK), Some(7));
+    assert_eq!(pid(&owners, at - TICK - 1), None);
     assert_eq!(owners.calls(&tuple(10), at), None);
     owners.told(&call(CONNECTS, 8, at + AT_ONCE / 2, 9));
     assert_eq!(pid(&owners, at + AT_ONCE), None);
@@ -64,7 +66,8 @@ fn the_end_of_a_handshake_says_whose_it_was_for_certain() {
     });
     let pid = |opened| owners.of(&key, opened).map(|process| process.pid);
     assert_eq!(pid(at + 2), Some(8));
-    assert_eq!(pid(at), None, "opened before the call");
+    assert_eq!(pid(at + 1 - TICK), Some(8));
+    assert_eq!(pid(at - TICK), None, "opened before the call");
     assert_eq!(pid(at + 11), None, "opened after the handshake");
 }
 
