@@ -10,10 +10,8 @@ use std::time::Duration;
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen, connect, exchange, tcp, udp};
 use ringwall_tests::net::wait_until;
-use ringwall_tests::scenario::flood::{Flood, From, way_back_to_anybody};
-use ringwall_tests::scenario::{
-    PATIENCE, SHORT, Scene, Worker, at_lan, at_wan, metric, policy, rule,
-};
+use ringwall_tests::scenario::flood::{Flood, From, at_once, way_back_to_anybody};
+use ringwall_tests::scenario::{PATIENCE, SHORT, Scene, at_lan, at_wan, metric, policy, rule};
 
 fn scene(config: &str, rules: &[String]) -> (Scene, Vec<Echo>) {
     let scene = Scene::configured(config).unwrap();
@@ -36,17 +34,6 @@ fn refused(scene: &Scene, reason: &str) -> u64 {
     let label = format!("reason=\"{reason}\"");
     let metrics = scene.host.metrics().unwrap();
     metric(&metrics, "ringwall_sessions_refused_total", &[&label]) as u64
-}
-
-/// Floods of both families at the same time, each on a CPU of its own where there are as many.
-fn at_once(scene: &Scene, port: u16, tcp: bool, each: u64) -> u64 {
-    let floods: Vec<Worker<u64>> = [false, true, false, true]
-        .map(|v6| Flood::burst(From::Anybody, at_wan(v6, port), tcp, each))
-        .into_iter()
-        .map(|flood| flood.start(&scene.lab.stranger, &scene.lab.wan).unwrap())
-        .collect();
-    floods.iter().for_each(Worker::wait);
-    floods.into_iter().map(Worker::finish).sum()
 }
 
 /// Of so many that were sent exactly so many were let in, and all others refused. A veth that is overrun loses some on
@@ -77,10 +64,10 @@ fn bounds_are_exact_when_many_ask_at_once() {
         ];
         let (scene, _servers) = scene(hook, &rules);
         let before = opened(&scene);
-        let sent = at_once(&scene, 53, false, 500);
+        let sent = at_once(&scene, 53, false, 500).unwrap();
         let_in_exactly(&scene, 100, sent, "rate-limited", before);
         let before = opened(&scene);
-        let sent = at_once(&scene, 443, true, 500);
+        let sent = at_once(&scene, 443, true, 500).unwrap();
         let_in_exactly(&scene, 70, sent, "session-limit", before);
         // Buckets follow the rule's id; another id has another bucket.
         scene.put(&policy(2, &rules)).unwrap();
@@ -232,7 +219,7 @@ fn a_full_table_of_buckets_is_told() {
     };
     let full = || {
         // Drawn by chance, so it takes more than there are places.
-        at_once(&scene, 53, false, 20_000);
+        at_once(&scene, 53, false, 20_000).unwrap();
         let (entries, places, shared) = used();
         (entries == places && shared > 0).then_some(())
     };

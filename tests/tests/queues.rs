@@ -8,7 +8,7 @@
 use ringwall_tests::need_root;
 use ringwall_tests::net::sock::{Echo, Seen, connect, tcp};
 use ringwall_tests::net::{Host, Lab, wait_until};
-use ringwall_tests::scenario::flood::{Flood, From, way_back_to_anybody};
+use ringwall_tests::scenario::flood::{at_once, way_back_to_anybody};
 use ringwall_tests::scenario::{
     PATIENCE, Scene, Worker, allow, at_lan, at_wan, metric, policy, talk,
 };
@@ -38,16 +38,6 @@ fn scene(hook: &str) -> (Scene, Vec<Echo>) {
     (scene, servers)
 }
 
-fn flood(scene: &Scene, port: u16, tcp: bool, each: u64) -> u64 {
-    let floods: Vec<Worker<u64>> = [false, true, false, true]
-        .map(|v6| Flood::burst(From::Anybody, at_wan(v6, port), tcp, each))
-        .into_iter()
-        .map(|flood| flood.start(&scene.lab.stranger, &scene.lab.wan).unwrap())
-        .collect();
-    floods.iter().for_each(Worker::wait);
-    floods.into_iter().map(Worker::finish).sum()
-}
-
 fn sum(scene: &Scene, name: &str, label: &str) -> u64 {
     metric(&scene.host.metrics().unwrap(), name, &[label]) as u64
 }
@@ -63,7 +53,7 @@ fn bounds_and_tables_hold_where_several_cpus_judge() {
             .map(talk)
             .collect();
         // Of a bucket of 100 exactly 100 are taken, whoever asks at the same time.
-        let sent = flood(&scene, 53, false, 1000);
+        let sent = at_once(&scene, 53, false, 1000).unwrap();
         let limited = || {
             sum(
                 &scene,
@@ -81,7 +71,7 @@ fn bounds_and_tables_hold_where_several_cpus_judge() {
         );
         assert!(opened <= 100 + 2, "{opened}");
         // Openings without end: the table stays within its size, who talks does not notice, who is trusted gets in.
-        let sent = flood(&scene, 443, true, 3000);
+        let sent = at_once(&scene, 443, true, 3000).unwrap();
         for round in 0..10 {
             let seen = tcp(scene.trusted(), at_lan(round % 2 == 1, 443), PATIENCE);
             assert_eq!(seen, Seen::Answered, "{hook} round {round}");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{PATIENCE, Random, Scene, Worker};
+use super::{PATIENCE, Random, Scene, Worker, at_wan};
 use crate::case::packet::{Packet, syn, udp};
 use crate::net::packet::{Tap, Wire};
 use crate::net::{End, wait_until};
@@ -40,6 +40,21 @@ pub fn way_back_to_anybody(scene: &Scene) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// Floods from anybody in both families at the same time, each on a CPU of its own where there are as many; how many
+/// packets were sent.
+///
+/// # Errors
+/// The wire cannot be opened.
+pub fn at_once(scene: &Scene, port: u16, tcp: bool, each: u64) -> Result<u64> {
+    let floods = [false, true, false, true]
+        .map(|v6| Flood::burst(From::Anybody, at_wan(v6, port), tcp, each))
+        .into_iter()
+        .map(|flood| flood.start(&scene.lab.stranger, &scene.lab.wan));
+    let floods = floods.collect::<Result<Vec<Worker<u64>>>>()?;
+    floods.iter().for_each(Worker::wait);
+    Ok(floods.into_iter().map(Worker::finish).sum())
 }
 
 static SEED: AtomicU64 = AtomicU64::new(7);
